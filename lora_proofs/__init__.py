@@ -1,0 +1,40 @@
+"""Verify the theory of Low-Rank Adaptation (LoRA) by computing with it.
+
+The mathematics (adapters, constructions, exact arithmetic) and the judgement (claims, verdicts, reports)
+are two halves that do not import each other. Everything below loads on first use, so that importing the
+package costs numpy and nothing more.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Adapter": "adapters",
+    "Ball": "domains",
+    "Box": "domains",
+    "Case": "claims",
+    "Paper": "claims",
+    "ReluNetwork": "networks",
+    "at_least": "claims",
+    "at_most": "claims",
+    "equal": "claims",
+    "verify": "verify",
+}
+_MODULES = ("adapters", "claims", "constructions", "domains", "exact", "instances", "linalg", "networks",
+            "precision", "pretrained", "symbolic")  # fmt: skip
+
+__all__ = [*_HOME, *_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

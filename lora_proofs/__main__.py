@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m lora_proofs``."""
+
+from lora_proofs.cli import main
+
+main()
