@@ -8,6 +8,9 @@ package costs numpy and nothing more.
 from importlib import import_module
 from typing import Any
 
+# Eager, because a submodule of the same name would otherwise shadow the function once it is imported.
+from lora_proofs.verify import verify
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -20,12 +23,11 @@ _HOME = {
     "at_least": "claims",
     "at_most": "claims",
     "equal": "claims",
-    "verify": "verify",
 }
 _MODULES = ("adapters", "claims", "constructions", "domains", "exact", "instances", "linalg", "networks",
             "precision", "pretrained", "symbolic")  # fmt: skip
 
-__all__ = [*_HOME, *_MODULES, "__version__"]
+__all__ = [*_HOME, *_MODULES, "__version__", "verify"]
 
 
 def __getattr__(name: str) -> Any:
