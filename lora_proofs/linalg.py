@@ -1,0 +1,167 @@
+"""Validated matrices, singular values, numerical rank, and products of chains of layers.
+
+Everything here is written against the array API: ``namespace(x)`` is NumPy's, JAX's, PyTorch's, or, for object
+arrays of ``mpmath.mpf``, `lora_proofs.precision`, so that a construction reads the same at 16 digits and at 64.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+Array: TypeAlias = Any
+"""A 1-d or 2-d array of any array-API library, or a NumPy object array of ``mpmath.mpf``."""
+
+
+def is_object(x: Array) -> bool:
+    """Tell whether x is a NumPy object array (of mpf, Fraction, fmpq) rather than a floating one."""
+    return isinstance(x, np.ndarray) and x.dtype == object
+
+
+def namespace(*arrays: Array) -> Any:
+    """Return the array-API namespace of the arrays: `lora_proofs.precision` for object arrays."""
+    if any(is_object(x) for x in arrays):
+        from lora_proofs import precision
+
+        return precision
+    return array_namespace(*arrays)
+
+
+def check_matrix(name: str, x: Array, shape: tuple[int | None, int | None] | None = None) -> Array:
+    """Return x if it is a finite floating 2-d array of the given shape, else say what is wrong.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls x.
+    x : array (m, n)
+        Any array-API array, or an object array of mpf, Fraction or fmpq. Lists become NumPy arrays.
+    shape : pair of int or None, optional
+        The shape asked for; ``None`` in a place means any.
+
+    Raises
+    ------
+    ValueError
+        If x is not 2-d, has another shape, holds NaN or infinity, or is not of a real floating dtype.
+    """
+    return _check(name, x, (None, None) if shape is None else shape)
+
+
+def check_vector(name: str, x: Array, size: int | None = None) -> Array:
+    """Return x if it is a finite floating 1-d array of the given size; raise as `check_matrix` does."""
+    return _check(name, x, (size,))
+
+
+def _check(name: str, x: Array, shape: tuple[int | None, ...]) -> Array:
+    if not is_array_api_obj(x):
+        x = np.asarray(x)
+    if x.ndim != len(shape) or any(
+        want not in (None, have) for want, have in zip(shape, x.shape, strict=True)
+    ):
+        wanted = " x ".join("any" if n is None else str(n) for n in shape)
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; pass an array of shape ({wanted})")
+    if is_object(x):
+        finite = all(_is_finite_number(name, v) for v in x.flat)
+    else:
+        xp = array_namespace(x)
+        if not xp.isdtype(x.dtype, "real floating"):
+            raise ValueError(
+                f"{name} has dtype {x.dtype}; pass real floating numbers, such as x.astype(float), "
+                "or lora_proofs.exact for rational ones"
+            )
+        finite = bool(xp.all(xp.isfinite(x)))
+    if not finite:
+        raise ValueError(f"{name} contains NaN or infinity; pass finite numbers")
+    return x
+
+
+def _is_finite_number(name: str, v: Any) -> bool:
+    try:
+        return bool(abs(v) < float("inf"))
+    except TypeError:
+        raise ValueError(f"{name} is an object array that holds {v!r}, which is not a number") from None
+
+
+def check_rank(name: str, r: Any) -> int:
+    """Return r as an int if it is a whole number >= 0; raise ValueError otherwise."""
+    if isinstance(r, bool) or not isinstance(r, int | np.integer) or r < 0:
+        raise ValueError(f"{name} is {r!r}; pass a whole number >= 0")
+    return int(r)
+
+
+def unit_roundoff(x: Array) -> Any:
+    """Return the unit roundoff of the arithmetic of x: 2^-53 for float64, that of mpmath's context for mpf."""
+    xp = namespace(x)
+    if is_object(x):
+        return xp.unit_roundoff()
+    return float(xp.finfo(x.dtype).eps) / 2
+
+
+def singular_values(x: Array) -> Array:
+    """Return the singular values of x in descending order, shape (min(m, n),)."""
+    return namespace(x).linalg.svdvals(x)
+
+
+def spectral_norm(x: Array) -> Any:
+    """Return the largest singular value of x as a float, or as an mpf; 0 for an empty matrix."""
+    return _scalar(singular_values(x)[0]) if min(x.shape) else 0.0
+
+
+def frobenius_norm(x: Array) -> Any:
+    """Return the square root of the sum of squares of x as a float, or as an mpf."""
+    return _scalar(namespace(x).linalg.matrix_norm(x))
+
+
+def _scalar(x: Array) -> Any:
+    """Turn a 0-d array of a floating dtype into a float; leave an mpf alone."""
+    return float(x) if hasattr(x, "dtype") else x
+
+
+class NumericalRank(NamedTuple):
+    """A rank read off floating singular values, with the ratio of the two that it stands between.
+
+    The verdict on a claim about a rank is *inconclusive* when ``gap`` is small: compare the rank only where the
+    spectrum has a cliff.
+    """
+
+    rank: int
+    gap: float
+
+
+def numerical_rank(x: Array, *, scale: Any = None) -> NumericalRank:
+    """Return the number of singular values of x above rounding, and the gap at the cut.
+
+    Parameters
+    ----------
+    x : array (m, n)
+    scale : float, optional
+        The size of the data that x was computed from; by default the largest singular value of x. A difference of
+        two matrices of norm 1 carries errors of size eps even if it is itself of norm eps.
+
+    Returns
+    -------
+    NumericalRank
+        ``rank`` counts the singular values above ``max(m, n) * eps * scale``; ``gap`` is sigma_r / sigma_{r+1},
+        where the cut stands in for a singular value that does not exist.
+    """
+    if not min(x.shape):
+        return NumericalRank(0, float("inf"))
+    s = [_scalar(s) for s in singular_values(x)]
+    cut = 2 * max(x.shape) * unit_roundoff(x) * (s[0] if scale is None else scale)
+    rank = sum(1 for sigma in s if sigma > cut)
+    above = s[rank - 1] if rank else cut
+    below = s[rank] if rank < len(s) else cut
+    return NumericalRank(rank, float(above / below) if below else float("inf"))
+
+
+def chain_product(weights: Sequence[Array]) -> Array:
+    """Return W_L ... W_1 for ``weights = [W_1, ..., W_L]``, in the order in which a network applies them."""
+    return reduce(lambda product, W: W @ product, weights)
+
+
+def truncate(x: Array, r: int) -> Array:
+    """Return LR_r(x), a best approximation of x of rank at most r in every unitarily invariant norm."""
+    U, s, Vt = namespace(x).linalg.svd(x, full_matrices=False)
+    return (U[:, :r] * s[:r]) @ Vt[:r, :]

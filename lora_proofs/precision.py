@@ -1,0 +1,148 @@
+"""The array-API functions that the constructions use, for object arrays of ``mpmath.mpf``.
+
+A construction calls ``xp = namespace(x)`` and runs unchanged at any precision: for object arrays ``xp`` is this
+module. What NumPy does on object arrays by itself (products, sums, comparisons) is NumPy's; factorisations go to
+mpmath, linear systems to python-flint's balls, whose midpoints are returned. The working precision is mpmath's own:
+
+>>> import mpmath, numpy as np
+>>> from lora_proofs.precision import lift
+>>> with mpmath.workdps(32):
+...     X = linalg.solve(lift(np.eye(2) * 3, 32), lift(np.eye(2), 32))
+>>> print(mpmath.nstr(X[0, 0], 32))
+0.33333333333333333333333333333333
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import flint
+import mpmath
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.object_]]
+
+_GUARD_DIGITS = 10
+"""Extra digits of the ball arithmetic, so that the midpoint of a moderately conditioned solve is good to the last one."""
+
+
+def lift(x: Any, digits: int) -> Any:
+    """Return x as it is at 16 digits, and as an object array of mpf (without rounding) at more.
+
+    Parameters
+    ----------
+    x : array of float64, of any shape
+    digits : int
+        The working precision in decimal digits, as a `Case` carries it.
+    """
+    if digits <= 16:
+        return x
+    return asarray(np.asarray(x, dtype=float))
+
+
+def asarray(x: Any, **_: Any) -> Array:
+    """Return x as an object array of mpf."""
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return x
+    values = np.asarray(x)
+    out = np.empty(values.shape, dtype=object)
+    out.flat = [mpmath.mpf(v) for v in values.ravel().tolist()]
+    return out
+
+
+def unit_roundoff() -> Any:
+    """Return half the distance from 1 to the next mpf at the working precision."""
+    return mpmath.eps / 2
+
+
+def zeros(shape: Any, **_: Any) -> Array:
+    """Return an array of mpf zeros."""
+    return asarray(np.zeros(shape))
+
+
+def eye(n: int, m: int | None = None, **_: Any) -> Array:
+    """Return the identity with mpf entries."""
+    return asarray(np.eye(n, m))
+
+
+def sqrt(x: Array) -> Array:
+    """Return the square roots of the entries."""
+    return asarray(np.vectorize(mpmath.sqrt, otypes=[object])(x))
+
+
+def _matrix(x: Array) -> Any:
+    return mpmath.matrix(x.tolist())
+
+
+def _array(m: Any) -> Array:
+    return asarray(np.array(m.tolist(), dtype=object).reshape(m.rows, m.cols))
+
+
+def svd(x: Array, *, full_matrices: bool = True) -> tuple[Array, Array, Array]:
+    """Return U, s, V^T with s descending, as ``numpy.linalg.svd`` does."""
+    U, s, Vt = mpmath.svd_r(_matrix(x), full_matrices=full_matrices)
+    return _array(U), _array(s)[:, 0], _array(Vt)
+
+
+def svdvals(x: Array) -> Array:
+    """Return the singular values in descending order."""
+    return _array(mpmath.svd_r(_matrix(x), compute_uv=False))[:, 0]
+
+
+def qr(x: Array) -> tuple[Array, Array]:
+    """Return the reduced QR factorisation of a matrix with at least as many rows as columns."""
+    Q, R = mpmath.qr(_matrix(x), mode="skinny")
+    return _array(Q), _array(R)
+
+
+def eigh(x: Array) -> tuple[Array, Array]:
+    """Return the eigenvalues, ascending, and the orthonormal eigenvectors of a symmetric matrix."""
+    values, vectors = mpmath.eigsy(_matrix(x))
+    return _array(values)[:, 0], _array(vectors)
+
+
+def solve(a: Array, b: Array) -> Array:
+    """Return the solution of a x = b; ``numpy.linalg.LinAlgError`` if a is singular to working precision."""
+    right = b if b.ndim == 2 else b[:, None]
+    if 0 in right.shape:
+        return b
+    saved = flint.ctx.prec
+    try:
+        flint.ctx.dps = mpmath.mp.dps + _GUARD_DIGITS
+        x = _balls(a).solve(_balls(right))
+        entries = [
+            mpmath.make_mpf(mpmath.libmp.from_man_exp(*map(int, v.mid().man_exp()))) for v in x.entries()
+        ]
+    except ZeroDivisionError:
+        raise np.linalg.LinAlgError("singular matrix") from None
+    finally:
+        flint.ctx.prec = saved
+    return np.array([+v for v in entries], dtype=object).reshape(b.shape)
+
+
+def inv(a: Array) -> Array:
+    """Return the inverse of a; ``numpy.linalg.LinAlgError`` if a is singular to working precision."""
+    return solve(a, eye(a.shape[0]))
+
+
+def matrix_norm(x: Array) -> Any:
+    """Return the Frobenius norm as an mpf."""
+    return mpmath.sqrt(sum((v * v for v in x.flat), mpmath.mpf(0)))
+
+
+def _balls(x: Array) -> Any:
+    return flint.arb_mat(*x.shape, [_ball(v) for v in x.flat])
+
+
+def _ball(v: Any) -> Any:
+    sign, mantissa, exponent, _ = mpmath.mpf(v)._mpf_
+    return flint.arb((-int(mantissa) if sign else int(mantissa), int(exponent)))
+
+
+linalg = SimpleNamespace(
+    eigh=eigh, inv=inv, matrix_norm=matrix_norm, qr=qr, solve=solve, svd=svd, svdvals=svdvals
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Everything else is NumPy's, which computes on object arrays entry by entry."""
+    return getattr(np, name)
