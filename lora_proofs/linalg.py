@@ -57,9 +57,7 @@ def check_vector(name: str, x: Array, size: int | None = None) -> Array:
 def _check(name: str, x: Array, shape: tuple[int | None, ...]) -> Array:
     if not is_array_api_obj(x):
         x = np.asarray(x)
-    if x.ndim != len(shape) or any(
-        want not in (None, have) for want, have in zip(shape, x.shape, strict=True)
-    ):
+    if x.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, x.shape, strict=True)):
         wanted = " x ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} has shape {tuple(x.shape)}; pass an array of shape ({wanted})")
     if is_object(x):
