@@ -1,0 +1,193 @@
+"""The values that checks return: what each type is evidence for, and how JSON keeps it without loss.
+
+Every finite float, mpf and exact number is a rational number, so a value is read as an interval of rationals
+and no later comparison loses a digit.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from numbers import Rational
+from typing import Any
+
+import numpy as np
+
+RANK_GAP = 1e3
+
+
+class Evidence(StrEnum):
+    """What the outcome rests on, strongest first."""
+
+    EXACT = "exact"
+    CERTIFIED = "certified"
+    NUMERICAL = "numerical"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One side of a comparison, as an interval of rational numbers.
+
+    ``value`` is what reports show and JSON keeps; ``doubt`` says why it settles nothing, where that is so.
+    """
+
+    value: Any
+    evidence: Evidence
+    dtype: str
+    low: Fraction = Fraction(0)
+    high: Fraction = Fraction(0)
+    doubt: str = ""
+
+    @property
+    def size(self) -> Fraction:
+        """The largest absolute value in the interval."""
+        return max(abs(self.low), abs(self.high))
+
+
+def read(x: Any) -> Quantity:
+    """Classify a value by its type.
+
+    Raises
+    ------
+    TypeError
+        For what is no number, bracket or rank; a bool among them.
+    """
+    if isinstance(x, np.ndarray) and x.ndim == 0:
+        x = x[()]
+    if isinstance(x, (bool, np.bool_)):
+        raise TypeError("a bool is not a number: return the two sides of the comparison, not its truth")
+    if hasattr(x, "rank") and hasattr(x, "gap"):
+        return _read_rank(x)
+    if isinstance(x, (tuple, list)):
+        return _read_bracket(x)
+    flint = sys.modules.get("flint")  # whoever made a flint number has imported it
+    if flint is not None and isinstance(x, flint.arb):
+        return _read_bracket((_arb_end(x.lower()), _arb_end(x.upper())), dtype="arb")
+    if flint is not None and isinstance(x, (flint.fmpz, flint.fmpq)):
+        q = flint.fmpq(x)
+        return _exact(Fraction(int(q.p), int(q.q)))
+    if isinstance(x, Rational):
+        return _exact(Fraction(int(x.numerator), int(x.denominator)))
+    if isinstance(x, (float, np.float16, np.float32)):
+        return _read_float(float(x), str(getattr(x, "dtype", "float64")))
+    if hasattr(x, "_mpf_"):
+        return _read_mpf(x)
+    raise TypeError(
+        f"cannot compare a {type(x).__name__}: return a float, an mpf, an exact number, "
+        "a bracket (lower, upper), or a numerical rank"
+    )
+
+
+def _exact(q: Fraction) -> Quantity:
+    return Quantity(q, Evidence.EXACT, "rational", q, q)
+
+
+def _read_float(x: float, dtype: str) -> Quantity:
+    if not math.isfinite(x):
+        return Quantity(x, Evidence.NUMERICAL, dtype, doubt=f"the value {x} is not finite")
+    return Quantity(x, Evidence.NUMERICAL, dtype, Fraction(x), Fraction(x))
+
+
+def _read_mpf(x: Any) -> Quantity:
+    if _special(x._mpf_):
+        return _read_float(float(x), "mpf")
+    from mpmath import libmp, mp
+
+    numerator, denominator = libmp.to_rational(x._mpf_)
+    q = Fraction(int(numerator), int(denominator))
+    return Quantity(mp.make_mpf(x._mpf_), Evidence.NUMERICAL, "mpf", q, q)
+
+
+def _read_rank(x: Any) -> Quantity:
+    rank, gap = int(x.rank), float(x.gap)
+    doubt = "" if gap >= RANK_GAP else f"rank {rank} has a spectral gap of {gap:.3g}, below {RANK_GAP:g}"
+    return Quantity(rank, Evidence.NUMERICAL, "rank", Fraction(rank), Fraction(rank), doubt)
+
+
+def _read_bracket(ends: tuple[Any, ...] | list[Any], dtype: str = "") -> Quantity:
+    if len(ends) != 2:
+        raise TypeError(f"a bracket has two ends (lower, upper), not {len(ends)}")
+    if any(isinstance(end, (tuple, list)) for end in ends):
+        raise TypeError("the ends of a bracket are numbers")
+    low, high = (read(end) for end in ends)
+    doubt = low.doubt or high.doubt
+    if not doubt and low.low > high.high:
+        raise ValueError(f"the bracket ({low.value}, {high.value}) is empty")
+    value = (low.value, high.value)
+    return Quantity(value, Evidence.CERTIFIED, dtype or low.dtype, low.low, high.high, doubt)
+
+
+def _arb_end(end: Any) -> Any:
+    if not end.is_finite():
+        return float(end)
+    from mpmath import libmp, mp
+
+    mantissa, exponent = end.man_exp()
+    return mp.make_mpf(libmp.from_man_exp(int(mantissa), int(exponent)))
+
+
+def encode(value: Any) -> Any:
+    """Turn the value of a `Quantity` into plain data.
+
+    Exact numbers become ``"p/q"``, brackets two-element lists, an mpf a string with all its digits; NaN and
+    infinities, for which JSON has no number, become strings.
+    """
+    if isinstance(value, tuple):
+        return [encode(end) for end in value]
+    if isinstance(value, Fraction):
+        from flint import fmpz  # Python refuses to print integers beyond 4300 digits
+
+        return f"{fmpz(value.numerator)}/{fmpz(value.denominator)}"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, int):
+        return value
+    return _mpf_text(value)
+
+
+def decode(data: Any) -> Any:
+    """Read what `encode` wrote."""
+    if isinstance(data, list):
+        return tuple(decode(end) for end in data)
+    if not isinstance(data, str):
+        return data
+    if "/" in data:
+        from flint import fmpz
+
+        return Fraction(*(int(fmpz(part)) for part in data.split("/")))
+    if data in ("nan", "inf", "-inf"):
+        return float(data)
+    return _mpf_read(data)
+
+
+# mpmath needs three digits more than its precision to read back the same number (`libmp.repr_dps`). Writing
+# all of them, zeros too and never in fixed point, lets the reader infer the precision from their number.
+_GUARD_DIGITS = 3
+
+
+def _mpf_text(value: Any) -> str:
+    from mpmath import libmp
+
+    raw = value._mpf_
+    if _special(raw):
+        return str(float(value))
+    dps = libmp.prec_to_dps(raw[3]) + 1
+    text: str = libmp.to_str(raw, dps + _GUARD_DIGITS, strip_zeros=False, min_fixed=0, max_fixed=0)
+    return text
+
+
+def _mpf_read(text: str) -> Any:
+    import mpmath
+
+    digits = sum(letter.isdigit() for letter in text.partition("e")[0].lstrip("-0."))
+    precision = mpmath.libmp.dps_to_prec(digits - _GUARD_DIGITS)
+    return mpmath.mp.make_mpf(mpmath.libmp.from_str(text, precision, "n"))
+
+
+def _special(raw: tuple[int, int, int, int]) -> bool:
+    """Tell whether a raw mpf is infinite or not a number."""
+    _, mantissa, exponent, _ = raw
+    return mantissa == 0 and exponent != 0
