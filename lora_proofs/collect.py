@@ -83,25 +83,30 @@ def load(path: Path) -> list[tuple[Path, Paper]]:
 
 def _is_path(selector: str) -> bool:
     path = Path(selector)
-    return path.suffix == ".py" or len(path.parts) > 1 or (path / "__init__.py").is_file()
+    return path.suffix == ".py" or len(path.parts) > 1 or any(_python_files(path))
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return [*folder.glob("*.py"), *folder.glob("*/__init__.py")]
 
 
 def _check_files(path: Path) -> list[Path]:
     """Return the check files that a path stands for."""
     path = path.resolve()
+    if path.name == "__init__.py":
+        path = path.parent
     if path.is_file() or (path / "__init__.py").is_file():
         return [path]
-    if not path.is_dir():
-        raise CollectError(f"there is no check file {path}")
-    single = [file for file in path.glob("*.py") if file.stem != "TEMPLATE" and not file.stem.startswith("_")]
-    return sorted([*single, *(init.parent for init in path.glob("*/__init__.py"))])
+    found = [file.parent if file.name == "__init__.py" else file for file in _python_files(path)]
+    checks = sorted(file for file in found if file.stem != "TEMPLATE" and not file.stem.startswith("_"))
+    if not checks:
+        raise CollectError(f"there is no check file in {path}" if path.is_dir() else f"there is no file {path}")
+    return checks
 
 
 def _from_checks_folder(keys: list[str], known_files: set[Path]) -> list[tuple[Path, Paper]]:
     """Load the files named after these keys; every file, where a key has none or no key is given."""
     files = [file for file in _check_files(checks_folder()) if file not in known_files]
-    if not files and not keys:
-        raise CollectError(f"there are no check files in {checks_folder()}")
     named = [file for file in files if file.stem in keys]
     wanted = named if keys and {file.stem for file in named} == set(keys) else files
     return [found for file in wanted for found in load(file)]
@@ -166,6 +171,6 @@ def _blame(path: Path, problem: BaseException) -> str:
     """Say in one line which file and line of the check are at fault, and why."""
     cause = " ".join(f"{type(problem).__name__}: {problem}".split())
     if isinstance(problem, SyntaxError):
-        return f"cannot load {problem.filename}, line {problem.lineno}: SyntaxError: {problem.msg}"
+        return f"cannot load {problem.filename}, line {problem.lineno or 1}: SyntaxError: {problem.msg}"
     own = [f for f in traceback.extract_tb(problem.__traceback__) if f.filename.startswith(str(path))]
     return f"cannot load {own[-1].filename}, line {own[-1].lineno}: {cause}" if own else f"cannot load {path}: {cause}"
