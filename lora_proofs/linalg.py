@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 
 Array: TypeAlias = Any
 """A 1-d or 2-d array of any array-API library, or a NumPy object array of ``mpmath.mpf``."""
@@ -89,6 +89,25 @@ def check_rank(name: str, r: Any) -> int:
     return int(r)
 
 
+def check_ranks(ranks: Any, layers: int) -> list[int]:
+    """Return one rank a layer, from an int for all layers or a sequence of that length."""
+    if isinstance(ranks, Sequence | np.ndarray):
+        if len(ranks) != layers:
+            raise ValueError(f"{len(ranks)} ranks are given for {layers} layers; pass one int, or one a layer")
+        return [check_rank(f"ranks[{i}]", r) for i, r in enumerate(ranks)]
+    return [check_rank("ranks", ranks)] * layers
+
+
+def floats(x: Array) -> Array:
+    """Return x rounded to float64 if it is an object array, x itself otherwise."""
+    return x.astype(float) if is_object(x) else x
+
+
+def like(x: Array, values: Array) -> Array:
+    """Return the values as an array of the namespace, dtype and device of x."""
+    return namespace(x).asarray(values, dtype=x.dtype, device=device(x))
+
+
 def unit_roundoff(x: Array) -> Any:
     """Return the unit roundoff of the arithmetic of x: 2^-53 for float64, that of mpmath's context for mpf."""
     xp = namespace(x)
@@ -104,15 +123,15 @@ def singular_values(x: Array) -> Array:
 
 def spectral_norm(x: Array) -> Any:
     """Return the largest singular value of x as a float, or as an mpf; 0 for an empty matrix."""
-    return _scalar(singular_values(x)[0]) if min(x.shape) else 0.0
+    return scalar(singular_values(x)[0]) if min(x.shape) else 0.0
 
 
 def frobenius_norm(x: Array) -> Any:
     """Return the square root of the sum of squares of x as a float, or as an mpf."""
-    return _scalar(namespace(x).linalg.matrix_norm(x))
+    return scalar(namespace(x).linalg.matrix_norm(x))
 
 
-def _scalar(x: Array) -> Any:
+def scalar(x: Array) -> Any:
     """Turn a 0-d array of a floating dtype into a float; leave an mpf alone."""
     return float(x) if hasattr(x, "dtype") else x
 
@@ -146,12 +165,34 @@ def numerical_rank(x: Array, *, scale: Any = None) -> NumericalRank:
     """
     if not min(x.shape):
         return NumericalRank(0, float("inf"))
-    s = [_scalar(s) for s in singular_values(x)]
+    s = [scalar(s) for s in singular_values(x)]
     cut = 2 * max(x.shape) * unit_roundoff(x) * (s[0] if scale is None else scale)
     rank = sum(1 for sigma in s if sigma > cut)
     above = s[rank - 1] if rank else cut
     below = s[rank] if rank < len(s) else cut
     return NumericalRank(rank, float(above / below) if below else float("inf"))
+
+
+def is_singular(x: Array) -> bool:
+    """Tell whether the square matrix x is singular to the working precision of its entries."""
+    s = singular_values(floats(x))
+    if is_object(x) and not s[-1] > 1e-14 * s[0]:
+        s = singular_values(x)
+    return not scalar(s[-1]) > x.shape[0] * unit_roundoff(x) * scalar(s[0])
+
+
+def divide_right(y: Array, x: Array) -> Array:
+    """Return y x^{-1}; for a singular x the least-squares solution z of z x = y of smallest norm."""
+    xp = namespace(x)
+    if is_singular(x):
+        return y @ xp.linalg.pinv(x, rtol=4 * x.shape[0] * unit_roundoff(x))
+    return xp.matrix_transpose(xp.linalg.solve(xp.matrix_transpose(x), xp.matrix_transpose(y)))
+
+
+def inverse_transpose(x: Array) -> Array:
+    """Return x^{-T}."""
+    xp = namespace(x)
+    return xp.matrix_transpose(xp.linalg.inv(x))
 
 
 def chain_product(weights: Sequence[Array]) -> Array:

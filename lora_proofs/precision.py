@@ -126,6 +126,13 @@ def inv(a: Array) -> Array:
     return solve(a, eye(a.shape[0]))
 
 
+def pinv(x: Array, *, rtol: Any) -> Array:
+    """Return the pseudo-inverse of x, singular values below rtol * sigma_1 counted as zero."""
+    U, s, Vt = svd(x, full_matrices=False)
+    r = sum(1 for sigma in s if sigma > rtol * s[0])
+    return np.asarray((Vt[:r].T / s[:r]) @ U[:, :r].T)
+
+
 def matrix_norm(x: Array) -> Any:
     """Return the Frobenius norm as an mpf."""
     return mpmath.norm(x.ravel().tolist(), 2)
@@ -140,7 +147,9 @@ def _ball(v: Any) -> Any:
     return flint.arb((-int(mantissa) if sign else int(mantissa), int(exponent)))
 
 
-linalg = SimpleNamespace(eigh=eigh, inv=inv, matrix_norm=matrix_norm, qr=qr, solve=solve, svd=svd, svdvals=svdvals)
+linalg = SimpleNamespace(
+    eigh=eigh, inv=inv, matrix_norm=matrix_norm, pinv=pinv, qr=qr, solve=solve, svd=svd, svdvals=svdvals
+)
 
 
 def __getattr__(name: str) -> Any:
