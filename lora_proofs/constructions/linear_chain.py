@@ -81,7 +81,7 @@ class AdaptedChain:
 
     Attributes
     ----------
-    adapters : list of Adapter
+    adapters : list of Adapter (over Q, of `exact.RationalAdapter`)
         One a layer, of rank at most R_l; rank 0 for a layer that needs no update.
     error : float or mpf
         ||prod (W_l + Delta_l) - target||_2, computed from the adapters as returned.
@@ -90,7 +90,7 @@ class AdaptedChain:
     conditioning : Conditioning
     """
 
-    adapters: list[Adapter]
+    adapters: list[Any]
     error: Any
     bound: Any
     conditioning: Conditioning
