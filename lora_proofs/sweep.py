@@ -29,9 +29,13 @@ BATCH_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Task:
-    """One claim, or one of its controls, on one case."""
+    """One claim, or one of its controls, on one case.
+
+    ``source`` is the digest of the check file, by which a worker knows that what it loaded has changed.
+    """
 
     path: str
+    source: str
     label: str
     control: str | None
     params: Params
@@ -53,12 +57,13 @@ def plan(selections: Sequence[Selection], seeds: int = 1, seed0: int = 0, at: Se
     Claims whose requirements are not installed have none. See `Claim.cases` for `seeds`, `seed0` and `at`.
     """
     tasks = []
+    digests = {selection.path: _digest(selection.path) for selection in selections}
     for path, claim in ((s.path, claim) for s in selections for claim in s.claims if not claim.missing):
         sources: list[tuple[str | None, Claim | Control]] = [(None, claim)]
         sources += [(control.description, control) for control in claim.controls]
         for name, source in sources:
             cases = source.cases(seeds, seed0, at)
-            tasks += [Task(str(path), claim.label, name, case.params, case.seed) for case in cases]
+            tasks += [Task(str(path), digests[path], claim.label, name, case.params, case.seed) for case in cases]
     return tasks
 
 
@@ -97,13 +102,13 @@ def _verdict_key(verdict: Verdict) -> str:
 
 
 @cache
-def _claims(path: str) -> dict[str, Claim]:
-    """Load a check file, once a process."""
+def _claims(path: str, source: str) -> dict[str, Claim]:
+    """Load a check file, once a process and state of the file."""
     return {claim.label: claim for _, paper in load(Path(path)) for claim in paper.claims}
 
 
 def _perform(task: Task) -> Verdict:
-    claim = _claims(task.path)[task.label]
+    claim = _claims(task.path, task.source)[task.label]
     controls = {control.description: control for control in claim.controls}
     return verify(claim, Case(task.params, task.seed), controls[task.control] if task.control else None)
 
@@ -113,7 +118,6 @@ def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Verdict]:
     from joblib import Parallel, delayed, effective_n_jobs
 
     if effective_n_jobs(jobs) == 1:
-        _claims.cache_clear()  # a process that sweeps twice must see a check file as it is now
         yield from map(_perform, tasks)
         return
     costs: dict[tuple[str, str | None], float] = {}
@@ -196,6 +200,13 @@ class Journal:
             self._file.flush()
         except OSError as problem:
             self._give_up(problem)
+        else:
+            self.finished[_verdict_key(verdict)] = verdict
+
+    @property
+    def kept(self) -> int:
+        """How many verdicts the next run would find."""
+        return len(self.finished) if self._file is not None else 0
 
     def delete(self) -> None:
         """Remove the journal of a completed run, which must never be served in place of a new one."""
@@ -225,14 +236,17 @@ def _cache_folder() -> Path:
 
 def _fingerprint(tasks: Sequence[Task]) -> str:
     """Digest the sources, the versions of what computes, and the selection of tasks."""
+    parts = [_digest(Path(__file__).parent), json.dumps(versions())]
+    parts += [f"{task.path} {task.source} {task.key}" for task in tasks]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _digest(path: Path) -> str:
+    """Digest a Python file, or all those of a package."""
     digest = hashlib.sha256()
-    package = Path(__file__).parent
-    for root in (package, *map(Path, dict.fromkeys(task.path for task in tasks))):
-        for file in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
-            digest.update(f"{file}\n{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    digest.update(json.dumps(versions()).encode())
-    digest.update("\n".join(task.key for task in tasks).encode())
-    return digest.hexdigest()[:32]
+    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        digest.update(f"{file.relative_to(path.parent)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,8 @@ from typing import Any
 from lora_proofs.claims import Case, Check, Claim, Comparison, Control, OutOfScope, format_point
 from lora_proofs.values import Evidence, Quantity, decode, encode, read
 
+__all__ = ["LADDER", "RTOL", "Evidence", "Outcome", "Verdict", "verify"]
+
 LADDER = (16, 32, 64)
 RTOL = 1e-8
 

@@ -1,0 +1,251 @@
+"""The command line: ``lora-proofs list`` and ``lora-proofs check``.
+
+Only click is imported at the top; what a command needs, it imports itself, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lora_proofs import __version__
+from lora_proofs.claims import Params, parse_point
+
+if TYPE_CHECKING:
+    from lora_proofs.collect import Selection
+    from lora_proofs.report import Report
+
+SEEDS = 5
+INTERRUPTED = 130
+
+_COLOURS: dict[str, dict[str, Any]] = {
+    "head": {"bold": True},
+    "good": {"fg": "green"},
+    "doubt": {"fg": "yellow"},
+    "bad": {"fg": "red"},
+    "": {},
+}
+
+
+class BadInput(click.ClickException):
+    """Input that cannot be used; shown in one line."""
+
+    exit_code = 2
+
+
+def main() -> None:
+    """Run the command line; whatever is wrong with the input takes one line."""
+    try:
+        sys.exit(cli.main(prog_name="lora-proofs", standalone_mode=False))
+    except click.ClickException as problem:
+        _note(f"Error: {problem.format_message()}")
+        sys.exit(problem.exit_code)
+    except click.Abort:
+        _note("interrupted")
+        sys.exit(INTERRUPTED)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lora-proofs", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Verify the theory of Low-Rank Adaptation (LoRA) by computing with it."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+_output = click.Path(dir_okay=False, allow_dash=True)
+
+
+def _parse_case(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[Params]:
+    try:
+        return [parse_point(value) for value in values]
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+
+
+def _parse_jobs(context: click.Context, option: click.Parameter, value: int) -> int:
+    if value == 0 or value < -1:
+        raise click.BadParameter("give a positive number, or -1 for every core")
+    return value
+
+
+@cli.command(name="list")
+@click.option("--json", "json_file", type=_output, metavar="FILE", help="Write the list as JSON ('-': stdout).")
+def list_claims(json_file: str | None) -> None:
+    """List papers and claims with their statements and numbers of cases."""
+    _require_folders(json_file)
+    selections = _collect(())
+    if json_file:
+        _write(json_file, json.dumps({"schema": 1, "papers": [_describe(s) for s in selections]}, indent=1) + "\n")
+    for selection in selections:
+        paper = selection.paper
+        source = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
+        _say(f"{paper.key}: {paper.title} ({paper.year}{source})", "head", json_file)
+        for claim in selection.claims:
+            cases = sum(1 for _ in claim.cases(SEEDS))
+            _say(f"  {claim.label}  [{claim.kind}; cases: {cases}]", "", json_file)
+            _say(f"      {claim.statement.splitlines()[0]}", "", json_file)
+
+
+@cli.command()
+@click.argument("selectors", nargs=-1, metavar="[PATH|LABEL]...")
+@click.option("--seeds", type=click.IntRange(min=1), default=SEEDS, show_default=True, help="Seeds per case.")
+@click.option("--seed", default=0, show_default=True, help="The first seed.")
+@click.option(
+    "--case", "points", multiple=True, callback=_parse_case, metavar="K=V,...",
+    help="Fix parameters in place of the grid's values, such as D=8,L=2. May be given several times.",
+)  # fmt: skip
+@click.option(
+    "-j", "--jobs", default=1, show_default=True, callback=_parse_jobs, metavar="N",
+    help="Worker processes; -1 uses every core.",
+)  # fmt: skip
+@click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
+@click.option("--junit", "junit_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write JUnit XML.")
+@click.option("--strict", is_flag=True, help="Exit with 3 when something is inconclusive.")
+def check(
+    selectors: tuple[str, ...], seeds: int, seed: int, points: list[Params], jobs: int,
+    json_file: str | None, junit_file: str | None, strict: bool,
+) -> None:  # fmt: skip
+    """Check claims: those of the given files, papers or labels, or every paper's.
+
+    Exit code: 0 all hold; 1 something fails; 2 bad input; 3 inconclusive (with --strict); 130 interrupted.
+    """
+    _require_folders(json_file, junit_file)
+    selections = _collect(selectors)
+    if points:
+        _require_parameters(selections, points)
+    report = _run(selections, seeds, seed, points or [{}], jobs)
+    for line in report.lines():
+        _say(line.text, line.style, json_file)
+    if json_file:
+        _write(json_file, report.json())
+    if junit_file:
+        _write(junit_file, report.junit(strict))
+    sys.exit(report.exit_code(strict))
+
+
+def _run(selections: list[Selection], seeds: int, seed: int, points: list[Params], jobs: int) -> Report:
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    from lora_proofs.collect import CollectError
+    from lora_proofs.report import Report
+    from lora_proofs.sweep import Journal, plan, sweep
+
+    tasks = plan(selections, seeds, seed, points)
+    journal = Journal.open(tasks, warn=lambda text: _note(f"warning: {text}"))
+    if journal.finished:
+        _note(f"resuming: {len(journal.finished)} of {len(tasks)} cases were finished before")
+    start = time.perf_counter()
+    try:
+        with _progress_bar(len(tasks), len(journal.finished)) as advance:
+            verdicts = sweep(tasks, jobs, journal, progress=lambda verdict: advance(verdict.claim))
+    except KeyboardInterrupt:
+        _note(f"interrupted: {journal.kept} of {len(tasks)} cases are kept; the same command goes on from there")
+        sys.exit(INTERRUPTED)
+    except TerminatedWorkerError:
+        raise click.ClickException(
+            f"a worker process died (out of memory?); {journal.kept} of {len(tasks)} cases are kept; "
+            "the same command goes on from there, with -j 1 it needs the least memory"
+        ) from None
+    except CollectError as problem:  # a check file that changed while the run went on
+        raise BadInput(str(problem)) from None
+    command = shlex.join(["lora-proofs", *sys.argv[1:]])
+    return Report(selections, verdicts, time.perf_counter() - start, command)
+
+
+def _collect(selectors: Sequence[str]) -> list[Selection]:
+    from lora_proofs.collect import CollectError, collect
+
+    try:
+        return collect(selectors)
+    except CollectError as problem:
+        raise BadInput(str(problem)) from None
+
+
+def _require_parameters(selections: list[Selection], points: list[Params]) -> None:
+    """Refuse --case where it names a parameter that no claim has, or fits no claim; say whom it leaves out."""
+    claims = [claim for selection in selections for claim in selection.claims]
+    grids = [[*claim.grid, *(p for control in claim.controls for p in control.grid)] for claim in claims]
+    known = sorted({name for grid in grids for point in grid for name in point})
+    for name in (name for point in points for name in point if name not in known):
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
+        raise BadInput(f"--case: no selected claim has a parameter {name!r}; {hint}")
+    for point in points:
+        if not any(point.keys() <= other.keys() for grid in grids for other in grid):
+            raise BadInput(f"--case: no selected claim has all of the parameters {', '.join(point)}")
+    fitting = sum(any(p.keys() <= q.keys() for p in points for q in grid) for grid in grids)
+    if fitting < len(claims):
+        _note(f"--case: {fitting} of {len(claims)} claims have these parameters; the others are left out")
+
+
+def _describe(selection: Selection) -> dict[str, Any]:
+    paper = selection.paper
+    return {
+        "key": paper.key,
+        "title": paper.title,
+        "authors": paper.authors,
+        "year": paper.year,
+        "arxiv": paper.arxiv,
+        "claims": [
+            {
+                "label": claim.label,
+                "kind": claim.kind,
+                "number": claim.number,
+                "statement": claim.statement,
+                "cases": sum(1 for _ in claim.cases(SEEDS)),
+                "controls": [control.description for control in claim.controls],
+                "gap": claim.gap,
+            }
+            for claim in selection.claims
+        ],
+    }
+
+
+@contextmanager
+def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
+    """Show a live bar on a terminal, and nothing where standard error is piped."""
+    if not sys.stderr.isatty():
+        yield lambda label: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=total, completed=done)
+        yield lambda label: progress.update(bar, advance=1, description=label)
+
+
+def _require_folders(*files: str | None) -> None:
+    """Refuse an output file whose folder is missing now, not after the run."""
+    for file in files:
+        if file and file != "-" and not Path(file).absolute().parent.is_dir():
+            raise BadInput(f"the folder of {file} does not exist")
+
+
+def _write(file: str, text: str) -> None:
+    try:
+        with click.open_file(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as problem:
+        raise BadInput(f"cannot write {file}: {problem.strerror}") from None
+
+
+def _say(text: str, style: str, json_file: str | None) -> None:
+    """Print for people: on standard output, unless that carries the JSON."""
+    click.secho(text, err=json_file == "-", **_COLOURS[style])
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,286 @@
+import json
+import math
+from fractions import Fraction
+from types import SimpleNamespace
+
+import flint
+import mpmath
+import numpy as np
+import pytest
+
+from lora_proofs import verify as exported
+from lora_proofs.claims import Case, OutOfScope, Paper, at_least, at_most, equal
+from lora_proofs.verify import Evidence, Outcome, Verdict, verify
+
+
+def judge(check, params=None, **settings):
+    """Verify a one-off claim."""
+    paper = Paper(key="paper", title="", authors=(), year=2024, arxiv="")
+
+    def documented(case):
+        """Statement."""
+        return check(case)
+
+    return verify(paper.lemma("1", **settings)(documented), Case(params or {}))
+
+
+def constantly(comparison):
+    return judge(lambda case: comparison)
+
+
+def test_the_package_exports_the_function():
+    assert exported is verify
+
+
+def test_a_float_error_that_precision_removes_does_not_refute():
+    verdict = judge(lambda case: equal(mpmath.mpf(1) + mpmath.mpf(10) ** (10 - case.digits), 1))
+    assert (verdict.outcome, verdict.digits, verdict.evidence) == ("holds", 32, "numerical")
+
+
+def test_the_ladder_ends_at_64_digits():
+    verdict = judge(lambda case: equal(mpmath.mpf(10) ** (30 - case.digits), 0))
+    assert (verdict.outcome, verdict.digits) == ("holds", 64)
+
+
+def test_a_violation_that_stays_is_a_failure():
+    verdict = judge(lambda case: at_most(mpmath.mpf(1) / 3, mpmath.mpf("0.3")))
+    assert (verdict.outcome, verdict.digits, verdict.evidence) == ("fails", 64, "numerical")
+
+
+def test_a_measured_value_that_still_moves_is_inconclusive():
+    verdict = judge(lambda case: at_most(mpmath.mpf(case.digits), 1))
+    assert verdict.outcome == "inconclusive"
+    assert "still moves" in verdict.reason
+
+
+def test_each_rung_sees_the_same_instance_at_its_precision():
+    seen = []
+
+    def check(case):
+        seen.append((case.digits, mpmath.mp.dps, flint.ctx.dps, case.rng.random()))
+        return equal(1.0, 0.0)
+
+    before = mpmath.mp.dps, flint.ctx.dps
+    judge(check)
+    assert [rung[:3] for rung in seen] == [(d, d, d) for d in (16, 32, 64)]
+    assert len({rung[3] for rung in seen}) == 1
+    assert (mpmath.mp.dps, flint.ctx.dps) == before
+
+
+def test_a_precision_that_a_check_sets_does_not_outlive_it():
+    def check(case):
+        mpmath.mp.dps = 7
+        raise RuntimeError
+
+    before = mpmath.mp.dps
+    judge(check)
+    assert mpmath.mp.dps == before
+
+
+@pytest.mark.parametrize("one", [1, Fraction(1), flint.fmpz(1), flint.fmpq(1), np.int64(1)])
+def test_exact_values_are_compared_without_tolerance(one):
+    near = one + Fraction(1, 10**30) if isinstance(one, Fraction) else Fraction(10**30 + 1, 10**30)
+    assert constantly(equal(one, Fraction(1))).evidence == "exact"
+    verdict = constantly(at_most(near, one))
+    assert (verdict.outcome, verdict.digits, verdict.evidence) == ("fails", 16, "exact")
+
+
+def test_an_exact_value_beside_a_float_is_numerical():
+    verdict = constantly(equal(Fraction(1, 3), 1 / 3))
+    assert (verdict.outcome, verdict.evidence) == ("holds", "numerical")
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcome"),
+    [
+        (equal(1 + 0.9e-8, 1.0), "holds"),
+        (equal(1 + 1.1e-8, 1.0), "fails"),
+        (equal(1 - 1.1e-8, 1.0), "fails"),
+        (equal(0.9e-8, 0.0), "holds"),
+        (equal(100 + 0.9e-6, 100.0), "holds"),
+        (at_most(1 + 1.1e-8, 1.0), "fails"),
+        (at_most(-5.0, 1.0), "holds"),
+        (at_least(1 - 1.1e-8, 1.0), "fails"),
+        (at_least(5.0, 1.0), "holds"),
+    ],
+)
+def test_the_tolerance_is_relative_above_one_and_absolute_below(comparison, outcome):
+    assert constantly(comparison).outcome == outcome
+
+
+def test_a_tolerance_of_its_own():
+    assert judge(lambda case: equal(1.01, 1.0), tolerance=(0.1, "read off a plot")).outcome == "holds"
+
+
+def test_comparisons_keep_the_digits_of_an_mpf():
+    def check(case):
+        with mpmath.workdps(60):
+            return at_most(1 + mpmath.mpf(10) ** -40, mpmath.mpf(1))
+
+    assert judge(check, tolerance=(1e-41, "the difference is in digit 40")).outcome == "fails"
+    assert judge(check, tolerance=(1e-39, "the difference is in digit 40")).outcome == "holds"
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcome"),
+    [
+        (at_most((0.9, 1.0), 1.0), "holds"),
+        (at_most((0.9, 1.1), 1.0), "inconclusive"),
+        (at_most((1.1, 1.2), 1.0), "fails"),
+        (at_least((1.0, 1.1), 1.0), "holds"),
+        (at_least((0.9, 1.1), 1.0), "inconclusive"),
+        (at_least((0.8, 0.9), 1.0), "fails"),
+        (equal((1.0, 1.0 + 1e-9), 1.0), "holds"),
+        (equal((0.9, 1.1), 1.0), "inconclusive"),
+        (equal((1.1, 1.2), 1.0), "fails"),
+        (equal((0.8, 0.9), 1.0), "fails"),
+        (equal((Fraction(1), Fraction(1)), Fraction(1)), "holds"),
+        (equal(flint.arb(1) / 3, Fraction(1, 3)), "holds"),
+        (at_most(Fraction(1, 2), (0.6, 0.7)), "holds"),
+        (at_most(Fraction(65, 100), (0.6, 0.7)), "inconclusive"),
+        (at_most(Fraction(8, 10), (0.6, 0.7)), "fails"),
+    ],
+)
+def test_brackets_are_certified(comparison, outcome):
+    verdict = constantly(comparison)
+    assert (verdict.outcome, verdict.evidence) == (outcome, Evidence.CERTIFIED)
+
+
+def test_a_bracket_that_precision_tightens_is_tried_again():
+    verdict = judge(lambda case: equal(flint.arb(1, 10.0 ** (10 - case.digits)), 1))
+    assert (verdict.outcome, verdict.digits) == ("holds", 32)
+
+
+def test_ranks_are_integers_with_a_gap():
+    def rank(r, gap):
+        return SimpleNamespace(rank=r, gap=gap)
+
+    assert constantly(equal(rank(3, 1e4), 3)).outcome == "holds"
+    assert constantly(equal(rank(3, 1e4), 3)).evidence == "numerical"
+    assert constantly(at_most(rank(4, 1e4), 3)).outcome == "fails"
+    verdict = constantly(equal(rank(3, 999.0), 3))
+    assert verdict.outcome == "inconclusive"
+    assert "spectral gap" in verdict.reason
+
+
+@pytest.mark.parametrize("x", [math.nan, mpmath.nan, np.float64("nan"), math.inf, -math.inf, (0.0, math.nan)])
+def test_what_is_not_finite_neither_holds_nor_fails(x):
+    for comparison in (equal(x, x), at_most(x, 1.0), at_least(x, 1.0), at_most(0.0, x)):
+        verdict = constantly(comparison)
+        assert verdict.outcome == "inconclusive"
+        assert "not finite" in verdict.reason
+        json.dumps(verdict.to_json(), allow_nan=False)
+
+
+def test_nan_at_one_rung_does_not_spoil_the_next():
+    assert judge(lambda case: equal(math.nan if case.digits == 16 else 1.0, 1.0)).outcome == "holds"
+    last = judge(lambda case: equal(math.nan if case.digits == 32 else 2.0, 1.0))
+    assert last.outcome == "inconclusive"
+
+
+def test_a_false_hypothesis_is_out_of_scope():
+    def check(case):
+        raise OutOfScope("W_1 is singular")
+
+    verdict = judge(check)
+    assert (verdict.outcome, verdict.reason, verdict.error) == ("out of scope", "W_1 is singular", False)
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (lambda case: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda case: case["K"], "no parameter 'K'"),
+        (lambda case: True, "returned a bool, not a Comparison"),
+        (lambda case: equal(True, 1), "TypeError: a bool is not a number"),
+        (lambda case: equal("1", 1), "TypeError: cannot compare a str"),
+        (lambda case: equal((2, 1), 1), "ValueError: the bracket"),
+    ],
+)
+def test_a_check_that_breaks_is_an_error_not_an_outcome(check, reason):
+    verdict = judge(check)
+    assert (verdict.outcome, verdict.error) == ("inconclusive", True)
+    assert reason in verdict.reason
+
+
+def test_keyboard_interrupts_pass():
+    def check(case):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge(check)
+
+
+def test_controls_are_caught_by_failing_or_by_a_false_hypothesis():
+    paper = Paper(key="paper", title="", authors=(), year=2024, arxiv="")
+
+    @paper.lemma("1")
+    def lemma(case):
+        """Statement."""
+        return equal(1, 1)
+
+    @lemma.control("off by one")
+    def _(case):
+        return equal(1, 2)
+
+    @lemma.control("hypothesis dropped")
+    def _(case):
+        raise OutOfScope
+
+    @lemma.control("nothing wrong")
+    def _(case):
+        return equal(1, 1)
+
+    @lemma.control("broken")
+    def _(case):
+        raise ValueError
+
+    verdicts = [verify(lemma, Case(), control) for control in lemma.controls]
+    assert [verdict.caught for verdict in verdicts] == [True, True, False, False]
+    assert verdicts[0].negative_control == "off by one"
+    assert verify(lemma, Case()).caught is None
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        equal(0.1, 0.1),
+        equal(mpmath.mpf(1) / 3, Fraction(1, 3)),
+        equal(Fraction(1, 3), 1),
+        equal(flint.arb(2).sqrt(), 1.5),
+        at_most((0.1, Fraction(1, 3)), 1),
+        equal(SimpleNamespace(rank=3, gap=1e9), 3),
+    ],
+)
+def test_json_loses_nothing(comparison):
+    verdict = judge(lambda case: comparison, {"D": 8, "init": "uniform", "x": 0.1}, gap="typo: a sign")
+    text = json.dumps(verdict.to_json(), allow_nan=False)
+    back = Verdict.from_json(json.loads(text))
+    assert back == verdict
+    assert back.seconds == verdict.seconds
+    assert json.dumps(back.to_json()) == text
+
+
+def test_the_reproducer_names_the_case():
+    verdict = judge(lambda case: equal(1, 1), {"D": 8, "init": "scaled gaussian"})
+    command = "lora-proofs check paper:lemma-1 --case 'D=8,init=scaled gaussian' --seed 0 --seeds 1"
+    assert verdict.reproducer == command
+    assert judge(lambda case: equal(1, 1)).reproducer == "lora-proofs check paper:lemma-1 --seed 0 --seeds 1"
+
+
+def test_verdicts_do_not_depend_on_the_number_of_threads():
+    from threadpoolctl import threadpool_limits
+
+    def check(case):
+        A = case.rng.standard_normal((300, 300))
+        return equal(float(np.linalg.norm(A @ A @ A, 2)), 0.0)
+
+    def measured(threads):
+        with threadpool_limits(threads):
+            return judge(check).comparison.measured
+
+    assert measured(1) == measured(2)
+
+
+def test_outcomes_read_as_in_the_reports():
+    assert [str(outcome) for outcome in Outcome] == ["holds", "fails", "inconclusive", "out of scope"]
