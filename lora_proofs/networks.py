@@ -1,0 +1,97 @@
+"""Networks as their weights and their forward pass, nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from array_api_compat import array_namespace
+
+from lora_proofs.linalg import Array, check_matrix, check_vector, is_object
+
+
+@dataclass(frozen=True, eq=False)
+class ReluNetwork:
+    """The network ``h_0 = x, h_l = ReLU(W_l h_{l-1} + b_l)`` with output h_L: ReLU on every layer, the last too.
+
+    This is FNN_{L,D} of Zeng & Lee, "The Expressive Power of Low-Rank Adaptation" (arXiv:2310.17513v3,
+    section 2), except that the layers may have different widths.
+
+    Parameters
+    ----------
+    weights : sequence of arrays, shapes (d_1, d_0), ..., (d_L, d_{L-1})
+        W_1, ..., W_L in the order in which they are applied: array-API arrays, or NumPy object arrays of
+        ``mpmath.mpf``, ``fractions.Fraction`` or ``flint.fmpq``.
+    biases : sequence of arrays, shapes (d_1,), ..., (d_L,)
+        b_1, ..., b_L, of the same namespace.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, the number of biases is not that of the weights, the shapes do not chain, or an
+        entry is not a finite real number of a floating-point or object dtype.
+    TypeError
+        If the arrays are of different libraries.
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    def __init__(self, weights: Sequence[Array], biases: Sequence[Array]) -> None:
+        if not len(weights):
+            raise ValueError("a network needs at least one layer; weights is empty")
+        if len(weights) != len(biases):
+            raise ValueError(f"{len(weights)} weights need as many biases, not {len(biases)}")
+        checked: list[tuple[Array, Array]] = []
+        for layer, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
+            d_in = checked[-1][0].shape[0] if checked else None
+            W = check_matrix(f"weight {layer}", W, (None, d_in))
+            checked.append((W, check_vector(f"bias {layer}", b, W.shape[0])))
+        array_namespace(*chain(*checked))  # refuses a mixture, which would otherwise fail far from its cause
+        object.__setattr__(self, "weights", tuple(W for W, _ in checked))
+        object.__setattr__(self, "biases", tuple(b for _, b in checked))
+
+    @property
+    def depth(self) -> int:
+        """The number L of layers."""
+        return len(self.weights)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The dimensions (d_0, d_1, ..., d_L), from input to output."""
+        return (int(self.weights[0].shape[1]), *(int(W.shape[0]) for W in self.weights))
+
+    @property
+    def width(self) -> int:
+        """The largest of the widths: the paper's D, where all are equal."""
+        return max(self.widths)
+
+    @property
+    def d_in(self) -> int:
+        """The dimension of the input."""
+        return self.widths[0]
+
+    @property
+    def d_out(self) -> int:
+        """The dimension of the output."""
+        return self.widths[-1]
+
+    def __call__(self, x: Array) -> Array:
+        """Return the output, of shape (..., d_out), for inputs of shape (..., d_in).
+
+        Raises
+        ------
+        ValueError
+            If the last axis of `x` does not have length d_in.
+        """
+        if x.ndim == 0 or x.shape[-1] != self.d_in:
+            raise ValueError(f"inputs must have shape (..., {self.d_in}), not {tuple(x.shape)}")
+        h = x
+        for W, b in zip(self.weights, self.biases, strict=True):
+            h = _relu(h @ W.T + b)
+        return h
+
+
+def _relu(z: Array) -> Array:
+    xp = array_namespace(z)
+    # An object array gets a zero of its own entries' type, not the integer 0.
+    return xp.maximum(z, z * 0 if is_object(z) else xp.zeros_like(z))
