@@ -1,8 +1,8 @@
 """The algebra behind the linear constructions, checked with symbols in place of numbers.
 
 Each ``..._residual`` builds both sides of an identity from matrices of independent symbols of a small fixed size
-and returns their difference as a ``sympy.Matrix`` of expanded polynomials. It is zero exactly when the identity
-holds for all matrices of that size over every field of characteristic 0.
+and returns their difference as a ``sympy.Matrix`` of expanded polynomials. Where it is zero, the identity holds
+for all matrices of that size, over every field in which its inverses exist.
 
 A chain has dimensions (d_0, ..., d_L): layer l maps d_{l-1} to d_l numbers. S_l = W_L ... W_{l+1} is the part of
 the frozen chain after layer l, and P_l = (W_l + Delta_l) ... (W_1 + Delta_1) the adapted part up to it, as in
