@@ -31,7 +31,7 @@ class Box:
         lower, upper = np.asarray(self.lower, dtype=object), np.asarray(self.upper, dtype=object)
         _check_finite("lower", lower)
         _check_finite("upper", upper)
-        if lower.ndim and upper.ndim and lower.shape != upper.shape or lower.ndim > 1 or upper.ndim > 1:
+        if (lower.ndim and upper.ndim and lower.shape != upper.shape) or lower.ndim > 1 or upper.ndim > 1:
             raise ValueError(
                 f"the bounds of a Box have shapes {lower.shape} and {upper.shape}; pass numbers or (d,) arrays"
             )
@@ -49,6 +49,10 @@ class Box:
                 )
             out.append(np.broadcast_to(values, (d,)))
         return out[0], out[1]
+
+    def largest_norm(self, d: int) -> float:
+        """Return the largest Euclidean norm in the box."""
+        return float(np.linalg.norm([max(abs(float(v)) for v in pair) for pair in zip(*self.bounds(d), strict=True)]))
 
     def sample(self, rng: np.random.Generator, n: int, d: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return n points: half uniform in the box, half corners of it; shape (n, d)."""
@@ -74,6 +78,10 @@ class Ball:
         _check_finite("radius", np.asarray(self.radius, dtype=object))
         if np.ndim(self.radius) != 0 or self.radius < 0:
             raise ValueError(f"the Ball of radius {self.radius!r} is empty; pass a number >= 0")
+
+    def largest_norm(self, d: int) -> float:
+        """Return the largest Euclidean norm in the ball, whatever the dimension d."""
+        return float(self.radius)
 
     def sample(self, rng: np.random.Generator, n: int, d: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return n points: half uniform in the ball, half on the sphere; shape (n, d)."""

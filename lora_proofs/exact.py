@@ -8,6 +8,7 @@ says that it returns an enclosure. `adapt_linear_chain` and `adapt_relu_network`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isqrt
 from typing import Any, TypeAlias
 
 import flint
@@ -130,6 +131,16 @@ def frobenius_norm_squared(x: Matrix) -> Fraction:
     """Return the sum of the squares of the entries: 0 exactly when x = 0."""
     total = sum((v * v for v in matrix(x).entries()), flint.fmpq(0))
     return Fraction(int(total.p), int(total.q))
+
+
+def sqrt_above(q: Rational) -> Rational:
+    """Return a rational >= sqrt(q): the root itself if that is rational, else one within 2^-100 relatively."""
+    q = number(q)
+    p, denominator = int(q.p) * int(q.q), int(q.q)
+    root = isqrt(p)
+    if root * root == p:
+        return flint.fmpq(root, denominator)
+    return flint.fmpq(isqrt(p << 200) + 1, denominator << 100)
 
 
 def full_rank_factorization(x: Matrix) -> tuple[Matrix, Matrix]:

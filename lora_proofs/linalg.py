@@ -77,7 +77,7 @@ def _check(name: str, x: Array, shape: tuple[int | None, ...]) -> Array:
 
 def _is_finite_number(name: str, v: Any) -> bool:
     try:
-        return bool(abs(v) < float("inf"))
+        return bool(v - v == 0)
     except TypeError:
         raise ValueError(f"{name} is an object array that holds {v!r}, which is not a number") from None
 

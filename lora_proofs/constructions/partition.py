@@ -1,6 +1,8 @@
 """Which frozen layers imitate which target layer (Zeng & Lee, Theorems 3 and 6, arXiv 2310.17513v3)."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from numbers import Integral
 from typing import Any, TypeAlias
 
 from lora_proofs import exact
@@ -33,21 +35,25 @@ def read_partition(partition: Any, L: int, Lbar: int) -> Partition:
     if partition is None:
         return uniform_partition(L, Lbar)
     try:
-        listed = [[int(l) for l in block] if not isinstance(block, int) else block for block in partition]
+        blocks = list(partition)
+        if all(isinstance(size, Integral) for size in blocks):
+            ends = list(accumulate(blocks))
+            blocks = [range(end - size, end) for size, end in zip(blocks, ends, strict=True)]
+        layers = [layer for block in blocks for layer in block]
     except TypeError:
-        listed = []
-    if listed and all(isinstance(block, int) for block in listed):
-        ends = [sum(listed[: i + 1]) for i in range(len(listed))]
-        listed = [list(range(end - size, end)) for size, end in zip(listed, ends, strict=True)]
-    layers = [l for block in listed if not isinstance(block, int) for l in block]
+        blocks, layers = [], []
     first = layers[0] if layers else 0
-    good = len(listed) == Lbar and all(listed) and first in (0, 1) and layers == list(range(first, first + L))
-    if not good:
+    if (
+        len(blocks) != Lbar
+        or not all(map(len, blocks))
+        or layers != list(range(first, first + L))
+        or first not in (0, 1)
+    ):
         raise ValueError(
-            f"{partition!r} is no partition of {L} layers into {Lbar} consecutive non-empty blocks, one a target layer; "
-            "pass the block sizes, such as [2, 2], or None for the uniform one"
+            f"{partition!r} is no partition of {L} layers into {Lbar} consecutive non-empty blocks, one for each "
+            "target layer; pass the block sizes, such as [2, 2], or None for the uniform one"
         )
-    return [range(block[0] - first, block[-1] - first + 1) for block in listed]
+    return [range(block[0] - first, block[-1] - first + 1) for block in blocks]
 
 
 def required_ranks(weights: Sequence[Any], goals: Sequence[Callable[[Any], Any]]) -> Callable[[int, range], int]:
@@ -76,10 +82,10 @@ def required_ranks(weights: Sequence[Any], goals: Sequence[Callable[[Any], Any]]
 
 
 def best_partition(L: int, Lbar: int, cost: Callable[[int, range], float]) -> Partition:
-    """Return the partition of L layers into Lbar blocks that minimises the largest cost(i, block), by dynamic programming.
+    """Return the partition of L layers into Lbar blocks whose largest cost(i, block) is least, by dynamic programming.
 
-    Ties go to the smaller sum of costs. With ``cost = ceil(rank / len(block))`` the optimum is the smallest uniform rank
-    of Theorem 6.
+    Ties go to the smaller sum of costs. With ``cost = ceil(rank / len(block))`` the optimum is the smallest uniform
+    rank of Theorem 6.
     """
     best: list[dict[int, tuple[float, float, Partition]]] = [{0: (float("-inf"), 0.0, [])}]
     for i in range(Lbar):

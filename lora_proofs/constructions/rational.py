@@ -61,8 +61,8 @@ def adapt_linear_chain(frozen: Sequence[Matrix], target: Matrix, ranks: int | Se
     U, Vt = full_rank_factorization(target - product(frozen))
     if sum(budget) < Vt.nrows():
         raise ValueError(
-            f"the ranks sum to {sum(budget)}, but target - W_L...W_1 has rank {Vt.nrows()}: no such adapters are exact, "
-            "and the best ones are irrational; pass larger ranks, or floats to constructions.adapt_linear_chain"
+            f"the ranks sum to {sum(budget)}, but target - W_L...W_1 has rank {Vt.nrows()}: no such adapters are "
+            "exact, and the best ones are irrational; pass larger ranks, or floats to constructions.adapt_linear_chain"
         )
     P = identity(target.nrows())
     adapters = []

@@ -1,0 +1,274 @@
+r"""Adapters and biases that turn a frozen ReLU network into a shallower target (Zeng & Lee, Lemma 2, Theorems 3 and 6).
+
+The frozen layers are partitioned into blocks, one a target layer. In a block the adapters turn the product of the
+weights into the target's matrix (`adapt_linear_chain`), and the biases keep every inner ReLU from acting: with P_l the
+product of the first l adapted layers of the block, the inner states are
+
+    h_l = P_l x + c_l,    c_l = max(0, -min_x P_l x)    entry by entry, over the region that x can reach,
+
+so b_l = c_l - F_l c_{l-1}; the last bias removes c_{L-1} again and puts the target's bias in. The paper takes twice the
+largest norm instead of c_l; such offsets multiply from layer to layer, and cost digits where the tight ones do not.
+
+A target of width d < D lives in the first d coordinates: inputs are padded with zeros, and the biases of the other
+neurons switch them off at the end of every block, so that the next block starts from a padded vector again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from lora_proofs import exact
+from lora_proofs.constructions import rational
+from lora_proofs.constructions.certificate import Certificate, certify_relu_network
+from lora_proofs.constructions.linear_chain import AdaptedChain, Conditioning, adapt_linear_chain
+from lora_proofs.constructions.partition import Partition, best_partition, read_partition, required_ranks
+from lora_proofs.domains import Ball, Box, Domain
+from lora_proofs.linalg import Array, chain_product, check_ranks, is_object, like, namespace, scalar, unit_roundoff
+from lora_proofs.networks import ReluNetwork
+
+_SAMPLES = 512
+"""Points of the domain on which `AdaptedReluNetwork.error` is measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptedReluNetwork:
+    """The result of `adapt_relu_network`.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+        The adapted network, R^D -> R^D. For a narrower target, pad its input with zeros and read its first d outputs,
+        or call this result itself.
+    adapters, biases : list
+        One adapter and one bias a layer of the frozen network.
+    partition : list of range
+        The block of frozen layers (numbered from 0) that imitates each target layer.
+    conditioning : Conditioning
+        That of the worst block.
+    bound : float or Fraction
+        An upper bound of ||f(x) - target(x)||_2 over the domain, in exact arithmetic: Theorem 5 as corrected,
+        sum_i E_i m_{i-1} prod_{k>i} (||Wbar_k||_2 + E_k) with E_i = sigma_{R_i + 1} of block i, m_0 = max ||x||_2 over
+        the domain and m_i = ||Wbar_i||_2 m_{i-1} + ||bbar_i||_2. Zero if every block has the rank that it needs.
+    """
+
+    network: ReluNetwork
+    adapters: list[Any]
+    biases: list[Array]
+    partition: Partition
+    conditioning: Conditioning
+    bound: Any
+    target: ReluNetwork
+    domain: Domain
+
+    def __call__(self, x: Array) -> Array:
+        """Return the outputs for inputs of the target, shape (..., d_in) -> (..., d_out)."""
+        xp, extra = namespace(x), self.network.d_in - self.target.d_in
+        padded = xp.concat([x, xp.repeat(0 * x[..., :1], extra, axis=-1)], axis=-1) if extra else x
+        return self.network(padded)[..., : self.target.d_out]
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Whether the network equals the target on the whole domain, and why: see `certify_relu_network`."""
+        return certify_relu_network(self.network, self.target, self.domain)
+
+    @cached_property
+    def error(self) -> Any:
+        """The largest ||f(x) - target(x)||_2 over seeded points of the domain (inner ones and extreme ones).
+
+        A lower bound of the supremum, to compare with `bound`; `certificate.error` bounds it from above.
+        """
+        W = self.network.weights[0]
+        x = self.domain.sample(np.random.default_rng(0), 8 if is_object(W) else _SAMPLES, self.target.d_in)
+        points = exact.array(x) if exact.is_rational(W) else like(W, x)
+        difference = self(points) - self.target(points)
+        squares = max(sum(v * v for v in row) for row in difference)
+        return Fraction(0) if squares == 0 else scalar(namespace(W).sqrt(squares))
+
+
+def adapt_relu_network(
+    frozen: ReluNetwork,
+    target: ReluNetwork,
+    ranks: int | Sequence[int],
+    *,
+    domain: Domain,
+    partition: str | Sequence[int] | Sequence[Sequence[int]] | None = None,
+) -> AdaptedReluNetwork:
+    """Return adapters and biases with which the frozen network imitates the target on the whole domain.
+
+    Zeng & Lee, Lemma 2 (one target layer), Theorems 3 and 5 (uniform partition) and 6 (any partition, a rank for each
+    layer), and the appendix on narrower targets, arXiv 2310.17513v3. Equality holds on the domain if in every block the
+    ranks sum to at least rank(Wbar_i - product of the block); otherwise each block is the best approximation.
+
+    Parameters
+    ----------
+    frozen : ReluNetwork
+        L layers of one width D; in every block all weights but the first must be non-singular. Rational networks
+        (object arrays of Fraction or fmpq) are adapted over Q, exactly.
+    target : ReluNetwork
+        Lbar <= L layers of one width d <= D.
+    ranks : int or L ints
+    domain : Box or Ball
+        Inputs of the target.
+    partition : None, "best", sizes of blocks, or lists of layers
+        None is the uniform partition. "best" is the one whose largest lack of rank is least; its cost is
+        O(L^2 Lbar) ranks.
+
+    Returns
+    -------
+    AdaptedReluNetwork
+
+    Raises
+    ------
+    ValueError
+        If the input is malformed, a weight is singular where it must not be, or the ranks do not suffice over Q.
+    """
+    D, d = _check_networks(frozen, target)
+    L, Lbar = frozen.depth, target.depth
+    budget = check_ranks(ranks, L)
+    if isinstance(partition, str):
+        if partition != "best":
+            raise ValueError(f"partition is {partition!r}; pass 'best', the block sizes, or None for the uniform one")
+        needed = required_ranks(frozen.weights, [_Corner(W) for W in target.weights])
+        blocks = best_partition(L, Lbar, lambda i, b: max(0, needed(i, b) - sum(budget[l] for l in b)))
+    else:
+        blocks = read_partition(partition, L, Lbar)
+
+    region = _input_region(domain, d, D, frozen.weights[0])
+    layers: list[Array] = []
+    biases: list[Array] = []
+    chains: list[AdaptedChain] = []
+    for i, indices in enumerate(blocks):
+        weights = [frozen.weights[l] for l in indices]
+        chain = _adapt_block(weights, _Corner(target.weights[i]), [budget[l] for l in indices], indices)
+        merged = [_merge(a, W) for W, a in zip(weights, chain.adapters, strict=True)]
+        block_biases, region = _biases(merged, target.biases[i], region)
+        layers, biases, chains = layers + merged, biases + block_biases, [*chains, chain]
+    return AdaptedReluNetwork(
+        network=ReluNetwork(layers, biases),
+        adapters=[a for chain in chains for a in chain.adapters],
+        biases=biases,
+        partition=blocks,
+        conditioning=max((chain.conditioning for chain in chains), key=lambda c: c.rounding),
+        bound=_bound(target, [chain.bound for chain in chains], domain),
+        target=target,
+        domain=domain,
+    )
+
+
+def _check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]:
+    for name, network in (("frozen", frozen), ("target", target)):
+        if not isinstance(network, ReluNetwork):
+            raise ValueError(f"{name} is of type {type(network).__name__}; pass a ReluNetwork(weights, biases)")
+        if len(set(network.widths)) > 1:
+            raise ValueError(
+                f"the {name} network has widths {network.widths}; the theorem needs one width for all layers"
+            )
+    D, d = frozen.d_in, target.d_in
+    if d > D:
+        raise ValueError(f"the target has width {d}, the frozen network only {D}; pass a target that is no wider")
+    if target.depth > frozen.depth:
+        raise ValueError(f"the target has {target.depth} layers, the frozen network only {frozen.depth}")
+    if exact.is_rational(frozen.weights[0]) != exact.is_rational(target.weights[0]):
+        raise ValueError("one network is rational and the other is floating; pass two of a kind (exact.array converts)")
+    return D, d
+
+
+@dataclass(frozen=True, eq=False)
+class _Corner:
+    """The map from the product of a block to its goal: the target's matrix in the first d rows and columns."""
+
+    weight: Array
+
+    def __call__(self, Pi: Array) -> Array:
+        xp, d = namespace(Pi), self.weight.shape[0]
+        return xp.concat([xp.concat([self.weight, Pi[:d, d:]], axis=1), Pi[d:, :]], axis=0)
+
+
+def _adapt_block(weights: list[Array], corner: _Corner, ranks: list[int], indices: range) -> AdaptedChain:
+    goal = corner(chain_product(weights))
+    adapt = rational.adapt_linear_chain if exact.is_rational(goal) else adapt_linear_chain
+    try:
+        return adapt(weights, goal, ranks)
+    except ValueError as error:
+        raise ValueError(f"in the block of layers {indices[0] + 1} to {indices[-1] + 1}: {error}") from None
+
+
+def _merge(adapter: Any, W: Array) -> Array:
+    return exact.array(adapter.merge(W)) if isinstance(adapter, exact.RationalAdapter) else adapter.merge(W)
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """What the inputs of a block range over: a box of centre m and radii r, or a ball in the first d coordinates."""
+
+    m: Array
+    r: Array
+    rho: Any = None
+    d: int = 0
+
+    def extent(self, P: Array) -> tuple[Array, Array]:
+        """Return the least and the greatest value of each entry of P x."""
+        if self.rho is None:
+            spread = abs(P) @ self.r
+        elif exact.is_rational(P):
+            squares = (P[:, : self.d] ** 2).sum(axis=1)
+            spread = np.array([self.rho * exact.sqrt_above(q) for q in squares], dtype=object)
+        else:
+            xp = namespace(P)
+            spread = self.rho * xp.sqrt(xp.sum(P[:, : self.d] ** 2, axis=1))
+        return P @ self.m - spread, P @ self.m + spread
+
+
+def _input_region(domain: Domain, d: int, D: int, W: Array) -> _Region:
+    def vector(values: Sequence[Any]) -> Array:
+        padded = [*values, *[0] * (D - d)]
+        return exact.array(padded) if exact.is_rational(W) else like(W, np.array([float(v) for v in padded]))
+
+    if isinstance(domain, Box):
+        lower, upper = (vector(bound.tolist()) for bound in domain.bounds(d))
+        return _Region((lower + upper) / 2, (upper - lower) / 2)
+    if isinstance(domain, Ball):
+        zero = vector([0] * d)
+        return _Region(zero, zero, vector([domain.radius] * d)[0], d)
+    raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
+
+
+def _biases(layers: list[Array], target_bias: Array, region: _Region) -> tuple[list[Array], _Region]:
+    """Return the biases of a block of adapted layers, and the box that its outputs range over."""
+    xp, D, d = namespace(layers[0]), layers[0].shape[0], target_bias.shape[0]
+    # A floating bias keeps a margin of a few roundings, so that the neuron is active in spite of them.
+    margin = 0 if exact.is_rational(layers[0]) else 64 * D * unit_roundoff(layers[0])
+    c = 0 * layers[0][:, 0]
+    biases: list[Array] = []
+    for l, (F, P) in enumerate(zip(layers, accumulate(layers, lambda P, F: F @ P), strict=True)):
+        low, high = region.extent(P)
+        shift = F @ c
+        slack = margin * (abs(low) + abs(high) + abs(F) @ c)
+        last = l == len(layers) - 1
+        c = xp.concat([target_bias, -high[d:] - slack[d:]]) if last else _positive(slack - low)
+        biases.append(c - shift)
+    low, high = _positive(low + c), _positive(high + c)
+    return biases, _Region((low + high) / 2, (high - low) / 2)
+
+
+def _positive(x: Array) -> Array:
+    return namespace(x).where(x > 0, x, 0 * x)
+
+
+def _bound(target: ReluNetwork, tails: Sequence[Any], domain: Domain) -> Any:
+    if not any(tails):
+        return Fraction(0)
+    W_bar = [np.asarray(W, dtype=float) for W in target.weights]
+    b_bar = [np.asarray(b, dtype=float) for b in target.biases]
+    size = domain.largest_norm(target.d_in)
+    total = 0.0
+    for W, b, E in zip(W_bar, b_bar, tails, strict=True):
+        norm = float(np.linalg.norm(W, 2))
+        total = total * (norm + float(E)) + float(E) * size
+        size = norm * size + float(np.linalg.norm(b))
+    return total
