@@ -171,6 +171,6 @@ def _blame(path: Path, problem: BaseException) -> str:
     """Say in one line which file and line of the check are at fault, and why."""
     cause = " ".join(f"{type(problem).__name__}: {problem}".split())
     if isinstance(problem, SyntaxError):
-        return f"cannot load {problem.filename}, line {problem.lineno or 1}: SyntaxError: {problem.msg}"
+        return f"cannot load {problem.filename or path}, line {problem.lineno or 1}: SyntaxError: {problem.msg}"
     own = [f for f in traceback.extract_tb(problem.__traceback__) if f.filename.startswith(str(path))]
     return f"cannot load {own[-1].filename}, line {own[-1].lineno}: {cause}" if own else f"cannot load {path}: {cause}"

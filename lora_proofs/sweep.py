@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from lora_proofs.claims import Case, Claim, Control, Params
 from lora_proofs.collect import Selection, load
@@ -169,54 +168,51 @@ class Journal:
     path: Path
     warn: Callable[[str], object]
     finished: dict[str, Verdict] = field(default_factory=dict)
-    _file: Any = None
+    _writable: bool = True
 
     @classmethod
     def open(cls, tasks: Sequence[Task], warn: Callable[[str], object]) -> Journal:
         """Open the journal of these tasks and read what an earlier run finished."""
-        path = _cache_folder() / f"{_fingerprint(tasks)}.jsonl"
-        journal = cls(path, warn)
+        journal = cls(_cache_folder() / f"{_fingerprint(tasks)}.jsonl", warn)
         wanted = {task.key for task in tasks}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            journal._file = path.open("a+", encoding="utf-8", errors="replace")
-            journal._file.seek(0)
-            lines = journal._file.read().split("\n")
-            if lines[-1]:  # a kill tore the last line: start a new one
-                journal._file.write("\n")
+            journal.path.parent.mkdir(parents=True, exist_ok=True)
+            text = journal.path.read_text("utf-8", "replace") if journal.path.exists() else ""
         except OSError as problem:
             journal._give_up(problem)
             return journal
-        verdicts = filter(None, map(_parse_line, lines))
+        if not text.endswith("\n"):
+            journal._write("\n" if text else "")  # a kill tore the last line: start a new one
+        verdicts = filter(None, map(_parse_line, text.split("\n")))
         journal.finished = {key: verdict for verdict in verdicts if (key := _verdict_key(verdict)) in wanted}
         return journal
 
     def append(self, verdict: Verdict) -> None:
         """Write one verdict, at once."""
-        if self._file is None:
-            return
-        try:
-            self._file.write(json.dumps(verdict.to_json()) + "\n")
-            self._file.flush()
-        except OSError as problem:
-            self._give_up(problem)
-        else:
-            self.finished[_verdict_key(verdict)] = verdict
+        self.finished[_verdict_key(verdict)] = verdict
+        self._write(json.dumps(verdict.to_json()) + "\n")
 
     @property
     def kept(self) -> int:
         """How many verdicts the next run would find."""
-        return len(self.finished) if self._file is not None else 0
+        return len(self.finished) if self._writable else 0
 
     def delete(self) -> None:
         """Remove the journal of a completed run, which must never be served in place of a new one."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._writable:
             self.path.unlink(missing_ok=True)
 
+    def _write(self, text: str) -> None:
+        if not self._writable:
+            return
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as problem:
+            self._give_up(problem)
+
     def _give_up(self, problem: OSError) -> None:
-        self._file = None
+        self._writable = False
         self.warn(f"cannot keep finished cases in {self.path.parent} ({problem.strerror}); the run goes on")
 
 

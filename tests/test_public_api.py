@@ -1,0 +1,58 @@
+"""The names that scripts rely on, importable from where they are promised."""
+
+from importlib import import_module
+
+import pytest
+
+import lora_proofs
+
+FROM_THE_PACKAGE = {
+    "Adapter": "adapters",
+    "Ball": "domains",
+    "Box": "domains",
+    "Case": "claims",
+    "Paper": "claims",
+    "ReluNetwork": "networks",
+    "at_least": "claims",
+    "at_most": "claims",
+    "equal": "claims",
+    "verify": "verify",
+}
+FROM_MODULES = [
+    ("constructions", "adapt_linear_chain"),
+    ("constructions", "adapt_relu_network"),
+    ("constructions", "certify_relu_network"),
+    ("exact", "adapt_linear_chain"),
+    ("exact", "adapt_relu_network"),
+    ("claims", "Claim"),
+    ("claims", "Comparison"),
+    ("claims", "OutOfScope"),
+    ("verify", "Evidence"),
+    ("verify", "Outcome"),
+    ("verify", "Verdict"),
+    ("collect", "collect"),
+    ("sweep", "sweep"),
+    ("report", "Report"),
+    ("cli", "main"),
+]
+
+
+@pytest.mark.parametrize(("name", "module"), FROM_THE_PACKAGE.items())
+def test_names_of_the_package_are_those_of_their_modules(name, module):
+    assert getattr(lora_proofs, name) is getattr(import_module(f"lora_proofs.{module}"), name)
+    assert name in lora_proofs.__all__
+
+
+@pytest.mark.parametrize(("module", "name"), FROM_MODULES)
+def test_names_of_modules(module, name):
+    assert callable(getattr(import_module(f"lora_proofs.{module}"), name))
+
+
+def test_all_and_dir_tell_what_there_is():
+    assert sorted(lora_proofs.__all__) == dir(lora_proofs)
+    assert all(getattr(lora_proofs, name) is not None for name in lora_proofs.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        lora_proofs.no_such_name  # noqa: B018
