@@ -299,11 +299,6 @@ class Claim:
             What is wrong on purpose: ``"one rank less"``.
         points, **grid
             As for `Paper.claim`, where the control should run elsewhere than the claim.
-
-        Raises
-        ------
-        ValueError
-            When the claim has a control of that description.
         """
         if any(control.description == description for control in self.controls):
             raise ValueError(f"{self.label} has two controls named {description!r}")
