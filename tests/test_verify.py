@@ -174,7 +174,7 @@ def test_what_is_not_finite_neither_holds_nor_fails(x):
 
 def test_nan_at_one_rung_does_not_spoil_the_next():
     assert judge(lambda case: equal(math.nan if case.digits == 16 else 1.0, 1.0)).outcome == "holds"
-    last = judge(lambda case: equal(math.nan if case.digits == 32 else 2.0, 1.0))
+    last = judge(lambda case: at_least(math.nan if case.digits == 32 else 0.0, 1.0))
     assert last.outcome == "inconclusive"
 
 
@@ -268,18 +268,13 @@ def test_the_reproducer_names_the_case():
     assert judge(lambda case: equal(1, 1)).reproducer == "lora-proofs check paper:lemma-1 --seed 0 --seeds 1"
 
 
-def test_verdicts_do_not_depend_on_the_number_of_threads():
-    from threadpoolctl import threadpool_limits
+def test_a_check_runs_on_one_thread_so_that_its_rounding_is_the_same_everywhere():
+    from threadpoolctl import threadpool_info
 
     def check(case):
-        A = case.rng.standard_normal((300, 300))
-        return equal(float(np.linalg.norm(A @ A @ A, 2)), 0.0)
+        return at_most(max(pool["num_threads"] for pool in threadpool_info()), 1)
 
-    def measured(threads):
-        with threadpool_limits(threads):
-            return judge(check).comparison.measured
-
-    assert measured(1) == measured(2)
+    assert judge(check).outcome == "holds"
 
 
 def test_outcomes_read_as_in_the_reports():
