@@ -18,6 +18,8 @@ _HOME = {
     "Ball": "domains",
     "Box": "domains",
     "Case": "claims",
+    "Comparison": "claims",
+    "OutOfScope": "claims",
     "Paper": "claims",
     "ReluNetwork": "networks",
     "at_least": "claims",

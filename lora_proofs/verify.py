@@ -197,7 +197,7 @@ def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
     """Judge a claim, or one of its negative controls, on a case.
 
     The check runs with 16 digits, and where the claim is not met again with 32 and with 64. A violation
-    counts as *fails* only if it is exact, or is there at 64 digits while the measured value has stopped
+    counts as *fails* only if it is exact or certified, or is there at 64 digits while the measured value has stopped
     moving since 32; a check that computes with floats whatever ``case.digits`` says forgoes that protection.
 
     Parameters
@@ -249,12 +249,14 @@ class _Finding:
     evidence: Evidence | None = None
     comparison: Comparison | None = None
     measured: Quantity | None = None
+    rigorous: bool = False
     error: bool = False
 
     @property
     def final(self) -> bool:
-        """Whether more precision can change nothing."""
-        return self.outcome is Outcome.HOLDS or self.evidence in (Evidence.EXACT, None)
+        """Whether more precision can change nothing: it holds, there is no comparison, or no rounding in a violation."""
+        violated = self.outcome is Outcome.FAILS and self.rigorous
+        return self.outcome is Outcome.HOLDS or violated or self.evidence in (Evidence.EXACT, None)
 
 
 def _climb(check: Check, case: Case, rtol: float) -> tuple[Case, _Finding]:
@@ -288,7 +290,8 @@ def _look(check: Check, rung: Case, rtol: float) -> _Finding:
         return _Finding(Outcome.INCONCLUSIVE, reason, error=True)
     outcome, reason = _judge(measured, comparison.relation, bound, rtol)
     kept = Comparison(measured.value, comparison.relation, bound.value)
-    return _Finding(outcome, reason, _weigh(measured, bound), kept, measured)
+    rigorous = Evidence.NUMERICAL not in (measured.evidence, bound.evidence)
+    return _Finding(outcome, reason, _weigh(measured, bound), kept, measured, rigorous)
 
 
 def _one_line(text: str) -> str:

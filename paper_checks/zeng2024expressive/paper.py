@@ -1,0 +1,62 @@
+"""The paper, and the families of instances on which its statements are tried."""
+
+from fractions import Fraction
+from typing import Any
+
+from flint import fmpq_mat
+
+from lora_proofs import Ball, Box, Case, Paper, ReluNetwork, exact, instances
+from lora_proofs.constructions import AdaptedReluNetwork
+from lora_proofs.precision import lift
+
+PAPER = Paper(
+    key="zeng2024expressive",
+    title="The Expressive Power of Low-Rank Adaptation",
+    authors=("Yuchen Zeng", "Kangwook Lee"),
+    year=2024,
+    arxiv="2310.17513v3",
+)
+
+RATIONAL = "rational"
+"""The family of integer matrices, judged over Q; every other family is one of `instances.chain`, in floats."""
+
+
+def frozen_chain(case: Case) -> list[Any]:
+    """Return L non-singular D x D matrices of the case's family, at the case's precision."""
+    if case["family"] == RATIONAL:
+        return [instances.nonsingular(case.rng, case["D"]) for _ in range(case["L"])]
+    return [lift(W, case.digits) for W in instances.chain(case.rng, case["D"], case["L"], case["family"])]
+
+
+def target_matrix(case: Case) -> Any:
+    """Return a float target of the case's family, drawn after `frozen_chain`."""
+    return lift(instances.chain(case.rng, case["D"], 1, case["family"])[0], case.digits)
+
+
+def random_network(case: Case, width: int, depth: int) -> ReluNetwork:
+    """Return a network of the case's family, with random biases, at the case's precision."""
+    if case["family"] == RATIONAL:
+        weights = [exact.array(instances.nonsingular(case.rng, width)) for _ in range(depth)]
+        return ReluNetwork(weights, [exact.array(case.rng.integers(-3, 4, width)) for _ in range(depth)])
+    network = instances.relu_network(case.rng, width, depth, case["family"])
+    return ReluNetwork([lift(W, case.digits) for W in network.weights], [lift(b, case.digits) for b in network.biases])
+
+
+def input_domain(case: Case) -> Box | Ball:
+    """Return |x|_inf <= 4, or |x|_2 <= 4."""
+    return Box(-4, 4) if case["domain"] == "box" else Ball(4)
+
+
+def certified_error(result: AdaptedReluNetwork) -> Fraction | tuple[Fraction, Fraction]:
+    """Return sup |f - target| over the domain: exactly 0, or a rigorous bracket; what was seen if not certified."""
+    certificate = result.certificate
+    if certificate.holds and certificate.evidence == "exact":
+        return Fraction(0)
+    if certificate.error is not None:
+        return Fraction(0), certificate.error
+    return result.error
+
+
+def residual(weights: list[Any], adapters: list[Any], target: fmpq_mat) -> fmpq_mat:
+    """Return target - prod (W_l + Delta_l) over Q."""
+    return target - exact.product([a.merge(W) for W, a in zip(weights, adapters, strict=True)])

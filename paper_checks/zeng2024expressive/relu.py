@@ -1,0 +1,412 @@
+"""ReLU networks: Lemmas 2 and 3, Theorems 3 and 6, Corollary 4, narrower targets (B.3 to B.9, B.12)."""
+
+import itertools
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from flint import fmpq_mat
+
+from lora_proofs import Box, Case, Comparison, ReluNetwork, at_least, equal, exact, instances
+from lora_proofs.constructions import (
+    AdaptedReluNetwork,
+    adapt_relu_network,
+    best_partition,
+    required_ranks,
+    uniform_partition,
+)
+from lora_proofs.linalg import chain_product, singular_values
+
+from .paper import PAPER, RATIONAL, certified_error, input_domain, random_network
+
+
+def threshold(frozen: ReluNetwork, target: ReluNetwork) -> int:
+    """Return ceil(max_i rank(Wbar_i - prod_{P_i} W_l) / M) for the uniform partition."""
+    M = frozen.depth // target.depth
+    rank = required_ranks(frozen.weights, [lambda _, W=W: W for W in target.weights])
+    return max(-(-rank(i, P) // M) for i, P in enumerate(uniform_partition(frozen.depth, target.depth)))
+
+
+def sampled_difference(result: AdaptedReluNetwork, points: np.ndarray) -> Fraction:
+    """Return the largest entry of |f(x) - target(x)| over rational points, exactly."""
+    x = exact.array(points)
+    largest = max(abs(v) for v in (result(x) - result.target(x)).ravel())
+    return Fraction(int(largest.p), int(largest.q))
+
+
+def exact_networks(case: Case, *, less: int = 0, scale: int = 1) -> Comparison:
+    """Compare sup |f - target| over the domain with 0, for the ranks of Theorem 3 (minus `less`)."""
+    frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["D"], case["Lbar"])
+    R = threshold(frozen, target)
+    if less == 0 and scale == 1:
+        return equal(certified_error(adapt_relu_network(frozen, target, R, domain=input_domain(case))), 0)
+    if less:  # a rational network with fewer ranks: represent the best float adapters' values exactly
+        result = adapt_relu_network(to_floats(frozen), to_floats(target), R - less, domain=input_domain(case))
+        return equal(result.error, 0)
+    result = adapt_relu_network(frozen, target, R, domain=input_domain(case))
+    return equal(sampled_difference(result, case.rng.integers(-4 * scale, 4 * scale + 1, (32, case["D"]))), 0)
+
+
+def to_floats(network: ReluNetwork) -> ReluNetwork:
+    """Return the network rounded to double precision."""
+    return ReluNetwork([W.astype(float) for W in network.weights], [b.astype(float) for b in network.biases])
+
+
+@PAPER.lemma(
+    "2",
+    family=(RATIONAL, "uniform", "scaled gaussian"),
+    domain=("box", "ball"),
+    D=(4,),
+    L=(2, 3),
+    Lbar=(1,),
+    points=[
+        {"family": "uniform", "domain": "box", "D": 16, "L": 2, "Lbar": 1},
+        {"family": "uniform", "domain": "box", "D": 16, "L": 4, "Lbar": 1},
+    ],
+)
+def lemma_2(case: Case) -> Comparison:
+    r"""One target layer, X bounded, W_l non-singular: f = \bar f on X for some adapters of rank at most R and biases.
+
+    R = \lceil rank(\bar W_1 - \prod_l W_l) / L \rceil; f is the frozen ReLU network with these adapters and new biases.
+    Measured: sup |f - \bar f| over X = {|x|_\infty <= 4} or {|x|_2 <= 4}; it is 0 for rational networks, and rigorously
+    bounded for floating ones.
+    """
+    return exact_networks(case)
+
+
+@lemma_2.control("one rank less", family=("uniform",), domain=("box",), D=(4,), L=(2,), Lbar=(1,))
+def _(case: Case) -> Comparison:
+    return exact_networks(case, less=1)
+
+
+@lemma_2.control("points outside X", family=(RATIONAL,), domain=("box",), D=(4,), L=(2,), Lbar=(1,))
+def _(case: Case) -> Comparison:
+    return exact_networks(case, scale=50)
+
+
+@lemma_2.control("biases are frozen, at full rank", family=(RATIONAL,), domain=("box",), D=(4,), L=(2,), Lbar=(1,))
+def _(case: Case) -> Comparison:
+    frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["D"], 1)
+    result = adapt_relu_network(frozen, target, case["D"], domain=input_domain(case))
+    unbiased = ReluNetwork(result.network.weights, frozen.biases)
+    x = exact.array(case.rng.integers(-4, 5, (32, case["D"])))
+    return equal(max(abs(v) for v in (unbiased(x) - target(x)).ravel()), 0)
+
+
+@PAPER.proposition("bounded-domain", D=(3, 4), L=(2, 3))
+def bounded_domain(case: Case) -> Comparison:
+    r"""Lemma 2 needs X bounded: the network that equals \bar f on X = {|x|_\infty <= 4} differs from it elsewhere.
+
+    At L = 2, \bar W non-singular, equality on all of R^D would force W_1 + \Delta_1 = (positive monomial matrix)
+    \bar W, which takes rank(monomial \bar W - W_1) <= R, generically R >= D - \sqrt D. Measured, at rational points of
+    the box of half-width 400: the largest |f - \bar f|, exactly; it is at least 1.
+    """
+    return at_least(difference_in_box(case, 400), 1)
+
+
+@bounded_domain.control("points inside X")
+def _(case: Case) -> Comparison:
+    return at_least(difference_in_box(case, 4), 1)
+
+
+def difference_in_box(case: Case, half_width: int) -> Fraction:
+    """Return the largest |f - target| at rational points, for a network that equals its target where |x| <= 4."""
+    instance = Case({**case.params, "family": RATIONAL, "domain": "box"}, case.seed)
+    frozen, target = random_network(instance, case["D"], case["L"]), random_network(instance, case["D"], 1)
+    result = adapt_relu_network(frozen, target, threshold(frozen, target), domain=Box(-4, 4))
+    return sampled_difference(result, case.rng.integers(-half_width, half_width + 1, (64, case["D"])))
+
+
+def jacobians_equal_to_target(case: Case, R: int, adapters: Any = None) -> int:
+    """Count the activity patterns whose Jacobian D_L F_L ... D_1 F_1 is the target's matrix, for a one-layer target."""
+    D, L = case["D"], case["L"]
+    frozen, target = [instances.nonsingular(case.rng, D) for _ in range(L)], instances.nonsingular(case.rng, D)
+    if adapters is None:
+        layers = [W + instances.rational_planted_rank(case.rng, D, D, R) for W in frozen]
+    else:
+        chain = exact.adapt_linear_chain(frozen, target, R).adapters
+        layers = [a.merge(W) for W, a in zip(frozen, chain, strict=True)]
+    patterns = [exact.matrix(np.diag(bits)) for bits in itertools.product((0, 1), repeat=D)]
+    return sum(
+        exact.product([S * F for S, F in zip(signs, layers, strict=True)]) == target
+        for signs in itertools.product(patterns, repeat=L)
+    )
+
+
+@PAPER.lemma("2-necessity", D=(3,), L=(2,), sampled=True)
+def lemma_2_necessity(case: Case) -> Comparison:
+    r"""\bar W_1 non-singular, \bar f > 0 on an open part of X: \sum_l R_l >= rank(\bar W_1 - \prod_l W_l) is necessary.
+
+    On an open piece f is affine, with Jacobian D_L F_L ... D_1 F_1 for 0/1 diagonal D_l, equal to \bar W_1. As that is
+    non-singular, all D_l = I, and then rank(\bar W_1 - \prod W_l) <= \sum R_l. Measured, for random integer adapters of
+    rank R < rank / L: the number of patterns (D_1, ..., D_L), of all, for which the Jacobian is \bar W_1; none is.
+    """
+    return equal(jacobians_equal_to_target(case, R=1), 0)
+
+
+@lemma_2_necessity.control("the rank of the threshold, with the adapters of Lemma 1")
+def _(case: Case) -> Comparison:
+    return equal(jacobians_equal_to_target(case, R=2, adapters="Lemma 1"), 0)
+
+
+@PAPER.lemma("3", family=(RATIONAL, "gaussian", "uniform"), D=(3, 4), L=(1, 2, 3))
+def lemma_3(case: Case) -> Comparison:
+    r"""Weights with independent entries of continuous distributions satisfy Assumption 1 with probability 1.
+
+    Assumption 1: \prod_l W_l + LR_r(E) is non-singular for all r <= D. The product over all r-subsets S of
+    det(\prod_l W_l + \sum_{i in S} \sigma_i u_i v_i^T) is a rational function of the entries; one rational point where
+    no factor vanishes shows that it is not the zero function, and so vanishes with probability 0. Measured at rational
+    points: how many of the 2^D determinants vanish. Measured in floats: the smallest singular value over r, which is
+    positive.
+    """
+    D, L = case["D"], case["L"]
+    if case["family"] == RATIONAL:
+        frozen = [instances.nonsingular(case.rng, D) for _ in range(L)]
+        E, U, V = instances.planted_svd(case.rng, D, list(range(2 * D + 1, 1, -2)))
+        spectrum = U.transpose() * E * V
+        return equal(sum(prefix_determinant(frozen, U, spectrum, V, S) == 0 for S in subsets(D)), 0)
+    frozen, target = (instances.chain(case.rng, D, n, case["family"]) for n in (L, 1))
+    Pi = chain_product(frozen)
+    U, s, Vt = np.linalg.svd(target[0] - Pi)
+    smallest = min(float(singular_values(Pi + (U[:, :r] * s[:r]) @ Vt[:r])[-1]) for r in range(D + 1))
+    return at_least(smallest, 1e-10)
+
+
+def subsets(n: int) -> list[tuple[int, ...]]:
+    """Return all subsets of {0, ..., n - 1}."""
+    return [S for r in range(n + 1) for S in itertools.combinations(range(n), r)]
+
+
+def prefix_determinant(frozen: list[Any], U: fmpq_mat, s: fmpq_mat, V: fmpq_mat, S: tuple[int, ...]) -> Any:
+    """Return det(Pi + sum_{i in S} s_i u_i v_i^T)."""
+    kept = fmpq_mat(s.nrows(), s.ncols())
+    for i in S:
+        kept[i, i] = s[i, i]
+    return (exact.product(frozen) + U * kept * V.transpose()).det()
+
+
+@lemma_3.control("discrete entries: all matrices with entries 1 and -1", points=[{"n": 2}, {"n": 3}])
+def _(case: Case) -> Comparison:
+    return equal(sum(W.det() == 0 for W in instances.all_matrices(case["n"], (-1, 1))), 0)
+
+
+NETWORKS = [
+    {"family": RATIONAL, "domain": "box", "D": D, "L": L, "Lbar": Lbar}
+    for D, L, Lbar in ((2, 2, 1), (3, 4, 2), (4, 6, 3), (5, 7, 3), (6, 6, 2), (8, 8, 4))
+]
+
+
+@PAPER.theorem(
+    "3",
+    points=[
+        *NETWORKS,
+        {"family": RATIONAL, "domain": "ball", "D": 4, "L": 6, "Lbar": 3},
+        {"family": "uniform", "domain": "box", "D": 16, "L": 4, "Lbar": 2},
+        {"family": "uniform", "domain": "ball", "D": 16, "L": 4, "Lbar": 2},
+        {"family": "uniform", "domain": "box", "D": 16, "L": 16, "Lbar": 8},
+        {"family": "uniform", "domain": "box", "D": 8, "L": 6, "Lbar": 3},
+        {"family": "orthogonal", "domain": "box", "D": 8, "L": 16, "Lbar": 2},
+    ],
+)
+def theorem_3(case: Case) -> Comparison:
+    r"""X bounded, W_l non-singular: f = \bar f on X for some adapters of rank at most R and biases.
+
+    R = \lceil max_i rank(\bar W_i - \prod_{l in P_i} W_l) / M \rceil, M = \lfloor L / \bar L \rfloor, with the uniform
+    partition P_i = {(i-1)M+1, ..., iM} and the remaining layers in the last block. Measured as in lemma-2.
+    """
+    return exact_networks(case)
+
+
+@theorem_3.control("one rank less", points=[{"family": "uniform", "domain": "box", "D": 4, "L": 4, "Lbar": 2}])
+def _(case: Case) -> Comparison:
+    return exact_networks(case, less=1)
+
+
+@theorem_3.control("points outside X", points=NETWORKS[1:3])
+def _(case: Case) -> Comparison:
+    return exact_networks(case, scale=50)
+
+
+@theorem_3.control("the second target layer is another one", points=NETWORKS[1:2])
+def _(case: Case) -> Comparison:
+    frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["D"], case["Lbar"])
+    result = adapt_relu_network(frozen, target, threshold(frozen, target), domain=input_domain(case))
+    other = ReluNetwork(target.weights, [target.biases[0], 2 * target.biases[1] + 1])
+    x = exact.array(case.rng.integers(-4, 5, (32, case["D"])))
+    return equal(max(abs(v) for v in (result(x) - other(x)).ravel()), 0)
+
+
+@PAPER.corollary(
+    "4",
+    points=[
+        {"family": family, "domain": "box", "D": D, "L": L, "Lbar": Lbar}
+        for family, D, L, Lbar in (
+            (RATIONAL, 6, 4, 2), (RATIONAL, 4, 4, 1), (RATIONAL, 5, 5, 2),
+            ("uniform", 16, 4, 2), ("uniform", 16, 8, 4), ("scaled gaussian", 16, 4, 2), ("uniform", 6, 6, 1),
+        )
+    ],
+)  # fmt: skip
+def corollary_4(case: Case) -> Comparison:
+    r"""Random models: R = \lceil D / \lfloor L / \bar L \rfloor \rceil suffices for f = \bar f on X, almost surely.
+
+    The weights have independent entries of continuous distributions; with L >= D and \bar L = 1, rank 1 suffices.
+    Measured as in lemma-2.
+    """
+    return equal(certified_error(random_model(case)), 0)
+
+
+def random_model(case: Case, less: int = 0) -> AdaptedReluNetwork:
+    """Return the adapted network for R = ceil(D / floor(L / Lbar)) - less."""
+    frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["D"], case["Lbar"])
+    R = -(-case["D"] // (case["L"] // case["Lbar"])) - less
+    return adapt_relu_network(frozen, target, R, domain=input_domain(case))
+
+
+@corollary_4.control("one rank less", points=[{"family": "uniform", "domain": "box", "D": 4, "L": 4, "Lbar": 2}])
+def _(case: Case) -> Comparison:
+    return equal(random_model(case, less=1).error, 0)
+
+
+def parameters(case: Case) -> int:
+    """Return the number of entries of the adapters of a random rational model, at the rank of Corollary 4."""
+    D, L, Lbar = case["D"], case["L"], case["Lbar"]
+    instance = Case({**case.params, "family": RATIONAL, "domain": "box"}, case.seed)
+    adapters = random_model(instance).adapters
+    R = -(-D // (L // Lbar))
+    if any(a.rank > R for a in adapters):
+        raise ArithmeticError("an adapter exceeds its rank")
+    return sum(2 * D * a.rank for a in adapters)
+
+
+@PAPER.formula("parameters-of-a-random-model", points=[
+    {"D": D, "L": L, "Lbar": Lbar} for D, L, Lbar in ((8, 2, 1), (8, 4, 1), (8, 8, 1), (8, 4, 2), (6, 6, 2), (6, 6, 3))
+])  # fmt: skip
+def parameters_of_a_random_model(case: Case) -> Comparison:
+    r"""If \bar L | L and (L / \bar L) | D, Corollary 4 spends 2RDL = 2 D^2 \bar L parameters, whatever L is.
+
+    Twice the number of the target's weights.
+    """
+    return equal(parameters(case), 2 * case["D"] ** 2 * case["Lbar"])
+
+
+@parameters_of_a_random_model.control("counted as the target's D^2 Lbar", points=[{"D": 8, "L": 4, "Lbar": 2}])
+def _(case: Case) -> Comparison:
+    return equal(parameters(case), case["D"] ** 2 * case["Lbar"])
+
+
+@PAPER.formula(
+    "rank-ratio",
+    points=[
+        {"D": D, "L": L, "Lbar": Lbar} for D, L, Lbar in ((16, 4, 2), (16, 8, 2), (12, 6, 3), (7, 4, 2), (16, 16, 8))
+    ],
+    gap="scope restriction: the abstract's rank, width * depth of the target / depth of the frozen model, is the rank "
+    "that Theorem 3 asks for only where the target's depth divides the frozen one; at (D, L, Lbar) = (16, 3, 2) they "
+    "are 11 and 16",
+    seeded=False,
+)
+def rank_ratio(case: Case) -> Comparison:
+    r"""\lceil D \bar L / L \rceil = \lceil D / \lfloor L / \bar L \rfloor \rceil if \bar L divides L."""
+    D, L, Lbar = case["D"], case["L"], case["Lbar"]
+    return equal(-(-D * Lbar // L), -(-D // (L // Lbar)))
+
+
+@rank_ratio.control("the target's depth does not divide the frozen one", points=[{"D": 16, "L": 3, "Lbar": 2}])
+def _(case: Case) -> Comparison:
+    return rank_ratio(case)
+
+
+def general_partition(case: Case) -> tuple[ReluNetwork, ReluNetwork, list[int], list[int]]:
+    """Return frozen and target networks with the blocks and the ranks of the case, ``"1-3"`` and ``"4-0-1-3"``."""
+    sizes, ranks = ([int(n) for n in case[name].split("-")] for name in ("blocks", "ranks"))
+    frozen, target = random_network(case, case["D"], sum(sizes)), random_network(case, case["D"], len(sizes))
+    return frozen, target, sizes, ranks
+
+
+@PAPER.theorem(
+    "6",
+    points=[
+        {"family": family, "domain": "box", "D": 4, "blocks": blocks, "ranks": ranks}
+        for family in (RATIONAL, "uniform")
+        for blocks, ranks in (("1-3", "4-0-1-3"), ("3-1", "2-0-2-4"), ("2-1-2", "1-3-4-0-4"), ("2-2", "3-3-2-2"))
+    ],
+)
+def theorem_6(case: Case) -> Comparison:
+    r"""Any partition into consecutive blocks P_i, any ranks R_l: f = \bar f on X if every block has the rank it needs.
+
+    \sum_{l in P_i} R_l >= rank(\bar W_i - \prod_{l in P_i} W_l); X bounded, W_l non-singular, ranks of 0 included, new
+    biases. Measured as in lemma-2.
+    """
+    frozen, target, sizes, ranks = general_partition(case)
+    return equal(certified_error(adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4), partition=sizes)), 0)
+
+
+@theorem_6.control("one rank less in the second block", points=[
+    {"family": "uniform", "domain": "box", "D": 4, "blocks": "1-3", "ranks": "4-0-1-2"}
+])  # fmt: skip
+def _(case: Case) -> Comparison:
+    frozen, target, sizes, ranks = general_partition(case)
+    return equal(adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4), partition=sizes).error, 0)
+
+
+@PAPER.theorem("6-best-partition", D=(6, 7), L=(5, 6), Lbar=(2, 3))
+def theorem_6_best_partition(case: Case) -> Comparison:
+    r"""For generic weights no partition needs a smaller uniform rank than \lceil D / \lfloor L / \bar L \rfloor \rceil.
+
+    That is the rank of the uniform partition. Measured: the smallest rank over all partitions, by dynamic programming
+    with the exact ranks of a random integer model.
+    """
+    return equal(best_uniform_rank(case), -(-case["D"] // (case["L"] // case["Lbar"])))
+
+
+def best_uniform_rank(case: Case, planted: int | None = None) -> int:
+    """Return the smallest uniform rank over all partitions; `planted` is the rank of the first target layer - W_1."""
+    D, L, Lbar = case["D"], case["L"], case["Lbar"]
+    frozen, target = (  # entries from a wide range, so that the weights are generic
+        [exact.array(instances.nonsingular(case.rng, D, -99, 99)) for _ in range(depth)] for depth in (L, Lbar)
+    )
+    if planted is not None:
+        target[0] = frozen[0] + exact.array(instances.rational_planted_rank(case.rng, D, D, planted))
+    rank = required_ranks(frozen, [lambda _, W=W: W for W in target])
+
+    def cost(i: int, block: range) -> int:
+        return -(-rank(i, block) // len(block))
+
+    return max(cost(i, P) for i, P in enumerate(best_partition(L, Lbar, cost)))
+
+
+@theorem_6_best_partition.control(
+    "weights that are not generic: the first target layer is near W_1", D=(6,), L=(5,), Lbar=(2,)
+)
+def _(case: Case) -> Comparison:
+    return equal(best_uniform_rank(case, planted=1), -(-case["D"] // (case["L"] // case["Lbar"])))
+
+
+NARROW = [(6, 2, 2, 1), (8, 3, 3, 1), (8, 3, 6, 2), (8, 2, 4, 2)]
+
+
+@PAPER.proposition("narrower-target", points=[
+    *({"family": RATIONAL, "domain": "box", "D": D, "d": d, "L": L, "Lbar": Lbar} for D, d, L, Lbar in NARROW),
+    {"family": "uniform", "domain": "box", "D": 16, "d": 4, "L": 4, "Lbar": 2},
+    {"family": "uniform", "domain": "ball", "D": 8, "d": 3, "L": 6, "Lbar": 2},
+])  # fmt: skip
+def narrower_target(case: Case) -> Comparison:
+    r"""A target of width d < D needs only R >= \lceil d / M \rceil: pad x with zeros, read the first d outputs.
+
+    The target's matrices stand in the first d rows and columns, all other entries are copied from the products of the
+    frozen layers, so the differences have rank at most d. Measured as in lemma-2.
+    """
+    return equal(certified_error(narrow_model(case)), 0)
+
+
+def narrow_model(case: Case, less: int = 0) -> AdaptedReluNetwork:
+    """Return the adapted network for R = ceil(d / M) - less."""
+    frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["d"], case["Lbar"])
+    R = -(-case["d"] // (case["L"] // case["Lbar"])) - less
+    return adapt_relu_network(frozen, target, R, domain=input_domain(case))
+
+
+@narrower_target.control(
+    "one rank less", points=[{"family": "uniform", "domain": "box", "D": 6, "d": 4, "L": 4, "Lbar": 2}]
+)
+def _(case: Case) -> Comparison:
+    return equal(narrow_model(case, less=1).error, 0)
