@@ -5,7 +5,7 @@ checked. The modules follow the paper: linear models, ReLU networks, error bound
 algebra with symbols, and real weights.
 """
 
-from . import algebra, linear, relu
+from . import algebra, errors, final_layers, linear, relu
 from .paper import PAPER
 
-__all__ = ["PAPER", "algebra", "linear", "relu"]
+__all__ = ["PAPER", "algebra", "errors", "final_layers", "linear", "relu"]

@@ -229,7 +229,7 @@ def _(case: Case) -> Comparison:
 
 @PAPER.lemma("1-strengthened-in-floats", targets=(*EXHAUSTIVE, *RANDOM), L=(2, 3))
 def lemma_1_strengthened_in_floats(case: Case) -> Comparison:
-    """The exact adapters of lemma-1-strengthened, found in double precision: the largest relative error, to rounding."""
+    """The exact adapters of lemma-1-strengthened, in double precision: the relative errors are 0 to rounding."""
     worst = 0.0
     for frozen, target in degenerate_targets(case):
         R = -(-exact.rank(target - exact.product(frozen)) // case["L"])
@@ -306,7 +306,7 @@ def adapter_parameters(case: Case, split: list[int]) -> int:
 
 @PAPER.formula("parameters-of-an-exact-chain", D=(6,), ranks=("6-0", "3-3", "2-2-2", "1-5", "1-1-1-1-1-1", "0-2-4"))
 def parameters_of_an_exact_chain(case: Case) -> Comparison:
-    r"""At the threshold \sum_l R_l = rank(\bar W - \prod_l W_l) = D the adapters have 2D^2 parameters, however split."""
+    r"""At the threshold \sum_l R_l = rank(\bar W - \prod_l W_l) = D adapters have 2D^2 parameters, however split."""
     return equal(adapter_parameters(case, [int(r) for r in case["ranks"].split("-")]), 2 * case["D"] ** 2)
 
 
