@@ -58,6 +58,10 @@ _CORNERS = 8
 """Random completions of G beside the two that keep G near the frozen factors. Almost every one is invertible; of
 eight, one is also well conditioned."""
 
+_CUTS = (1e-12, 1e-8, 1e-4)
+"""Relative sizes below which what breaks a rank condition is tried as noise, after rounding itself: a target that is
+nearly representable is then answered by the adapters of its neighbour."""
+
 _SWEEPS = 500
 _STALLED = 1e-3
 """Relative decrease of the Frobenius error in a sweep below which alternating regression stops."""
@@ -99,25 +103,23 @@ def adapt_factor_pair(frozen: Sequence[Array], target: Array, ranks: int | Seque
     ValueError
         If the input is malformed, or a factor does not have full rank.
     """
-    V, O, T, budget = _checked(frozen, target, ranks)
+    V, O, T, r_V, r_O = _checked(frozen, target, ranks)
     n, D = V.shape[1], O.shape[0]
     wide = _without_slack(V, O, T)
-    pair = _adapt(*wide, *budget)
-    adapters = [
-        Adapter(A=pair.V.A[:, :n], B=pair.V.B),
-        Adapter(A=pair.O.A, B=pair.O.B[:D, :]),
-    ]
+    bound = _lower_bound(*wide, r_V, r_O)
+    on_V, on_O = _adapt(*wide, r_V, r_O, bound)
+    adapters = [Adapter(A=on_V.A[:, :n], B=on_V.B), Adapter(A=on_O.A, B=on_O.B[:D, :])]
     return AdaptedChain(
         adapters,
         error=spectral_norm(adapters[1].merge(O) @ adapters[0].merge(V) - T),
-        bound=_lower_bound(*wide, *budget),
+        bound=bound,
         conditioning=_conditioning(V, O, T, *adapters),
     )
 
 
 def _checked(
     frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]
-) -> tuple[Array, Array, Array, list[int]]:
+) -> tuple[Array, Array, Array, int, int]:
     if len(frozen) != 2:
         raise ValueError(f"frozen holds {len(frozen)} matrices; a factor pair is [V, O], in the order of application")
     V = check_matrix("frozen[0] (V)", frozen[0])
@@ -126,7 +128,8 @@ def _checked(
     for name, x in (("frozen[0] (V)", V), ("frozen[1] (O)", O)):
         if not min(x.shape) or numerical_rank(x).rank < min(x.shape):
             raise ValueError(f"{name} of shape {tuple(x.shape)} is rank-deficient or empty; pass factors of full rank")
-    return V, O, T, [min(r, *x.shape) for r, x in zip(check_ranks(ranks, 2), (V, O), strict=True)]
+    r_V, r_O = (min(r, *x.shape) for r, x in zip(check_ranks(ranks, 2), (V, O), strict=True))
+    return V, O, T, r_V, r_O
 
 
 def _without_slack(V: Array, O: Array, T: Array) -> tuple[Array, Array, Array]:
@@ -145,7 +148,7 @@ def _without_slack(V: Array, O: Array, T: Array) -> tuple[Array, Array, Array]:
     return V, O, T
 
 
-def _adapt(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> _Pair:
+def _adapt(V: Array, O: Array, T: Array, r_V: int, r_O: int, bound: Any) -> _Pair:
     """Return adapters of a pair with d <= min(D, n), by the first route that applies."""
     xp = namespace(V, O, T)
     Q_O, Q_V = xp.linalg.qr(O)[0], xp.linalg.qr(V.T)[0]
@@ -154,8 +157,20 @@ def _adapt(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> _Pair:
     if numerical_rank(T - Q_O @ core @ Q_V.T, scale=scale).rank == 0:
         on_V, on_O = adapt_linear_chain([V @ Q_V, Q_O.T @ O], core, [r_V, r_O]).adapters
         return _Pair(Adapter(A=on_V.A @ Q_V.T, B=on_V.B), Adapter(A=on_O.A, B=Q_O @ on_O.B))
-    reaches = numerical_rank(T).rank >= V.shape[0]
-    return _alternate(V, O, T, _by_theorem(V, O, T, r_V, r_O) if reaches else _by_spectrum(V, O, T, r_V), r_O)
+    U, s, Wt = xp.linalg.svd(T, full_matrices=False)
+    d, rounding = V.shape[0], 2 * max(T.shape) * unit_roundoff(T)
+    if not s[d - 1] > rounding * s[0]:  # the theorem needs rank T >= d
+        return _alternate(V, O, T, _by_spectrum(V, O, T, r_V), r_O)
+    root, balance = xp.sqrt(s[:d]), (spectral_norm(O) / spectral_norm(V)) ** 0.5
+    O1, V1 = U[:, :d] * (root * balance), (Wt[:d, :].T * (root / balance)).T
+    tries = []
+    for cut in (2 * rounding * s[0] / s[d - 1], *_CUTS):
+        pair = _by_theorem(V, O, V1, O1, r_V, r_O, cut)
+        error = spectral_norm(pair.O.merge(O) @ pair.V.merge(V) - T)
+        tries.append((error, pair))
+        if error <= max(2 * bound, scalar(cut * s[0])):
+            break
+    return _alternate(V, O, T, min(tries, key=lambda tried: tried[0])[1], r_O)
 
 
 def _lower_bound(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> Any:
@@ -170,18 +185,15 @@ def _lower_bound(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> Any:
     return max(scalar(singular_values(x)[r]) if r < min(x.shape) else 0.0 for x, r in tails)
 
 
-def _by_theorem(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> _Pair:
-    """Return the pair of the proof; where a rank condition fails, G meets the demands on it as well as it can.
+def _by_theorem(V: Array, O: Array, V1: Array, O1: Array, r_V: int, r_O: int, cut: Any) -> _Pair:
+    """Return the pair of the proof for T = O' V'; where a rank condition fails, G meets the demands as well as it can.
 
-    With orthonormal C and Y, F = N C and H^T = Y^T K for N = O'^+ O and K = V' V^+.
+    With orthonormal C and Y, F = N C and H^T = Y^T K for N = O'^+ O and K = V' V^+. What is smaller than `cut`,
+    relatively, counts as zero.
     """
-    xp, d = namespace(V, O, T), V.shape[0]
-    U, s, Wt = xp.linalg.svd(T, full_matrices=False)
-    root, balance = xp.sqrt(s[:d]), (spectral_norm(O) / spectral_norm(V)) ** 0.5
-    O1, V1 = U[:, :d] * (root * balance), (Wt[:d, :].T * (root / balance)).T
-    noise = scalar(s[0] / s[d - 1])  # how far rounding turns the singular vectors of T, in units of roundoff
-    C, N = _common(O, O1, d - r_O, noise)
-    Y, K = _common(V1.T, V.T, d - r_V, noise)
+    xp, d = namespace(V, O), V.shape[0]
+    C, N = _common(O, O1, d - r_O, cut)
+    Y, K = _common(V1.T, V.T, d - r_V, cut)
     K = K.T
     C, Y = _where_they_agree(C, Y, Y.T @ (N - K) @ C, d - r_O, d - r_V)
     C_, Y_ = _complement(C), _complement(Y)
@@ -205,18 +217,17 @@ def _by_theorem(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> _Pair:
     return _Pair(on_V, Adapter(A=C_.T, B=(O1 @ G - O) @ C_))
 
 
-def _common(X: Array, X1: Array, at_least: int, noise: float) -> tuple[Array, Array]:
+def _common(X: Array, X1: Array, at_least: int, cut: Any) -> tuple[Array, Array]:
     """Return an orthonormal basis of {c : X c in range X1}, and X1^+ X.
 
     A basis of fewer than `at_least` columns is filled up with those that come closest.
     """
     xp = namespace(X, X1)
     Q, R = xp.linalg.qr(X1)
-    outside = X - Q @ (Q.T @ X)
-    rank = numerical_rank(outside, scale=noise * spectral_norm(X)).rank
-    d = X.shape[1]
-    basis = xp.linalg.svd(outside, full_matrices=False)[2][min(rank, d - at_least) :, :].T
-    return basis, xp.linalg.solve(R, Q.T @ X)
+    _, s, Vt = xp.linalg.svd(X - Q @ (Q.T @ X), full_matrices=False)
+    noise = cut * spectral_norm(X)
+    rank = sum(1 for sigma in s if sigma > noise)
+    return Vt[min(rank, X.shape[1] - at_least) :, :].T, xp.linalg.solve(R, Q.T @ X)
 
 
 def _where_they_agree(C: Array, Y: Array, m: Array, t: int, u: int) -> tuple[Array, Array]:
@@ -225,7 +236,7 @@ def _where_they_agree(C: Array, Y: Array, m: Array, t: int, u: int) -> tuple[Arr
         return C[:, :t], Y[:, :u]
     left, _, right = namespace(m).linalg.svd(m)
     a, b = C.shape[1] - t, Y.shape[1] - u  # C gives up the first a singular directions of m, Y the next b
-    Y = Y @ namespace(m).concat([left[:, :a], left[:, a + b :]], axis=1)
+    Y = Y @ namespace(m).concat([left[:, :a], left[:, min(a + b, Y.shape[1]) :]], axis=1)
     return C @ right[a:, :].T, Y[:, :u]
 
 
