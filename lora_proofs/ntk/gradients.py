@@ -1,0 +1,239 @@
+"""One block of per-example gradients G_ik (m x n, datum i, output k): dense, factored, or behind an operator.
+
+All three answer the same questions. ``forward`` and ``forward_product`` are <G_ik, delta> and <G_ik, u v^T>;
+``adjoint`` is sum_ik c_ik G_ik; ``right`` and ``left`` are G_ik v and G_ik^T u.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix: TypeAlias = NDArray[np.float64]
+Shape: TypeAlias = tuple[int, int, int, int]
+
+
+class Gradients(Protocol):
+    """A block of gradients; ``shape`` is (N, K, m, n)."""
+
+    @property
+    def shape(self) -> Shape:
+        """The numbers N of data, K of outputs, m of rows and n of columns."""
+
+    def forward(self, delta: Matrix) -> Matrix:
+        """Return <G_ik, delta>, shape (N, K), for delta (m, n)."""
+
+    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+        """Return <G_ik, u v^T>, shape (N, K), for u (m, r) and v (n, r)."""
+
+    def adjoint(self, c: Matrix) -> Matrix:
+        """Return sum_ik c_ik G_ik, shape (m, n), for c (N, K)."""
+
+    def right(self, v: Matrix) -> Matrix:
+        """Return G_ik v, shape (N, K, m, r), for v (n, r)."""
+
+    def left(self, u: Matrix) -> Matrix:
+        """Return G_ik^T u, shape (N, K, n, r), for u (m, r)."""
+
+
+@dataclass(frozen=True, eq=False)
+class DenseGradients:
+    """Gradients held as one array (N, K, m, n)."""
+
+    array: Matrix
+
+    @property
+    def shape(self) -> Shape:
+        """See `Gradients`."""
+        N, K, m, n = self.array.shape
+        return N, K, m, n
+
+    @property
+    def _rows(self) -> Matrix:
+        N, K, m, n = self.array.shape
+        return self.array.reshape(N * K, m * n)
+
+    def forward(self, delta: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(self._rows @ delta.ravel()).reshape(self.shape[:2])
+
+    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return self.forward(u @ v.T)
+
+    def adjoint(self, c: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(c.ravel() @ self._rows).reshape(self.shape[2:])
+
+    def right(self, v: Matrix) -> Matrix:
+        """See `Gradients`."""
+        N, K, m, n = self.array.shape
+        return np.asarray(self.array.reshape(N * K * m, n) @ v).reshape(N, K, m, -1)
+
+    def left(self, u: Matrix) -> Matrix:
+        """See `Gradients`."""
+        N, K, m, n = self.array.shape
+        return np.swapaxes(u.T @ self.array.reshape(N * K, m, n), 1, 2).reshape(N, K, n, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredGradients:
+    """Gradients that are sums of t outer products each, G_ik = left_ik right_ik^T; never multiplied out.
+
+    A linear layer y = W x has such gradients: ``right`` holds its inputs x, one column a token, ``left`` the cotangents
+    of y. The inputs do not depend on the output k, so either factor may have K = 1 in its second axis.
+
+    Parameters
+    ----------
+    left_factors : array (N, K or 1, m, t)
+    right_factors : array (N, K or 1, n, t)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    """
+
+    left_factors: Matrix
+    right_factors: Matrix
+
+    def __post_init__(self) -> None:
+        L, R = (np.asarray(x, dtype=float) for x in (self.left_factors, self.right_factors))
+        if L.ndim != 4 or R.ndim != 4 or L.shape[0] != R.shape[0] or L.shape[3] != R.shape[3]:
+            raise ValueError(
+                f"the factors have shapes {L.shape} and {R.shape}; pass left factors (N, K, m, t) and right factors "
+                "(N, K, n, t), where K may be 1 in one of them"
+            )
+        if 1 not in (L.shape[1], R.shape[1]) and L.shape[1] != R.shape[1]:
+            raise ValueError(f"the factors have {L.shape[1]} and {R.shape[1]} outputs; these must agree, or one be 1")
+        object.__setattr__(self, "left_factors", L)
+        object.__setattr__(self, "right_factors", R)
+
+    @property
+    def shape(self) -> Shape:
+        """See `Gradients`."""
+        (N, K, m, _), (_, J, n, _) = self.left_factors.shape, self.right_factors.shape
+        return N, max(K, J), m, n
+
+    def forward(self, delta: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(((self.left_factors.swapaxes(2, 3) @ delta) * self.right_factors.swapaxes(2, 3)).sum((2, 3)))
+
+    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(
+            ((self.left_factors.swapaxes(2, 3) @ u) * (self.right_factors.swapaxes(2, 3) @ v)).sum((2, 3))
+        )
+
+    def adjoint(self, c: Matrix) -> Matrix:
+        """See `Gradients`."""
+        L, R, c = self.left_factors, self.right_factors, c[:, :, None, None]
+        if L.shape[1] == R.shape[1]:
+            L = L * c
+        elif R.shape[1] == 1:
+            L = (L * c).sum(axis=1, keepdims=True)
+        else:
+            R = (R * c).sum(axis=1, keepdims=True)
+        return np.asarray(_columns(L) @ _columns(R).T)
+
+    def right(self, v: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(self.left_factors @ (self.right_factors.swapaxes(2, 3) @ v))
+
+    def left(self, u: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(self.right_factors @ (self.left_factors.swapaxes(2, 3) @ u))
+
+
+def _columns(x: Matrix) -> Matrix:
+    """Return the columns of all matrices x_ik side by side: (N, K, m, t) -> (m, NKt)."""
+    return x.transpose(2, 0, 1, 3).reshape(x.shape[2], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class OperatorGradients:
+    """Gradients behind an object with ``shape`` (N, K, m, n), ``forward(delta)`` and ``adjoint(c)``.
+
+    The single G_ik, where they are needed, are adjoints of unit vectors: NK calls, and memory for one at a time.
+    """
+
+    operator: Any
+
+    @property
+    def shape(self) -> Shape:
+        """See `Gradients`."""
+        N, K, m, n = self.operator.shape
+        return N, K, m, n
+
+    def forward(self, delta: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(self.operator.forward(delta), dtype=float)
+
+    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return self.forward(u @ v.T)
+
+    def adjoint(self, c: Matrix) -> Matrix:
+        """See `Gradients`."""
+        return np.asarray(self.operator.adjoint(c), dtype=float)
+
+    def right(self, v: Matrix) -> Matrix:
+        """See `Gradients`."""
+        N, K, m, _ = self.shape
+        return np.stack([self._single(index) @ v for index in range(N * K)]).reshape(N, K, m, -1)
+
+    def left(self, u: Matrix) -> Matrix:
+        """See `Gradients`."""
+        N, K, _, n = self.shape
+        return np.stack([self._single(index).T @ u for index in range(N * K)]).reshape(N, K, n, -1)
+
+    def _single(self, index: int) -> Matrix:
+        N, K, _, _ = self.shape
+        unit = np.zeros(N * K)
+        unit[index] = 1.0
+        return self.adjoint(unit.reshape(N, K))
+
+
+def as_gradients(name: str, x: Any) -> Gradients:
+    """Return x as one block of gradients: an array (N, K, m, n), `FactoredGradients`, or an operator object.
+
+    Raises
+    ------
+    ValueError
+        If x is none of these, has an empty axis, or holds NaN or infinity.
+    """
+    if hasattr(x, "forward") and hasattr(x, "adjoint") and hasattr(x, "shape"):
+        block: Gradients = x if isinstance(x, DenseGradients | FactoredGradients) else OperatorGradients(x)
+        if len(tuple(x.shape)) != 4:
+            raise ValueError(f"{name} is an operator of shape {tuple(x.shape)}; its shape must be (N, K, m, n)")
+    else:
+        try:
+            array = np.ascontiguousarray(x, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} is no array of real numbers; pass an array (N, K, m, n), ntk.FactoredGradients, or an object "
+                "with shape, forward and adjoint"
+            ) from None
+        if array.ndim != 4:
+            raise ValueError(
+                f"{name} has shape {array.shape}; pass an array (N, K, m, n): N data, K outputs, m x n gradients "
+                "(a list means one such array a weight block)"
+            )
+        block = DenseGradients(array)
+    N, K, m, n = block.shape
+    if 0 in (N, K, m, n):
+        what = {0: "data (N = 0)", 1: "outputs (K = 0)", 2: "rows", 3: "columns"}[(N, K, m, n).index(0)]
+        raise ValueError(f"{name} has no {what}; pass at least one")
+    for part in _parts(block):
+        if not all(np.isfinite(datum).all() for datum in part):
+            raise ValueError(f"{name} contains NaN or infinity; pass finite gradients")
+    return block
+
+
+def _parts(block: Gradients) -> list[Matrix]:
+    if isinstance(block, DenseGradients):
+        return [block.array]
+    if isinstance(block, FactoredGradients):
+        return [block.left_factors, block.right_factors]
+    return []

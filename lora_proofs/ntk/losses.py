@@ -1,0 +1,258 @@
+r"""The three losses in canonical rows: convex functions of d numbers w, with nothing left that the loss does not see.
+
+Outputs z in R^K of datum i become the rows
+
+    squared         w = z - y                                phi(w) = |w|^2 / 2
+    logistic        w = -y z  (K = 1, y = +1 or -1)          phi(w) = log(1 + e^w)
+    cross_entropy   w_k = z_k - z_y  (all k except y)        phi(w) = log(1 + sum_k e^{w_k})
+
+and the risk is the mean of phi over the N data. Cross-entropy does not see a constant added to all K outputs, which is
+why it has (K-1)N rows and not KN. Setting: Jang, Lee & Ryu, arXiv 2402.11867v3, Section 2.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[np.float64]
+"""A 1-d array, or a batch of them in trailing axes."""
+
+
+class Loss(Protocol):
+    """What the solver asks of a loss; N data, d rows in all, w of shape (d,)."""
+
+    @property
+    def N(self) -> int:
+        """The number of data."""
+
+    @property
+    def d(self) -> int:
+        """The number of rows."""
+
+    @property
+    def bend(self) -> float:
+        """The largest eigenvalue that phi'' can have."""
+
+    def canonical(self, z: Vector) -> Vector:
+        """Return the linear part of z -> w, for z of shape (N, K, ...): shape (d, ...)."""
+
+    def transpose(self, q: Vector) -> Vector:
+        """Return the transpose of `canonical`, from (d,) to (N, K)."""
+
+    def start(self, outputs: Vector) -> Vector:
+        """Return w for the outputs (N, K), the labels included."""
+
+    def value(self, w: Vector) -> float:
+        """Return the sum of phi over the data."""
+
+    def slope(self, w: Vector) -> Vector:
+        """Return phi'(w), shape (d,)."""
+
+    def curvature(self, w: Vector, z: Vector) -> Vector:
+        """Return phi''(w) z for z of shape (d, ...)."""
+
+    def conjugate(self, q: Vector) -> float:
+        """Return the sum of phi*(q) over the data; inf outside its domain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Squared:
+    """Half the squared norm of z - y, with labels y of shape (N, K)."""
+
+    labels: Vector
+    bend: float = 1.0
+
+    @property
+    def N(self) -> int:
+        """The number of data."""
+        return int(self.labels.shape[0])
+
+    @property
+    def d(self) -> int:
+        """The number of rows, NK."""
+        return self.labels.size
+
+    def canonical(self, z: Vector) -> Vector:
+        """See `Loss`."""
+        return z.reshape(self.d, *z.shape[2:])
+
+    def transpose(self, q: Vector) -> Vector:
+        """See `Loss`."""
+        return q.reshape(self.labels.shape)
+
+    def start(self, outputs: Vector) -> Vector:
+        """See `Loss`."""
+        return (outputs - self.labels).ravel()
+
+    def value(self, w: Vector) -> float:
+        """See `Loss`."""
+        return float(w @ w) / 2
+
+    def slope(self, w: Vector) -> Vector:
+        """See `Loss`."""
+        return w
+
+    def curvature(self, w: Vector, z: Vector) -> Vector:
+        """See `Loss`."""
+        return z
+
+    def conjugate(self, q: Vector) -> float:
+        """See `Loss`."""
+        return float(q @ q) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Logistic:
+    """log(1 + exp(-y z)) with labels y = +1 or -1 of shape (N,)."""
+
+    labels: Vector
+    bend: float = 0.25
+
+    @property
+    def N(self) -> int:
+        """The number of data."""
+        return self.labels.size
+
+    @property
+    def d(self) -> int:
+        """The number of rows, N."""
+        return self.labels.size
+
+    def canonical(self, z: Vector) -> Vector:
+        """See `Loss`."""
+        return -self.labels.reshape(-1, *[1] * (z.ndim - 2)) * z[:, 0]
+
+    def transpose(self, q: Vector) -> Vector:
+        """See `Loss`."""
+        return (-self.labels * q)[:, None]
+
+    def start(self, outputs: Vector) -> Vector:
+        """See `Loss`."""
+        return -self.labels * outputs[:, 0]
+
+    def value(self, w: Vector) -> float:
+        """See `Loss`."""
+        return float(np.logaddexp(0.0, w).sum())
+
+    def slope(self, w: Vector) -> Vector:
+        """See `Loss`."""
+        return np.asarray(np.exp(-np.logaddexp(0.0, -w)))
+
+    def curvature(self, w: Vector, z: Vector) -> Vector:
+        """See `Loss`."""
+        bend = np.exp(-np.logaddexp(0.0, w) - np.logaddexp(0.0, -w))
+        return np.asarray(bend.reshape(-1, *[1] * (z.ndim - 1)) * z)
+
+    def conjugate(self, q: Vector) -> float:
+        """See `Loss`."""
+        return _negative_entropy(q[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropy:
+    """-log softmax(z)_y with class numbers y of shape (N,), each below K."""
+
+    labels: NDArray[np.intp]
+    K: int
+    bend: float = 0.5
+
+    @property
+    def N(self) -> int:
+        """The number of data."""
+        return self.labels.size
+
+    @property
+    def d(self) -> int:
+        """The number of rows, (K-1)N."""
+        return self.labels.size * (self.K - 1)
+
+    @property
+    def _others(self) -> NDArray[np.intp]:
+        """The K-1 classes that are not the label, ascending, shape (N, K-1)."""
+        k = np.arange(self.K - 1)
+        return k + (k >= self.labels[:, None])
+
+    def canonical(self, z: Vector) -> Vector:
+        """See `Loss`."""
+        data = np.arange(self.N)
+        w = z[data[:, None], self._others] - z[data, self.labels][:, None]
+        return w.reshape(self.d, *z.shape[2:])
+
+    def transpose(self, q: Vector) -> Vector:
+        """See `Loss`."""
+        data, q = np.arange(self.N), q.reshape(self.N, -1)
+        z = np.empty((self.N, self.K))
+        z[data[:, None], self._others] = q
+        z[data, self.labels] = -q.sum(axis=1)
+        return z
+
+    def start(self, outputs: Vector) -> Vector:
+        """See `Loss`."""
+        return self.canonical(outputs)
+
+    def _log_partition(self, w: Vector) -> Vector:
+        w = w.reshape(self.N, -1)
+        top = np.maximum(w.max(axis=1), 0.0)
+        return np.asarray(top + np.log(np.exp(-top) + np.exp(w - top[:, None]).sum(axis=1)))
+
+    def value(self, w: Vector) -> float:
+        """See `Loss`."""
+        return float(self._log_partition(w).sum())
+
+    def slope(self, w: Vector) -> Vector:
+        """See `Loss`."""
+        return np.asarray(np.exp(w - np.repeat(self._log_partition(w), self.K - 1)))
+
+    def curvature(self, w: Vector, z: Vector) -> Vector:
+        """See `Loss`."""
+        p = self.slope(w).reshape(self.N, self.K - 1, *[1] * (z.ndim - 1))
+        zs = z.reshape(self.N, self.K - 1, *z.shape[1:])
+        return np.asarray(p * (zs - (p * zs).sum(axis=1, keepdims=True))).reshape(z.shape)
+
+    def conjugate(self, q: Vector) -> float:
+        """See `Loss`."""
+        return _negative_entropy(q.reshape(self.N, -1))
+
+
+def _negative_entropy(q: Vector) -> float:
+    """Return sum q log q + (1 - sum q) log(1 - sum q) over the rows of q, inf outside the simplex."""
+    p = np.concatenate([q, 1 - q.sum(axis=1, keepdims=True)], axis=1)
+    # The last entry is a difference: when it ought to be 0 it may be off by a few roundings.
+    p[:, -1] = np.where(np.abs(p[:, -1]) <= 4e-16 * q.shape[1], 0.0, p[:, -1])
+    if (p < 0).any():
+        return float("inf")
+    return float(np.sum(p * np.log(np.where(p > 0, p, 1.0))))
+
+
+def make_loss(name: str, labels: NDArray[np.generic], N: int, K: int) -> Loss:
+    """Return the loss of that name for N data with K outputs, once the labels are checked.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the labels have another shape, are out of range or not finite.
+    """
+    y = np.asarray(labels)
+    if not (np.issubdtype(y.dtype, np.number) and np.isfinite(y).all()):
+        raise ValueError("labels contain NaN, infinity or something that is no number; pass finite numbers")
+    if name == "squared":
+        if y.shape != (N, K) and not (K == 1 and y.shape == (N,)):
+            raise ValueError(f"labels have shape {y.shape}; the squared loss takes targets of shape ({N}, {K})")
+        return Squared(np.asarray(y, dtype=float).reshape(N, K))
+    if name not in {"logistic", "cross_entropy"}:
+        raise ValueError(f"loss is {name!r}; pass 'squared', 'logistic' or 'cross_entropy'")
+    if y.shape != (N,) and not (y.shape == (N, 1) and name == "logistic"):
+        raise ValueError(f"labels have shape {y.shape}; the loss {name!r} takes one label a datum, shape ({N},)")
+    if name == "logistic":
+        if K != 1:
+            raise ValueError(f"the logistic loss takes one output, not K = {K}; use 'cross_entropy' for K classes")
+        if not np.isin(y, (-1, 1)).all():
+            raise ValueError("labels of the logistic loss are +1 or -1; pass 2 * y - 1 for labels y of 0 and 1")
+        return Logistic(np.asarray(y, dtype=float).ravel())
+    if K < 2:
+        raise ValueError("the cross-entropy needs K >= 2 outputs; use 'logistic' for one output and labels +1, -1")
+    if not ((y == np.floor(y)) & (y >= 0) & (y < K)).all():
+        raise ValueError(f"labels of the cross-entropy are class numbers 0, ..., {K - 1}; another value is given")
+    return CrossEntropy(y.astype(np.intp), K)

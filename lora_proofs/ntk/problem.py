@@ -1,0 +1,174 @@
+r"""Fine-tuning a linearised network: risk of f_W0 + <G, delta> plus lam times the nuclear norm of delta.
+
+With per-example gradients G_ik of the outputs in the weights, LoRA training of a linearised network minimises
+
+    L(u, v) = (1/N) sum_i loss(f_i + <G_i, u v^T>, y_i) + (lam/2) (|u|_F^2 + |v|_F^2)
+
+and full fine-tuning the convex function of delta = u v^T with lam |delta|_* in place of the squares, whose minimum is
+the same as soon as the rank suffices (arXiv 2402.11867v3, Sections 2 and 3; the variational form of the nuclear norm
+is its Lemma 3.2). With several weight blocks, every block has its own delta_t, u_t, v_t, and the norms add up.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_proofs.linalg import spectral_norm
+from lora_proofs.ntk.gradients import Gradients, as_gradients
+from lora_proofs.ntk.losses import make_loss
+
+Array: TypeAlias = NDArray[np.float64]
+Blocks: TypeAlias = list[Array]
+
+
+def as_blocks(x: Any) -> Blocks:
+    """Return x as a list of float arrays, one a block: a plain array is the only block."""
+    if isinstance(x, np.ndarray) or not isinstance(x, Sequence):
+        return [np.asarray(x, dtype=float)]
+    return [np.asarray(block, dtype=float) for block in x]
+
+
+class LinearizedProblem:
+    """The linearised fine-tuning problem, seen through d canonical rows w = w0 + A(delta).
+
+    Parameters
+    ----------
+    gradients : array (N, K, m, n), FactoredGradients, operator, or a list of these
+        d f_k(x_i) / d W, one item of the list a weight block. An operator has ``shape`` (N, K, m, n),
+        ``forward(delta)`` -> (N, K) and ``adjoint(c)`` -> (m, n).
+    offsets : array (N, K)
+        Outputs f_W0(x_i) of the frozen network; (N,) if K = 1.
+    labels : array
+        Squared loss: targets (N, K), or (N,) if K = 1. Logistic: +1 and -1, shape (N,), K = 1. Cross-entropy: class
+        numbers 0, ..., K-1, shape (N,).
+    loss : {"squared", "logistic", "cross_entropy"}
+        The squared loss is half the squared norm; see `losses`.
+    lam : float
+        Weight >= 0 of the nuclear norm.
+
+    Attributes
+    ----------
+    N, K, d : int
+        Data, outputs, canonical rows (NK for squared, N for logistic, (K-1)N for cross-entropy).
+    shapes : list of (m_t, n_t)
+    loss : str
+    lam : float
+    w0 : array (d,)
+        The rows at delta = 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, something is NaN or infinite, N = 0, a label is out of range, or lam < 0.
+
+    Examples
+    --------
+    >>> problem = LinearizedProblem(np.ones((1, 1, 2, 3)), [[0.0]], [[1.0]], "squared", 0.1)
+    >>> problem.objective(np.zeros((2, 1)), np.zeros((3, 1)))
+    0.5
+    """
+
+    def __init__(self, gradients: Any, offsets: Any, labels: Any, loss: str, lam: float) -> None:
+        items = gradients if isinstance(gradients, list | tuple) else [gradients]
+        if not items:
+            raise ValueError("gradients is an empty list; pass one array (N, K, m, n) a weight block")
+        names = ["gradients"] if len(items) == 1 else [f"gradients[{t}]" for t in range(len(items))]
+        self.blocks: list[Gradients] = [as_gradients(name, x) for name, x in zip(names, items, strict=True)]
+        self.N, self.K = self.blocks[0].shape[:2]
+        for name, block in zip(names, self.blocks, strict=True):
+            if block.shape[:2] != (self.N, self.K):
+                raise ValueError(
+                    f"{name} has N, K = {block.shape[:2]} and {names[0]} has {(self.N, self.K)}; "
+                    "all blocks belong to the same data and outputs"
+                )
+        self.shapes = [block.shape[2:] for block in self.blocks]
+        f = np.asarray(offsets, dtype=float)
+        if f.shape != (self.N, self.K) and not (self.K == 1 and f.shape == (self.N,)):
+            raise ValueError(f"offsets have shape {f.shape}; pass the outputs f_W0, shape ({self.N}, {self.K})")
+        if not np.isfinite(f).all():
+            raise ValueError("offsets contain NaN or infinity; pass finite outputs f_W0")
+        if not (isinstance(lam, int | float | np.integer | np.floating) and 0 <= lam < np.inf):
+            raise ValueError(f"lam is {lam!r}; pass a finite number >= 0")
+        self.lam = float(lam)
+        self.loss = loss
+        self.canonical_loss = make_loss(loss, np.asarray(labels), self.N, self.K)
+        self.d = self.canonical_loss.d
+        self.w0: Array = self.canonical_loss.start(f.reshape(self.N, self.K))
+
+    def apply(self, deltas: Any) -> Array:
+        """Return A(delta), shape (d,), for a list of (m_t, n_t) matrices."""
+        deltas = self._check("delta", as_blocks(deltas), self.shapes)
+        return self._canonical([block.forward(delta) for block, delta in zip(self.blocks, deltas, strict=True)])
+
+    def bilinear(self, u: Any, v: Any) -> Array:
+        """Return A(u v^T), shape (d,), for lists of (m_t, r_t) and (n_t, r_t) factors."""
+        u, v = self.check_factors(u, v)
+        return self._canonical([block.forward_product(*uv) for block, *uv in zip(self.blocks, u, v, strict=True)])
+
+    def rows(self, u: Any, v: Any) -> Array:
+        """Return w = w0 + A(u v^T), shape (d,)."""
+        return self.w0 + self.bilinear(u, v)
+
+    def adjoint(self, q: Array) -> Blocks:
+        """Return S_t = (1/N) sum_k q_k G_k^(t), one (m_t, n_t) matrix a block, for q (d,)."""
+        c = self.canonical_loss.transpose(np.asarray(q, dtype=float)) / self.N
+        return [block.adjoint(c) for block in self.blocks]
+
+    def risk(self, w: Array) -> float:
+        """Return (1/N) sum phi(w)."""
+        return self.canonical_loss.value(w) / self.N
+
+    def slope(self, w: Array) -> Array:
+        """Return phi'(w), shape (d,). The gradient of the risk in delta is ``adjoint(slope(w))``."""
+        return self.canonical_loss.slope(w)
+
+    def curvature(self, w: Array, z: Array) -> Array:
+        """Return phi''(w) z, for z of shape (d,) or (d, ...)."""
+        return self.canonical_loss.curvature(w, z)
+
+    def conjugate(self, q: Array) -> float:
+        """Return (1/N) sum phi*(q), inf outside the domain of phi*."""
+        return self.canonical_loss.conjugate(q) / self.N
+
+    def objective(self, u: Any, v: Any) -> float:
+        """Return the LoRA objective: the risk plus (lam/2) (|u|_F^2 + |v|_F^2)."""
+        u, v = self.check_factors(u, v)
+        return self.risk(self.rows(u, v)) + self.lam / 2 * sum(float(np.vdot(x, x)) for x in (*u, *v))
+
+    @cached_property
+    def lam_max(self) -> float:
+        """The smallest lam at which delta = 0 is optimal: the largest |S_t|_op at delta = 0."""
+        return max(float(spectral_norm(S)) for S in self.adjoint(self.slope(self.w0)))
+
+    def check_factors(self, u: Any, v: Any) -> tuple[Blocks, Blocks]:
+        """Return u and v as lists of factors whose shapes fit the blocks and each other.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, or an entry is NaN or infinite.
+        """
+        u, v = as_blocks(u), as_blocks(v)
+        ranks = [x.shape[1] if x.ndim == 2 else -1 for x in u]
+        self._check("v", v, [(n, r) for (_, n), r in zip(self.shapes, ranks, strict=False)])
+        self._check("u", u, [(m, r) for (m, _), r in zip(self.shapes, ranks, strict=False)])
+        return u, v
+
+    def _check(self, name: str, given: Blocks, shapes: list[tuple[int, int]]) -> Blocks:
+        if len(given) != len(self.shapes):
+            raise ValueError(f"{name} has {len(given)} blocks; the problem has {len(self.shapes)}, pass one a block")
+        for t, (x, shape) in enumerate(zip(given, shapes, strict=True)):
+            if x.shape != shape:
+                raise ValueError(f"{name}[{t}] has shape {x.shape}; block {t} is {self.shapes[t]}, pass shape {shape}")
+            if not np.isfinite(x).all():
+                raise ValueError(f"{name}[{t}] contains NaN or infinity; pass finite numbers")
+        return given
+
+    def _canonical(self, outputs: list[Array]) -> Array:
+        return self.canonical_loss.canonical(sum(outputs[1:], outputs[0]))
+
+    def __repr__(self) -> str:
+        return f"LinearizedProblem(N={self.N}, K={self.K}, shapes={self.shapes}, loss={self.loss!r}, lam={self.lam:g})"
