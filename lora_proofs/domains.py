@@ -98,7 +98,7 @@ Domain: TypeAlias = Box | Ball
 def _check_finite(name: str, values: np.ndarray[Any, np.dtype[np.object_]]) -> None:
     for v in values.ravel().tolist():
         try:
-            finite = isfinite(float(v))
+            finite = not isinstance(v, str) and isfinite(float(v))
         except (TypeError, ValueError, OverflowError):
             finite = False
         if not finite:

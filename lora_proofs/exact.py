@@ -7,6 +7,7 @@ says that it returns an enclosure. `adapt_linear_chain` and `adapt_relu_network`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from math import isqrt
 from typing import Any, TypeAlias
@@ -24,7 +25,7 @@ Matrix: TypeAlias = Any
 _PRIME = 2**61 - 1
 
 _UP = 1 + 2.0**-48
-"""Covers the at most eight roundings of a few correctly rounded float operations."""
+"""Covers the at most eight relative roundings of a few float operations."""
 
 
 def number(x: Any) -> Rational:
@@ -39,15 +40,15 @@ def number(x: Any) -> Rational:
         return x
     if isinstance(x, int | np.integer | flint.fmpz):
         return flint.fmpq(int(x))
-    if isinstance(x, Fraction):
-        return flint.fmpq(x.numerator, x.denominator)
-    if hasattr(x, "_mpf_") and x == x and abs(x) < float("inf"):
-        sign, mantissa, exponent, _ = x._mpf_
-        return flint.fmpq(-int(mantissa) if sign else int(mantissa)) * flint.fmpq(2) ** int(exponent)
     try:
-        return flint.fmpq(*float(x).as_integer_ratio())
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{x!r} is not a finite real number; pass integers, fractions or finite floats") from None
+        if isinstance(x, float | np.floating | Fraction | Decimal):
+            return flint.fmpq(*map(int, x.as_integer_ratio()))
+        if hasattr(x, "_mpf_") and x - x == 0:
+            sign, mantissa, exponent, _ = x._mpf_
+            return flint.fmpq(-int(mantissa) if sign else int(mantissa)) * flint.fmpq(2) ** int(exponent)
+    except (ValueError, OverflowError):  # NaN and infinity have no ratio
+        pass
+    raise ValueError(f"{x!r} is not a finite real number; pass integers, fractions or finite floats")
 
 
 def matrix(x: Any) -> Matrix:
@@ -64,7 +65,11 @@ def matrix(x: Any) -> Matrix:
         return flint.fmpq_mat(x)
     if isinstance(x, np.ndarray) and x.ndim == 2:
         return flint.fmpq_mat(*x.shape, [number(v) for v in x.ravel().tolist()])
-    if isinstance(x, Sequence) and len({len(row) for row in x}) <= 1:
+    if (
+        isinstance(x, Sequence)
+        and all(isinstance(row, Sequence | np.ndarray) for row in x)
+        and len({*map(len, x)}) <= 1
+    ):
         return flint.fmpq_mat(len(x), len(x[0]) if x else 0, [number(v) for row in x for v in row])
     raise ValueError("a rational matrix is an fmpq_mat, a 2-d array, or a list of rows of equal length")
 
@@ -214,14 +219,16 @@ def singular_value_enclosures(x: Matrix) -> tuple[NDArray[np.float64], NDArray[n
     diagonal = flint.fmpq_mat(len(s), len(s), [number(v) for v in np.diag(s).ravel().tolist()])
     residual = _norm_above(x - U * diagonal * V.transpose())
     eps_U, eps_V = (_norm_above(Q.transpose() * Q - identity(len(s))) for Q in (U, V))
-    shrink = np.sqrt(max(0.0, (1 - eps_U) * (1 - eps_V)))
-    grow = np.sqrt((1 + eps_U) * (1 + eps_V))
-    return np.maximum(0.0, s * shrink / _UP - residual * _UP), (s * grow + residual) * _UP
+    shrink = np.sqrt(max(0.0, (1 - eps_U) * (1 - eps_V))) / _UP
+    grow = np.sqrt((1 + eps_U) * (1 + eps_V)) * _UP
+    lower, upper = np.nextafter(s * shrink, 0) - residual, np.nextafter(s * grow, np.inf) + residual
+    return np.maximum(0.0, np.nextafter(lower, -np.inf)), np.nextafter(upper, np.inf)
 
 
 def _norm_above(x: Matrix) -> float:
     """Return a float that is at least the Frobenius norm of x."""
-    return float(np.sqrt(float(frobenius_norm_squared(x)))) * _UP
+    above = sqrt_above(number(frobenius_norm_squared(x)))
+    return float(np.nextafter(int(above.p) / int(above.q), np.inf)) if above != 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -249,8 +256,12 @@ class RationalAdapter:
 
 def __getattr__(name: str) -> Any:
     """Re-export the constructions over Q, which are built on this module."""
-    if name in {"adapt_linear_chain", "adapt_relu_network"}:
-        from lora_proofs.constructions import rational
+    if name == "adapt_linear_chain":
+        from lora_proofs.constructions.rational import adapt_linear_chain
 
-        return getattr(rational, name)
+        return adapt_linear_chain
+    if name == "adapt_relu_network":
+        from lora_proofs.constructions.relu_network import adapt_rational_relu_network
+
+        return adapt_rational_relu_network
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -49,6 +49,18 @@ def check_matrix(name: str, x: Array, shape: tuple[int | None, int | None] | Non
     return _check(name, x, (None, None) if shape is None else shape)
 
 
+def check_one_kind(**arrays: Array) -> None:
+    """Raise ValueError unless all arrays are of one library, and all or none hold objects such as mpf."""
+    try:
+        array_namespace(*arrays.values())
+        mixed = len({is_object(x) for x in arrays.values()}) > 1
+    except TypeError:
+        mixed = True
+    if mixed:
+        kinds = ", ".join(f"{name}: {type(x).__name__} of {x.dtype}" for name, x in arrays.items())
+        raise ValueError(f"the arrays are of different kinds ({kinds}); pass all of them in one library and arithmetic")
+
+
 def check_vector(name: str, x: Array, size: int | None = None) -> Array:
     """Return x if it is a finite floating 1-d array of the given size; raise as `check_matrix` does."""
     return _check(name, x, (size,))
@@ -202,5 +214,6 @@ def chain_product(weights: Sequence[Array]) -> Array:
 
 def truncate(x: Array, r: int) -> Array:
     """Return LR_r(x), a best approximation of x of rank at most r in every unitarily invariant norm."""
+    r = min(r, *x.shape)
     U, s, Vt = namespace(x).linalg.svd(x, full_matrices=False)
     return (U[:, :r] * s[:r]) @ Vt[:r, :]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from array_api_compat import array_namespace
 
@@ -19,10 +20,10 @@ class ReluNetwork:
     Parameters
     ----------
     weights : sequence of arrays, shapes (d_1, d_0), ..., (d_L, d_{L-1})
-        W_1, ..., W_L in the order in which they are applied: array-API arrays, or NumPy object arrays of
-        ``mpmath.mpf``, ``fractions.Fraction`` or ``flint.fmpq``.
+        W_1, ..., W_L in the order in which they are applied: array-API arrays, NumPy object arrays of
+        ``mpmath.mpf``, ``fractions.Fraction`` or ``flint.fmpq``, or ``flint.fmpq_mat`` (kept as arrays of fmpq).
     biases : sequence of arrays, shapes (d_1,), ..., (d_L,)
-        b_1, ..., b_L, of the same namespace.
+        b_1, ..., b_L, of the same namespace; a column ``fmpq_mat`` stands for a vector.
 
     Raises
     ------
@@ -44,6 +45,7 @@ class ReluNetwork:
         checked: list[tuple[Array, Array]] = []
         for layer, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
             d_in = checked[-1][0].shape[0] if checked else None
+            W, b = _from_flint(W), _from_flint(b)
             W = check_matrix(f"weight {layer}", W, (None, d_in))
             checked.append((W, check_vector(f"bias {layer}", b, W.shape[0])))
         array_namespace(*chain(*checked))  # refuses a mixture, which would otherwise fail far from its cause
@@ -78,6 +80,8 @@ class ReluNetwork:
     def __call__(self, x: Array) -> Array:
         """Return the output, of shape (..., d_out), for inputs of shape (..., d_in).
 
+        A network that holds ``fmpq`` reads any rational or floating input exactly.
+
         Raises
         ------
         ValueError
@@ -85,10 +89,27 @@ class ReluNetwork:
         """
         if x.ndim == 0 or x.shape[-1] != self.d_in:
             raise ValueError(f"inputs must have shape (..., {self.d_in}), not {tuple(x.shape)}")
-        h = x
+        h = _to_fmpq(x) if _holds_fmpq(self.weights[0]) else x
         for W, b in zip(self.weights, self.biases, strict=True):
             h = _relu(h @ W.T + b)
         return h
+
+
+def _holds_fmpq(x: Array) -> bool:
+    return is_object(x) and x.size > 0 and type(x.flat[0]).__module__.startswith("flint")
+
+
+def _to_fmpq(x: Any) -> Array:
+    from lora_proofs import exact
+
+    return exact.array(x)
+
+
+def _from_flint(x: Any) -> Array:
+    """Return an ``fmpq_mat`` as an array of ``fmpq``, a column as a vector; anything else as it is."""
+    if not (type(x).__module__.startswith("flint") and hasattr(x, "nrows")):
+        return x
+    return _to_fmpq(x)[:, 0] if x.ncols() == 1 and x.nrows() != 1 else _to_fmpq(x)
 
 
 def _relu(z: Array) -> Array:

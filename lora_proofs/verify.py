@@ -254,7 +254,7 @@ class _Finding:
 
     @property
     def final(self) -> bool:
-        """Whether more precision can change nothing: it holds, there is no comparison, or no rounding in a violation."""
+        """Whether more precision can change nothing: it holds, nothing is compared, or the violation is rigorous."""
         violated = self.outcome is Outcome.FAILS and self.rigorous
         return self.outcome is Outcome.HOLDS or violated or self.evidence in (Evidence.EXACT, None)
 

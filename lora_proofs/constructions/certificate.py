@@ -22,7 +22,7 @@ import flint
 import numpy as np
 
 from lora_proofs.domains import Ball, Box, Domain
-from lora_proofs.exact import array, block, identity, is_rational, matrix, number, sqrt_above
+from lora_proofs.exact import array, block, identity, is_rational, matrix, number, singular_value_enclosures, sqrt_above
 from lora_proofs.networks import ReluNetwork
 
 _MATCH = Fraction(1, 10**6)
@@ -53,6 +53,37 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class _Goal:
+    """A target layer, with an upper bound of its spectral norm where errors have to be carried through it."""
+
+    W: Any
+    b: Any
+    norm: Any
+
+    @classmethod
+    def of(cls, W: Any, b: Any, exact: bool) -> "_Goal":
+        W, b = matrix(W), _column(b)
+        return cls(W, b, None if exact else number(singular_value_enclosures(W)[1][0]))
+
+
+@dataclass(frozen=True)
+class _Error:
+    """Bounds of |s - t|, the network's state against the target's: of every entry, and of the Euclidean norm."""
+
+    entries: list[Any]
+    norm: Any
+
+    def after(self, goal: _Goal, own: list[Any]) -> "_Error":
+        """Return the bounds after ReLU(goal t + b), if the network adds errors of at most `own`."""
+        if self.norm == 0:
+            return _Error(own, _norm(own))
+        by_entry = (_absolute(goal.W) * _column(self.entries)).entries()
+        by_norm = [_norm(row) * self.norm for row in goal.W.table()]
+        entries = [e + min(a, b) for e, a, b in zip(own, by_entry, by_norm, strict=True)]
+        return _Error(entries, min(_norm(entries), _norm(own) + goal.norm * self.norm))
+
+
+@dataclass(frozen=True)
 class _Region:
     """Where the state lives: a box (centre m, radius r), or a ball of radius rho in the first d coordinates."""
 
@@ -67,7 +98,7 @@ class _Region:
         if self.rho is None:
             spread = (_absolute(P) * self.r).entries()
         else:
-            spread = [self.rho * sqrt_above(sum((v * v for v in row[: self.d]), flint.fmpq(0))) for row in P.table()]
+            spread = [self.rho * _norm(row[: self.d]) for row in P.table()]
         return [a - b for a, b in zip(centre, spread, strict=True)], [
             a + b for a, b in zip(centre, spread, strict=True)
         ]
@@ -86,8 +117,9 @@ def certify_relu_network(
     domain : Box or Ball
         A bounded set of inputs of the target.
     tolerance : float
-        For floating networks: the largest error allowed, relative to the largest pre-activation of the target's last
-        layer that is seen on sampled points of the domain. Rational networks must agree exactly.
+        For floating networks: the largest error allowed, relative to the target's largest output that is seen on
+        sampled points of the domain, or to the neuron's own pre-activation there if that is larger in size. Rational
+        networks must agree exactly.
 
     Returns
     -------
@@ -98,6 +130,9 @@ def certify_relu_network(
     ValueError
         If the network is narrower than the target, or the domain is of another dimension.
     """
+    for name, net in (("network", network), ("target", target)):
+        if not isinstance(net, ReluNetwork):
+            raise ValueError(f"the {name} is of type {type(net).__name__}; pass a ReluNetwork(weights, biases)")
     if network.d_in < target.d_in or network.d_out < target.d_out:
         raise ValueError(
             f"the network maps R^{network.d_in} to R^{network.d_out}, but the target R^{target.d_in} to "
@@ -105,80 +140,77 @@ def certify_relu_network(
         )
     exact = all(is_rational(x) for net in (network, target) for x in (*net.weights, *net.biases))
     layers = [(matrix(W), _column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
-    goals = [(matrix(W), _column(b)) for W, b in zip(target.weights, target.biases, strict=True)]
+    goals = [_Goal.of(W, b, exact) for W, b in zip(target.weights, target.biases, strict=True)]
     reasons: list[str] = []
     error = _follow(layers, goals, _input_region(domain, target.d_in, network.d_in), exact, reasons)
     if error is None:
         return Certificate(False, "", reasons, None)
-    bound = max(Fraction(int(e.p), int(e.q)) for e in error)
-    allowed = Fraction(0) if exact else Fraction(tolerance) * Fraction(_size(target, domain))
-    holds = bound <= allowed
+    errors = [Fraction(int(e.p), int(e.q)) for e in error]
+    allowed = [Fraction(0 if exact else tolerance) * Fraction(size) for size in _sizes(target, domain)]
+    holds, bound = all(e <= a for e, a in zip(errors, allowed, strict=True)), max(errors)
     reasons.append(
         f"on the whole domain the outputs differ by at most {float(bound):.3g}"
-        + ("" if holds else f", more than the {float(allowed):.3g} that is allowed")
+        + ("" if holds else f", more than the {float(min(allowed)):.3g} that is allowed where the target is smallest")
     )
     return Certificate(holds, ("exact" if exact else "certified") if holds else "", reasons, bound)
 
 
 def _follow(
-    layers: Sequence[tuple[Any, Any]],
-    goals: Sequence[tuple[Any, Any]],
-    region: _Region,
-    exact: bool,
-    reasons: list[str],
+    layers: Sequence[tuple[Any, Any]], goals: Sequence[_Goal], region: _Region, exact: bool, reasons: list[str]
 ) -> list[Any] | None:
     """Follow the network through its layers; return bounds of the errors of the outputs, or None and the reason why."""
     width = layers[0][0].ncols()
     P, c = identity(width), _column([0] * width)
-    error = [flint.fmpq(0)] * goals[0][0].ncols()
+    error = _Error([flint.fmpq(0)] * goals[0].W.ncols(), flint.fmpq(0))
     done, first = 0, 1
     for l, (W, b) in enumerate(layers, start=1):
         P, c = W * P, W * c + b
         low, high = region.extent(P, c)
-        deviation, size = None, flint.fmpq(0)
-        if done < len(goals):
-            deviation, size = _deviation(P, c, *goals[done], region, error)
-        if deviation is not None and max(deviation) <= (0 if exact else number(_MATCH) * size):
+        found = _imitation(P, c, goals[done], region, exact) if done < len(goals) else None
+        if found is not None:
+            error = error.after(goals[done], found)
             done += 1
             reasons.append(
-                f"layers {first} to {l} have the pre-activations of target layer {done} "
-                f"(weights and biases agree, deviation at most {float(max(deviation)):.3g})"
+                f"layers {first} to {l} have the pre-activations of target layer {done}: weights and biases agree "
+                + ("exactly" if exact else f"(the outputs differ by at most {float(max(error.entries)):.3g})")
             )
-            error, first = deviation, l + 1
+            first = l + 1
             region = _box(*([max(v, flint.fmpq(0)) for v in bound] for bound in (low, high)))
             P, c = identity(len(low)), _column([0] * len(low))
         elif min(low) >= 0:
             reasons.append(f"layer {l}: every pre-activation is active, at least {float(min(low)):.3g}")
         else:
             reasons.append(
-                f"layer {l}: some pre-activation may be as low as {float(min(low)):.3g}, and they are not those "
-                + (f"of target layer {done + 1}" if done < len(goals) else "of an identity")
-                + (f" (they may differ by {float(max(deviation)):.3g})" if deviation is not None else "")
+                f"layer {l}: some pre-activation may be as low as {float(min(low)):.3g}, and they are not those of "
+                + (f"target layer {done + 1}" if done < len(goals) else "an identity")
             )
             return None
     if done < len(goals):
         reasons.append(f"the network ends before target layer {done + 1} is imitated")
         return None
     if first <= len(layers):  # surplus layers after the last target layer must pass its output through
-        d = goals[-1][0].nrows()
-        return _deviation(P, c, identity(d), _column([0] * d), region, error)[0]
-    return error
+        d = goals[-1].W.nrows()
+        own, _ = _deviation(P, c, identity(d), _column([0] * d), region)
+        return [a + b for a, b in zip(own, error.entries, strict=True)]
+    return error.entries
 
 
-def _deviation(P: Any, c: Any, goal: Any, bias: Any, region: _Region, error: list[Any]) -> tuple[list[Any] | None, Any]:
-    """Bound |P s + c - goal t - bias| for the state s in the region and the target's state t, |s - t| <= error.
+def _imitation(P: Any, c: Any, goal: _Goal, region: _Region, exact: bool) -> list[Any] | None:
+    """Return bounds of |P s + c - goal s - b| if P s + c is the layer's pre-activation, neuron by neuron; else None."""
+    if P.nrows() < goal.W.nrows() or P.ncols() < goal.W.ncols():
+        return None
+    deviation, size = _deviation(P, c, goal.W, goal.b, region)
+    tolerance = flint.fmpq(0) if exact else number(_MATCH)
+    return deviation if all(e <= tolerance * s for e, s in zip(deviation, size, strict=True)) else None
 
-    Also return the size of goal s + bias, which the deviation is to be compared with; (None, 0) if P is too small.
-    """
-    rows, columns = goal.nrows(), goal.ncols()
-    if P.nrows() < rows or P.ncols() < columns:
-        return None, flint.fmpq(0)
-    padded = flint.fmpq_mat([row + [0] * (P.ncols() - columns) for row in goal.table()])
-    rest = block(P, range(rows), range(P.ncols())) - padded
-    low, high = region.extent(rest, block(c, range(rows), range(1)) - bias)
-    carried = (_absolute(goal) * _column(error)).entries()
-    size = max(max(-a, b) for a, b in zip(*region.extent(padded, bias), strict=True))
-    return [max(-a, b) + e for a, b, e in zip(low, high, carried, strict=True)], size
+
+def _deviation(P: Any, c: Any, goal: Any, bias: Any, region: _Region) -> tuple[list[Any], list[Any]]:
+    """Bound the entries of |P s + c - goal s - bias| (goal padded with zeros) and |goal s + bias| over the region."""
+    padded = flint.fmpq_mat([row + [0] * (P.ncols() - goal.ncols()) for row in goal.table()])
+    rows = range(goal.nrows())
+    rest = region.extent(block(P, rows, range(P.ncols())) - padded, block(c, rows, range(1)) - bias)
+    size = region.extent(padded, bias)
+    return [max(-a, b) for a, b in zip(*rest, strict=True)], [max(-a, b) for a, b in zip(*size, strict=True)]
 
 
 def _box(lower: list[Any], upper: list[Any]) -> _Region:
@@ -198,8 +230,8 @@ def _input_region(domain: Domain, d: int, width: int) -> _Region:
     raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
 
 
-def _size(target: ReluNetwork, domain: Domain) -> float:
-    """Return the largest pre-activation of the target's last layer on sampled points: never more than on the domain."""
+def _sizes(target: ReluNetwork, domain: Domain) -> list[float]:
+    """Return the size that the errors of each output are compared with, from sampled points of the domain."""
     floats = [
         (np.array([[float(v) for v in row] for row in matrix(W).table()]), np.array([float(v) for v in array(b)]))
         for W, b in zip(target.weights, target.biases, strict=True)
@@ -208,12 +240,18 @@ def _size(target: ReluNetwork, domain: Domain) -> float:
     for W, b in floats[:-1]:
         x = np.maximum(x @ W.T + b, 0.0)
     W, b = floats[-1]
-    return float(np.max(np.abs(x @ W.T + b)))
+    last = x @ W.T + b
+    return [max(float(np.max(last)), float(size)) for size in np.max(np.abs(last), axis=0)]
 
 
 def _column(values: Any) -> Any:
     entries = [number(v) for v in values]
     return flint.fmpq_mat(len(entries), 1, entries)
+
+
+def _norm(values: Sequence[Any]) -> Any:
+    """Return a rational that is at least the Euclidean norm of the values."""
+    return sqrt_above(sum((v * v for v in values), flint.fmpq(0)))
 
 
 def _absolute(P: Any) -> Any:

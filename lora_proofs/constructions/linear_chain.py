@@ -28,10 +28,12 @@ from lora_proofs.linalg import (
     Array,
     chain_product,
     check_matrix,
+    check_one_kind,
     check_ranks,
     divide_right,
     floats,
     inverse_transpose,
+    is_object,
     is_singular,
     like,
     namespace,
@@ -66,7 +68,7 @@ class Conditioning:
     largest_update : float
         max_l ||Delta_l||.
     warning : str
-        Empty, or a sentence: rounding alone may cost more than 1e-6 in this arithmetic, and what to do.
+        Empty, or a sentence: rounding may cost, or has cost, more than 1e-6 of the target, and what to do.
     """
 
     amplification: float
@@ -123,19 +125,9 @@ def adapt_linear_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
         If the input is malformed, if one of W_2, ..., W_L is singular, or if W_1 is so singular that its adapter
         cannot repair it.
     """
-    frozen = [check_matrix(f"frozen[{i}] (W_{i + 1})", W) for i, W in enumerate(frozen)]
-    if not frozen:
-        raise ValueError("frozen is empty; pass a list of at least one weight matrix")
-    D = frozen[0].shape[0]
-    for i, W in enumerate(frozen):
-        check_matrix(f"frozen[{i}] (W_{i + 1})", W, (D, D))
-    check_matrix("target", target, (D, D))
+    frozen = _checked(frozen, target)
     budget = check_ranks(ranks, len(frozen))
-    for i, W in enumerate(frozen[1:], start=1):
-        if is_singular(W):
-            raise ValueError(f"frozen[{i}] (W_{i + 1}) is singular; Lemma 1 needs W_2, ..., W_L to be non-singular")
-
-    xp = namespace(target)
+    D, xp = target.shape[0], namespace(target)
     Pi = chain_product(frozen)
     _, s, Vt = xp.linalg.svd(target - Pi, full_matrices=False)
     noise = 2 * D * unit_roundoff(target) * max(spectral_norm(Pi), spectral_norm(target))
@@ -147,12 +139,28 @@ def adapt_linear_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     for layer, r in enumerate(budget):
         adapter, P, V, N = _spend(frozen, target, layer, min(r, V.shape[1]), P, V, N)
         adapters.append(adapter)
-    return AdaptedChain(
-        adapters,
-        error=spectral_norm(P - target),
-        bound=scalar(s[sum(budget)] if sum(budget) < D else 0 * s[0]),
-        conditioning=_conditioning(frozen, adapters, target),
-    )
+    error, bound = spectral_norm(P - target), scalar(s[sum(budget)] if sum(budget) < D else 0 * s[0])
+    return AdaptedChain(adapters, error, bound, measure_conditioning(frozen, adapters, target, float(error - bound)))
+
+
+def _checked(frozen: Sequence[Array], target: Array) -> list[Array]:
+    """Return the frozen matrices as a list of arrays, or say what is wrong with them or with the target."""
+    frozen = [check_matrix(f"frozen[{i}] (W_{i + 1})", W) for i, W in enumerate(frozen)]
+    if not frozen:
+        raise ValueError("frozen is empty; pass a list of at least one weight matrix")
+    D = frozen[0].shape[0]
+    if D == 0:
+        raise ValueError("frozen[0] (W_1) is empty; pass square matrices with at least one row")
+    for i, W in enumerate(frozen):
+        check_matrix(f"frozen[{i}] (W_{i + 1})", W, (D, D))
+    check_matrix("target", target, (D, D))
+    check_one_kind(target=target, **{f"W_{i}": W for i, W in enumerate(frozen, start=1)})
+    if is_object(target) and not hasattr(target[0, 0], "_mpf_"):
+        raise ValueError("the matrices are rational; pass them to lora_proofs.exact.adapt_linear_chain")
+    for i, W in enumerate(frozen[1:], start=1):
+        if is_singular(W):
+            raise ValueError(f"frozen[{i}] (W_{i + 1}) is singular; Lemma 1 needs W_2, ..., W_L to be non-singular")
+    return frozen
 
 
 Step: TypeAlias = tuple[Adapter, Array, Array, Array]
@@ -163,7 +171,7 @@ def _spend(frozen: Sequence[Array], target: Array, layer: int, r: int, P: Array,
     W, left = frozen[layer], V.shape[1] - r
     if r == 0:
         return Adapter.zero(W.shape[0], W.shape[1], like=W), W @ P, V, N
-    best, best_reach = None, 0.0
+    best, best_reach = None, -1.0
     for G in _bases(frozen, target, layer, P, V, r):
         step = _step(frozen, target, layer, r, P, V @ G, N @ inverse_transpose(G))
         reach = _reach(step[3], step[1]) if left else 1.0
@@ -171,7 +179,7 @@ def _spend(frozen: Sequence[Array], target: Array, layer: int, r: int, P: Array,
             best, best_reach = step, reach
         if best_reach > _ACCEPTABLE * _ideal_reach(W @ P @ V, left):
             break
-    if best is None:
+    if best is None or (best_reach == 0 and is_singular(frozen[0])):
         raise ValueError(
             f"W_1 is too singular to be repaired by an adapter of rank {r} in layer {layer + 1}: "
             "the later layers cannot reach the target; pass a larger rank for layer 1, or a non-singular W_1"
@@ -235,22 +243,27 @@ def _ideal_reach(WPV: Array, left: int) -> float:
     return float(singular_values(floats(WPV))[left - 1]) if left else 0.0
 
 
-def _conditioning(frozen: Sequence[Array], adapters: Sequence[Adapter], target: Array) -> Conditioning:
+def measure_conditioning(
+    frozen: Sequence[Array], adapters: Sequence[Adapter], target: Array, excess: float
+) -> Conditioning:
+    """Return the `Conditioning` of adapters whose product misses the best possible error by the excess."""
     layers = [floats(a.merge(W)) for W, a in zip(frozen, adapters, strict=True)]
     eye = like(layers[0], np.eye(layers[0].shape[0]))
     before = list(accumulate(layers[:-1], lambda P, F: F @ P, initial=eye))
     after = list(accumulate(reversed(layers[1:]), lambda S, F: S @ F, initial=eye))[::-1]
+    size = spectral_norm(floats(target)) or 1.0
     amplification = max(
-        spectral_norm(S @ floats(a.B)) * spectral_norm(floats(a.A)) * spectral_norm(P)
+        spectral_norm(S @ floats(a.B)) * spectral_norm(floats(a.A)) * spectral_norm(P) / size
         for S, a, P in zip(after, adapters, before, strict=True)
-    ) / (spectral_norm(floats(target)) or 1.0)
+    )
     rounding = amplification * float(unit_roundoff(target))
+    cost = max(rounding, excess / size)
     return Conditioning(
         amplification=amplification,
         rounding=rounding,
         largest_update=max(spectral_norm(floats(a.delta())) for a in adapters),
         warning=""
-        if rounding < _TOLERABLE
-        else f"rounding these adapters alone can change the product by {rounding:.0e} of the target: this instance "
-        "cannot be stored in this arithmetic; use precision.lift, or exact.adapt_linear_chain",
+        if cost < _TOLERABLE
+        else f"rounding costs {cost:.0e} of the target in this arithmetic: pass the matrices through precision.lift, "
+        "or as rationals to exact.adapt_linear_chain",
     )

@@ -36,6 +36,8 @@ def read_partition(partition: Any, L: int, Lbar: int) -> Partition:
         return uniform_partition(L, Lbar)
     try:
         blocks = list(partition)
+        if any(isinstance(block, str) for block in (partition, *blocks)):
+            raise TypeError
         if all(isinstance(size, Integral) for size in blocks):
             ends = list(accumulate(blocks))
             blocks = [range(end - size, end) for size, end in zip(blocks, ends, strict=True)]

@@ -28,7 +28,17 @@ from lora_proofs.constructions.certificate import Certificate, certify_relu_netw
 from lora_proofs.constructions.linear_chain import AdaptedChain, Conditioning, adapt_linear_chain
 from lora_proofs.constructions.partition import Partition, best_partition, read_partition, required_ranks
 from lora_proofs.domains import Ball, Box, Domain
-from lora_proofs.linalg import Array, chain_product, check_ranks, is_object, like, namespace, scalar, unit_roundoff
+from lora_proofs.linalg import (
+    Array,
+    chain_product,
+    check_one_kind,
+    check_ranks,
+    is_object,
+    like,
+    namespace,
+    scalar,
+    unit_roundoff,
+)
 from lora_proofs.networks import ReluNetwork
 
 _SAMPLES = 512
@@ -83,11 +93,11 @@ class AdaptedReluNetwork:
         A lower bound of the supremum, to compare with `bound`; `certificate.error` bounds it from above.
         """
         W = self.network.weights[0]
+        xp = namespace(W)
         x = self.domain.sample(np.random.default_rng(0), 8 if is_object(W) else _SAMPLES, self.target.d_in)
         points = exact.array(x) if exact.is_rational(W) else like(W, x)
-        difference = self(points) - self.target(points)
-        squares = max(sum(v * v for v in row) for row in difference)
-        return Fraction(0) if squares == 0 else scalar(namespace(W).sqrt(squares))
+        squares = xp.max(xp.sum((self(points) - self.target(points)) ** 2, axis=-1))
+        return Fraction(0) if squares == 0 else scalar(xp.sqrt(squares))
 
 
 def adapt_relu_network(
@@ -128,6 +138,8 @@ def adapt_relu_network(
         If the input is malformed, a weight is singular where it must not be, or the ranks do not suffice over Q.
     """
     D, d = _check_networks(frozen, target)
+    if exact.is_rational(frozen.weights[0]):
+        frozen, target = _over_Q(frozen), _over_Q(target)
     L, Lbar = frozen.depth, target.depth
     budget = check_ranks(ranks, L)
     if isinstance(partition, str):
@@ -160,6 +172,29 @@ def adapt_relu_network(
     )
 
 
+def adapt_rational_relu_network(
+    frozen: ReluNetwork,
+    target: ReluNetwork,
+    ranks: int | Sequence[int],
+    *,
+    domain: Domain,
+    partition: str | Sequence[int] | Sequence[Sequence[int]] | None = None,
+) -> AdaptedReluNetwork:
+    """Return what `adapt_relu_network` does, over Q: floating networks are read as the dyadic rationals that they hold.
+
+    The networks may hold ``fmpq_mat`` weights; ``adapters`` are `exact.RationalAdapter`, the weights and biases of
+    ``network`` object arrays of ``fmpq``. ValueError if the ranks do not suffice for an exact representation.
+    """
+    for name, network in (("frozen", frozen), ("target", target)):
+        if not isinstance(network, ReluNetwork):
+            raise ValueError(f"{name} is of type {type(network).__name__}; pass a ReluNetwork(weights, biases)")
+    return adapt_relu_network(_over_Q(frozen), _over_Q(target), ranks, domain=domain, partition=partition)
+
+
+def _over_Q(network: ReluNetwork) -> ReluNetwork:
+    return ReluNetwork([exact.array(W) for W in network.weights], [exact.array(b) for b in network.biases])
+
+
 def _check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]:
     for name, network in (("frozen", frozen), ("target", target)):
         if not isinstance(network, ReluNetwork):
@@ -173,8 +208,10 @@ def _check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]
         raise ValueError(f"the target has width {d}, the frozen network only {D}; pass a target that is no wider")
     if target.depth > frozen.depth:
         raise ValueError(f"the target has {target.depth} layers, the frozen network only {frozen.depth}")
-    if exact.is_rational(frozen.weights[0]) != exact.is_rational(target.weights[0]):
-        raise ValueError("one network is rational and the other is floating; pass two of a kind (exact.array converts)")
+    everything = [*frozen.weights, *frozen.biases, *target.weights, *target.biases]
+    if len({exact.is_rational(x) for x in everything}) > 1:
+        raise ValueError("some weights or biases are rational and some floating; pass one kind (exact.array converts)")
+    check_one_kind(**{f"array_{i}": x for i, x in enumerate(everything)})
     return D, d
 
 
