@@ -9,7 +9,7 @@ For a linear map y_t = W x_t + b, applied to the tokens t of one sentence, an ou
     dz/dW = sum_t delta_t x_t^T,    delta_t = dz/dy_t,
 
 so the vectors delta_t and x_t are all that is kept: the tokens of a sentence, not the 384 x 384 entries of W, set the
-cost. The model is Wang et al.'s (arXiv 2002.10957v2), fine-tuned on sentence pairs by the sentence-transformers project.
+cost. The model is a MiniLM (Wang et al., arXiv 2002.10957v2), fine-tuned on sentence pairs by sentence-transformers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from lora_proofs import pretrained
+from lora_proofs.linalg import check_matrix
+from lora_proofs.ntk.gradients import FactoredGradients
+from lora_proofs.ntk.linearize import Linearization
 from lora_proofs.ntk.wordpiece import read_vocabulary, tokenize
 
 Matrix = NDArray[np.float64]
@@ -48,21 +51,6 @@ class Tokens(NamedTuple):
     bounds: list[slice]
 
 
-class TokenGradients(NamedTuple):
-    """The gradients of one linear map for one sentence, dz_k/dW = ``cotangents[k].T @ inputs``.
-
-    Attributes
-    ----------
-    cotangents : ndarray (K, t, m)
-        delta_t for each of the K outputs and t tokens.
-    inputs : ndarray (t, n)
-        x_t.
-    """
-
-    cotangents: Matrix
-    inputs: Matrix
-
-
 @dataclass(frozen=True, eq=False)
 class _Normalised:
     """What the backward pass needs of a layer normalisation, xhat * scale + shift."""
@@ -74,7 +62,8 @@ class _Normalised:
     def pull_back(self, dy: Matrix) -> Matrix:
         d = dy * self.scale
         along = np.mean(d * self.xhat, axis=-1, keepdims=True)
-        return (d - np.mean(d, axis=-1, keepdims=True) - self.xhat * along) / self.deviation
+        dx: Matrix = (d - np.mean(d, axis=-1, keepdims=True) - self.xhat * along) / self.deviation
+        return dx
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +118,10 @@ class MiniLM:
         hidden, _ = self._forward(tokens)
         return np.stack([_unit(hidden[rows].mean(axis=0)) for rows in tokens.bounds])
 
-    def linearize(
-        self, sentences: Sequence[str], head: Matrix
-    ) -> tuple[Matrix, list[TokenGradients], list[TokenGradients]]:
+    def linearize(self, sentences: Sequence[str], head: Matrix) -> Linearization:
         """Return the outputs ``head @ embedding`` and their gradients in the query and value weights of the last layer.
+
+        These are the layer and the weights that the paper's experiments adapt (arXiv 2402.11867v3, Section 6).
 
         Parameters
         ----------
@@ -141,27 +130,31 @@ class MiniLM:
 
         Returns
         -------
-        outputs : ndarray (N, K)
-        query, value : list of N TokenGradients
-            For a (384, 384) weight W with ``y = x @ W.T + b``.
+        Linearization
+            Two blocks, query and value, each `FactoredGradients` of N x K matrices (384, 384), for weights W with
+            ``y = x @ W.T + b``. They have as many outer products as the longest sentence has tokens.
+
+        Raises
+        ------
+        ValueError
+            As `tokens` does, or if the head is not a finite (K, 384) matrix.
         """
         tokens = self.tokens(sentences)
         hidden, trace = self._forward(tokens)
+        check_matrix("head", head, (None, hidden.shape[1]))
         means = np.stack([hidden[rows].mean(axis=0) for rows in tokens.bounds])
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         embeddings = means / lengths
         outputs = embeddings @ head.T
 
-        # z_k = <head_k, mean> / |mean|: the same cotangent for every token of a sentence. Shape (K, T, 384).
+        # z_k = <head_k, mean> / |mean|, and the mean gives every token of a sentence the same cotangent.
         d_mean = (head[:, None, :] - outputs.T[:, :, None] * embeddings) / lengths
         counts = [rows.stop - rows.start for rows in tokens.bounds]
         d_hidden = np.repeat(d_mean / np.array(counts)[:, None], counts, axis=1)
         d_query, d_value = self._pull_back(d_hidden, trace, tokens.bounds)
-        return (
-            outputs,
-            [TokenGradients(d_query[:, rows], trace.x[rows]) for rows in tokens.bounds],
-            [TokenGradients(d_value[:, rows], trace.x[rows]) for rows in tokens.bounds],
-        )
+        x = _columns(trace.x[None], tokens.bounds)
+        blocks = [FactoredGradients(_columns(d, tokens.bounds), x) for d in (d_query, d_value)]
+        return Linearization([*blocks], outputs)
 
     def _forward(self, tokens: Tokens) -> tuple[Matrix, _Trace]:
         positions = np.concatenate([np.arange(rows.stop - rows.start) for rows in tokens.bounds])
@@ -248,8 +241,9 @@ def _temperature(x: Matrix) -> float:
 
 
 def _softmax(logits: Matrix) -> Matrix:
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
+    weights: Matrix = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return weights
 
 
 def _normal_cdf(z: Matrix) -> Matrix:
@@ -260,3 +254,12 @@ def _normal_cdf(z: Matrix) -> Matrix:
 def _unit(x: Matrix) -> Matrix:
     unit: Matrix = x / np.linalg.norm(x)
     return unit
+
+
+def _columns(stacked: Matrix, bounds: list[slice]) -> Matrix:
+    """Return the rows (K, T, D) of all sentences as columns (N, K, D, t), with zeros after the shorter sentences."""
+    longest = max(rows.stop - rows.start for rows in bounds)
+    columns = np.zeros((len(bounds), stacked.shape[0], stacked.shape[2], longest))
+    for column, rows in zip(columns, bounds, strict=True):
+        column[..., : rows.stop - rows.start] = stacked[:, rows].mT
+    return columns
