@@ -63,8 +63,9 @@ def matrix(x: Any) -> Matrix:
         return x
     if isinstance(x, flint.fmpz_mat):
         return flint.fmpq_mat(x)
-    if isinstance(x, np.ndarray) and x.ndim == 2:
-        return flint.fmpq_mat(*x.shape, [number(v) for v in x.ravel().tolist()])
+    if getattr(x, "ndim", None) == 2:
+        values = np.asarray(x)
+        return flint.fmpq_mat(*values.shape, [number(v) for v in values.ravel().tolist()])
     if (
         isinstance(x, Sequence)
         and all(isinstance(row, Sequence | np.ndarray) for row in x)
@@ -79,7 +80,7 @@ def array(x: Any) -> NDArray[np.object_]:
     if isinstance(x, flint.fmpq_mat | flint.fmpz_mat):
         entries, shape = x.entries(), (x.nrows(), x.ncols())
     else:
-        values = np.asarray(x, dtype=object)
+        values = np.asarray(x) if hasattr(x, "dtype") else np.asarray(x, dtype=object)
         entries, shape = values.ravel().tolist(), values.shape
     out = np.empty(len(entries), dtype=object)
     out[:] = [number(v) for v in entries]

@@ -62,7 +62,7 @@ class _Goal:
 
     @classmethod
     def of(cls, W: Any, b: Any, exact: bool) -> "_Goal":
-        W, b = matrix(W), _column(b)
+        W, b = matrix(W), _column(array(b))
         return cls(W, b, None if exact else number(singular_value_enclosures(W)[1][0]))
 
 
@@ -139,7 +139,7 @@ def certify_relu_network(
             f"R^{target.d_out}; pass a network that is at least as wide as its target"
         )
     exact = all(is_rational(x) for net in (network, target) for x in (*net.weights, *net.biases))
-    layers = [(matrix(W), _column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
+    layers = [(matrix(W), _column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
     goals = [_Goal.of(W, b, exact) for W, b in zip(target.weights, target.biases, strict=True)]
     reasons: list[str] = []
     error = _follow(layers, goals, _input_region(domain, target.d_in, network.d_in), exact, reasons)

@@ -150,13 +150,13 @@ def _checked(frozen: Sequence[Array], target: Array) -> list[Array]:
         raise ValueError("frozen is empty; pass a list of at least one weight matrix")
     D = frozen[0].shape[0]
     if D == 0:
-        raise ValueError("frozen[0] (W_1) is empty; pass square matrices with at least one row")
+        raise ValueError("frozen[0] (W_1) has shape (0, 0); pass square matrices with at least one row")
     for i, W in enumerate(frozen):
         check_matrix(f"frozen[{i}] (W_{i + 1})", W, (D, D))
     check_matrix("target", target, (D, D))
+    if any(is_object(x) and not hasattr(x[0, 0], "_mpf_") for x in (target, *frozen)):
+        raise ValueError("a matrix is rational; pass all of them to lora_proofs.exact.adapt_linear_chain")
     check_one_kind(target=target, **{f"W_{i}": W for i, W in enumerate(frozen, start=1)})
-    if is_object(target) and not hasattr(target[0, 0], "_mpf_"):
-        raise ValueError("the matrices are rational; pass them to lora_proofs.exact.adapt_linear_chain")
     for i, W in enumerate(frozen[1:], start=1):
         if is_singular(W):
             raise ValueError(f"frozen[{i}] (W_{i + 1}) is singular; Lemma 1 needs W_2, ..., W_L to be non-singular")
