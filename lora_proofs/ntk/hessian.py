@@ -1,0 +1,166 @@
+r"""The Hessian of the LoRA objective at (u, v), and the gauge orbit along which it says nothing.
+
+In the direction (x, y) it is
+
+    lam (|x|^2 + |y|^2) + 2 <S, x y^T> + (1/N) sum phi''(w) J^2,    J = A(x v^T + u y^T),    S = grad of the risk,
+
+which is the form that the second-order conditions of Jang, Lee & Ryu (arXiv 2402.11867v3) refer to.
+"""
+
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_proofs.ntk.problem import LinearizedProblem
+
+Array: TypeAlias = NDArray[np.float64]
+Blocks: TypeAlias = list[Array]
+
+_LANCZOS_STEPS = 300
+_LANCZOS_RESTARTS = 10
+
+_CONVERGED = 1e-9
+"""Residual over |Hessian| at which Lanczos stops."""
+
+
+class Hessian:
+    """The Hessian at (u, v) on the complement of the gauge; vectors hold u_1, v_1, u_2, v_2, ... row by row.
+
+    The Jacobian of the rows, d x sum (m_t + n_t) r_t, takes two passes over the gradients and is kept, so that no
+    product with the Hessian needs another.
+    """
+
+    def __init__(self, problem: LinearizedProblem, u: Blocks, v: Blocks) -> None:
+        self.problem, self.u, self.v = problem, u, v
+        self.w = problem.rows(u, v)
+        self.slope = problem.adjoint(problem.slope(self.w))
+        self.gauge = Gauge(u, v, problem.lam)
+        canonical = problem.canonical_loss.canonical
+        parts = [
+            canonical(side).reshape(problem.d, -1)
+            for block, x, y in zip(problem.blocks, u, v, strict=True)
+            for side in (block.right(y), block.left(x))
+        ]
+        self.jacobian: Array = np.concatenate(parts, axis=1)
+        self.size = self.jacobian.shape[1]
+
+    def unpack(self, z: Array) -> tuple[Blocks, Blocks]:
+        """Return the blocks x_t, y_t of z, shape (..., size); leading axes stay."""
+        factors = [factor for pair in zip(self.u, self.v, strict=True) for factor in pair]
+        ends = np.cumsum([0] + [factor.size for factor in factors])
+        blocks = [
+            z[..., a:b].reshape(*z.shape[:-1], *factor.shape)
+            for factor, (a, b) in zip(factors, pairwise(ends), strict=True)
+        ]
+        return blocks[::2], blocks[1::2]
+
+    def pack(self, x: Blocks, y: Blocks) -> Array:
+        """Return the vector, or vectors, of blocks (..., m_t, r_t) and (..., n_t, r_t)."""
+        blocks = [block for pair in zip(x, y, strict=True) for block in pair]
+        return np.concatenate([block.reshape(*block.shape[:-2], -1) for block in blocks], axis=-1)
+
+    def _pull(self, x: Blocks, y: Blocks) -> Array:
+        """Return lam (x, y) + (S y, S^T x)."""
+        lam, triples = self.problem.lam, list(zip(self.slope, x, y, strict=True))
+        return self.pack([lam * x + S @ y for S, x, y in triples], [lam * y + S.T @ x for S, x, y in triples])
+
+    def gradient(self) -> Array:
+        """Return the gradient of the objective."""
+        return self._pull(self.u, self.v)
+
+    def apply(self, z: Array) -> Array:
+        """Return P H P z, with P the projection off the gauge."""
+        z = self.project(z)
+        bent = self.problem.curvature(self.w, self.jacobian @ z)
+        return self.project(self._pull(*self.unpack(z)) + bent @ self.jacobian / self.problem.N)
+
+    def project(self, z: Array) -> Array:
+        """Return z, shape (..., size), less its part along the gauge."""
+        return self.pack(*self.gauge.remove(*self.unpack(z)))
+
+    def dense_extremes(self) -> tuple[float, Array, float]:
+        """Return the smallest eigenvalue with its vector, and the largest absolute value, by diagonalisation."""
+        eye = np.eye(self.size)
+        bent = self.problem.curvature(self.w, self.jacobian)
+        off_gauge = self.project(eye)
+        H = off_gauge @ (self._pull(*self.unpack(eye)) + self.jacobian.T @ bent / self.problem.N) @ off_gauge
+        high = float(np.abs(np.linalg.eigvalsh(H)).max())
+        # The gauge gets a curvature above all others, so that it is not taken for the smallest one.
+        values, vectors = np.linalg.eigh(H + 2 * high * (eye - off_gauge))
+        return float(values[0]), vectors[:, 0], high
+
+    def lanczos_extremes(self) -> tuple[float, Array, float]:
+        """Return the same by Lanczos, restarted from the best direction until it is one to within 1e-9 |H|."""
+        z: Array = np.asarray(np.random.default_rng(0).standard_normal(self.size))
+        high = 0.0
+        for _ in range(_LANCZOS_RESTARTS):
+            low, z, largest, residual = self._lanczos(self.project(z))
+            high = max(high, largest)
+            if residual <= _CONVERGED * high:
+                break
+        return low, z, high
+
+    def _lanczos(self, start: Array) -> tuple[float, Array, float, float]:
+        """Return the lowest Ritz value, its vector, the largest absolute Ritz value, and the residual of the first."""
+        steps = min(_LANCZOS_STEPS, self.size - self.gauge.dimension)
+        basis, T = np.empty((steps, self.size)), np.zeros((steps + 1, steps + 1))
+        basis[0] = start / np.linalg.norm(start)
+        for k in range(steps):
+            image, known = self.apply(basis[k]), basis[: k + 1]
+            T[k, k] = basis[k] @ image
+            for _ in range(2):  # once is not enough in floating point; twice is
+                image = image - (known @ image) @ known
+            beta = float(np.linalg.norm(image))
+            last = k + 1 == steps or beta <= 1e-14 * np.abs(T).max()
+            if last or k % 10 == 9:
+                values, vectors = np.linalg.eigh(T[: k + 1, : k + 1])
+                high, residual = float(np.abs(values).max()), beta * abs(float(vectors[-1, 0]))
+                if last or residual <= _CONVERGED * high:
+                    break
+            basis[k + 1] = image / beta
+            T[k, k + 1] = T[k + 1, k] = beta
+        return float(values[0]), vectors[:, 0] @ known, high, residual
+
+
+class Gauge:
+    """The tangent space of the orbit of (u, v): (u W, v W), W skew, or for lam = 0 (u X, -v X^T), X arbitrary.
+
+    The nearest tangent to (x, y) solves a Sylvester equation, which u^T u and v^T v diagonalise: for lam > 0
+    g W + W g = K with g = u^T u + v^T v and K = u^T x + v^T y less its transpose; for lam = 0
+    u^T u X + X v^T v = u^T x - y^T v.
+    """
+
+    def __init__(self, u: Blocks, v: Blocks, lam: float) -> None:
+        self.u, self.v, self.skew = u, v, lam > 0
+        grams = [(x.T @ x, y.T @ y) for x, y in zip(u, v, strict=True)]
+        if self.skew:
+            grams = [(a + b, a + b) for a, b in grams]
+        self._bases = [(*np.linalg.eigh(a), *np.linalg.eigh(b)) for a, b in grams]
+        # 1 / (a_i + b_j), and 0 for the pairs that leave (u, v) where it is.
+        self._inverse = []
+        for a, _, b, _ in self._bases:
+            sums = a[:, None] + b
+            moved = sums > 1e-14 * sums.max(initial=0.0)
+            self._inverse.append(np.where(moved, 1 / np.where(moved, sums, 1.0), 0.0))
+
+    @property
+    def dimension(self) -> int:
+        """The dimension of the orbit."""
+        return sum(int(np.count_nonzero(np.triu(x, 1) if self.skew else x)) for x in self._inverse)
+
+    def remove(self, x: Blocks, y: Blocks) -> tuple[Blocks, Blocks]:
+        """Return (x, y) less its part along the orbit; leading axes of x_t, y_t are a batch."""
+        pairs = [self._remove(t, *block) for t, block in enumerate(zip(x, y, strict=True))]
+        return [x for x, _ in pairs], [y for _, y in pairs]
+
+    def _remove(self, t: int, x: Array, y: Array) -> tuple[Array, Array]:
+        u, v, (_, left, _, right) = self.u[t], self.v[t], self._bases[t]
+        if self.skew:
+            K = u.T @ x + v.T @ y
+            W = left @ ((left.T @ (K - K.swapaxes(-1, -2)) @ right) * self._inverse[t]) @ right.T
+            return x - u @ W, y - v @ W
+        K = u.T @ x - y.swapaxes(-1, -2) @ v
+        X = left @ ((left.T @ K @ right) * self._inverse[t]) @ right.T
+        return x - u @ X, y + v @ X.swapaxes(-1, -2)
