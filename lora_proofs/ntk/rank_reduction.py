@@ -1,0 +1,229 @@
+r"""Rank reduction: the low-rank solution that Theorem 3.1 of Jang, Lee & Ryu (arXiv 2402.11867v3) promises, found.
+
+Write delta_t = a_t b_t^T with balanced a_t = U sqrt(s), b_t = V sqrt(s), k_t columns each. For symmetric S_t and a
+scalar tau, delta_t(tau) = a_t (I + tau S_t) b_t^T.
+
+1. A(delta(tau)) = A(delta) + tau sum_t <T_t, S_t> with T_t = sym(a_t^T G b_t): d equations for sum_t k_t(k_t+1)/2
+   unknowns. With more unknowns than independent equations some S != 0 leaves all fits where they are.
+2. While I + tau S is positive semidefinite, delta_t(tau) = U P V^T with P >= 0, so its nuclear norm is
+   tr a^T a (I + tau S): affine in tau.
+3. At tau = -1/lambda_max(S) or -1/lambda_min(S) a column is lost. If S is indefinite both exist, and one does not raise
+   the norm; if S >= 0 (or <= 0) the only one lowers it. So fits stay, the norm never rises, the rank falls.
+4. At a minimiser with lam > 0 the norm cannot fall either, so it is kept: on the face lam |delta'|_* = <M, delta'>,
+   a combination of the fits.
+5. At the end sum_t r_t(r_t+1)/2 <= the number of independent equations <= d. For one block this is r(r+1)/2 <= KN; with
+   several it says more than the bound block by block.
+
+It is the argument of Barvinok (1995) and Pataki (1998) for extreme points of spectrahedra.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_proofs.adapters import Adapter
+from lora_proofs.linalg import like
+from lora_proofs.ntk.problem import LinearizedProblem
+
+Array: TypeAlias = NDArray[np.float64]
+Blocks: TypeAlias = list[Array]
+
+_INDEPENDENT = 1e-9
+"""Singular values of the equations, relative to the largest, from which on they count as independent."""
+
+_LOST = 1e-9
+"""Eigenvalues of I + tau S up to which a column counts as lost; exactly, one of them is 0."""
+
+_NORM_SLACK = 1e-10
+"""Relative change of the norm in one step below which the shorter step is taken, whatever its sign."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedRank:
+    """The result of `reduce_rank`; unpacks as ``u, v = reduce_rank(...)``.
+
+    Attributes
+    ----------
+    u, v : balanced factors, arrays or lists, as u and v were given
+    ranks_before, ranks : tuple of int
+        One a block, before and after.
+    equations : int
+        Number of independent equations on the last face: sum r_t(r_t+1)/2 <= equations <= d.
+    fit_change : float
+        max |A(delta') - A(delta)| / max(|w0|, |A(delta)|), recomputed from the factors.
+    norm_before, norm : float
+        Sum of the nuclear norms, before and after.
+    gap : float
+        The least ratio, over the steps, of the smallest eigenvalue kept to the largest one dropped; inf without a step.
+    """
+
+    u: Any
+    v: Any
+    ranks_before: tuple[int, ...]
+    ranks: tuple[int, ...]
+    equations: int
+    fit_change: float
+    norm_before: float
+    norm: float
+    gap: float
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.u, self.v))
+
+    @property
+    def factors(self) -> list[tuple[Array, Array]]:
+        """The pairs (u_t, v_t), one a block."""
+        if isinstance(self.u, np.ndarray):
+            return [(self.u, self.v)]
+        return list(zip(self.u, self.v, strict=True))
+
+
+def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:
+    """Return factors of low rank with the same fits w and a nuclear norm that is no larger.
+
+    Applied to a minimiser, it gives one with sum_t r_t(r_t+1)/2 <= d: Theorem 3.1, and its form for blocks. Elsewhere,
+    as for a trained adapter, the objective does not rise.
+
+    Parameters
+    ----------
+    problem : LinearizedProblem
+    u, v : lists of arrays (m_t, r_t), (n_t, r_t), one a block; plain arrays if there is one block
+
+    Returns
+    -------
+    ReducedRank
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    plain = isinstance(u, np.ndarray)
+    u, v = problem.check_factors(u, v)
+    pairs = [_balanced(x, y) for x, y in zip(u, v, strict=True)]
+    before = [a.shape[1] for a, _ in pairs]
+    canonical = problem.canonical_loss.canonical
+    forms = [_symmetrised(canonical(a.T @ block.right(b))) for block, (a, b) in zip(problem.blocks, pairs, strict=True)]
+    changes, equations, gap = _descend([a.T @ a for a, _ in pairs], forms)
+    pairs = [_balanced(a @ C, b @ C) for (a, b), C in zip(pairs, changes, strict=True)]
+
+    new_u, new_v = [a for a, _ in pairs], [b for _, b in pairs]
+    fits, new_fits = problem.bilinear(u, v), problem.bilinear(new_u, new_v)
+    scale = max(float(np.abs(x).max()) for x in (problem.w0, fits))
+    return ReducedRank(
+        u=new_u[0] if plain else new_u,
+        v=new_v[0] if plain else new_v,
+        ranks_before=tuple(before),
+        ranks=tuple(a.shape[1] for a in new_u),
+        equations=equations,
+        fit_change=float(np.abs(new_fits - fits).max()) / scale if scale else 0.0,
+        norm_before=sum(_nuclear_norm(x, y) for x, y in zip(u, v, strict=True)),
+        norm=sum(_nuclear_norm(a, b) for a, b in pairs),
+        gap=gap,
+    )
+
+
+def reduce_adapters(problem: LinearizedProblem, adapters: Sequence[Adapter]) -> list[Adapter]:
+    """Return adapters of low rank with the same linearised outputs as the given ones, one a block.
+
+    Parameters
+    ----------
+    problem : LinearizedProblem
+        Its gradients belong to the weights that the adapters update, in the same order.
+    adapters : list of Adapter
+        Trained ones, of any rank and scaling. The new ones are balanced, with scaling 1 and in the same array library.
+
+    Raises
+    ------
+    ValueError
+        If the number or the shapes of the adapters do not fit the problem.
+    """
+    u = [adapter.scaling * np.asarray(adapter.B, dtype=float) for adapter in adapters]
+    v = [np.asarray(adapter.A, dtype=float).T for adapter in adapters]
+    pairs = reduce_rank(problem, u, v).factors
+    return [Adapter(A=like(old.A, y.T.copy()), B=like(old.B, x)) for old, (x, y) in zip(adapters, pairs, strict=True)]
+
+
+def _descend(grams: Blocks, forms: Blocks) -> tuple[Blocks, int, float]:
+    """Return C_t with the reduced factors a_t C_t, b_t C_t, the number of equations, and the spectral gap.
+
+    grams are a_t^T a_t; forms are the T_t, shape (d, k_t, k_t).
+    """
+    rng = np.random.default_rng(0)
+    changes, gap = [np.eye(len(g)) for g in grams], float("inf")
+    while True:
+        S, equations = _null_direction(forms, rng)
+        if S is None:
+            return changes, equations, gap
+        values, vectors = zip(*(np.linalg.eigh(s) for s in S), strict=True)
+        spectrum = np.concatenate(values)
+        norm = sum(float(np.trace(g)) for g in grams)
+        tau = _step(float(spectrum.min()), float(spectrum.max()), _trace(S, grams), norm)
+        spectrum = 1 + tau * spectrum
+        dropped = max(np.abs(spectrum[spectrum <= _LOST]).max(), np.finfo(float).eps)
+        gap = min(gap, float(spectrum[spectrum > _LOST].min(initial=np.inf) / dropped))
+        steps = []
+        for e, W in zip(values, vectors, strict=True):
+            kept = 1 + tau * e > _LOST
+            steps.append(W[:, kept] * np.sqrt(1 + tau * e[kept]))
+        changes = [C @ step for C, step in zip(changes, steps, strict=True)]
+        grams = [step.T @ g @ step for g, step in zip(grams, steps, strict=True)]
+        forms = [step.T @ T @ step for T, step in zip(forms, steps, strict=True)]
+
+
+def _null_direction(forms: Blocks, rng: np.random.Generator) -> tuple[Blocks | None, int]:
+    """Return symmetric S_t != 0 with sum_t <T_t, S_t> = 0 in all d rows, if there are any; and the rank of the rows.
+
+    A random S, less its part in the row space: it needs no basis of the null space, which is far larger.
+    """
+    corners = [np.triu_indices(T.shape[1]) for T in forms]
+    weights = [np.where(i == j, 1.0, np.sqrt(2.0)) for i, j in corners]
+    B = np.concatenate([T[:, i, j] * w for T, (i, j), w in zip(forms, corners, weights, strict=True)], axis=1)
+    if not B.shape[1]:
+        return None, 0
+    _, s, rows = np.linalg.svd(B, full_matrices=False)
+    rows = rows[s > _INDEPENDENT * s[0]]
+    if B.shape[1] <= len(rows):
+        return None, len(rows)
+    z = np.asarray(rng.standard_normal(B.shape[1]))
+    for _ in range(2):
+        z = z / np.linalg.norm(z)
+        z = z - (rows @ z) @ rows
+    S, start = [], 0
+    for T, (i, j), w in zip(forms, corners, weights, strict=True):
+        s_t = np.zeros(T.shape[1:])
+        s_t[i, j] = s_t[j, i] = z[start : start + len(w)] / w
+        S.append(s_t)
+        start += len(w)
+    return S, len(rows)
+
+
+def _step(lowest: float, highest: float, slope: float, norm: float) -> float:
+    """Return the tau at which I + tau S turns singular: the shorter of both that does not raise the norm."""
+    steps = sorted((-1 / x for x in (highest, lowest) if x), key=abs)
+    steps = [tau for tau in steps if tau * lowest >= -1 - _LOST and tau * highest >= -1 - _LOST]
+    return next((tau for tau in steps if tau * slope <= _NORM_SLACK * norm), steps[0])
+
+
+def _balanced(u: Array, v: Array) -> tuple[Array, Array]:
+    """Return U sqrt(s), V sqrt(s) of the singular value decomposition of u v^T, without its zero part."""
+    (Qu, Ru), (Qv, Rv) = np.linalg.qr(u), np.linalg.qr(v)
+    U, s, Vt = np.linalg.svd(Ru @ Rv.T)
+    kept = s > 4 * np.finfo(float).eps * s.max(initial=0.0)
+    root = np.sqrt(s[kept])
+    return Qu @ U[:, : len(s)][:, kept] * root, Qv @ Vt[: len(s)].T[:, kept] * root
+
+
+def _nuclear_norm(u: Array, v: Array) -> float:
+    return float(np.linalg.svd(np.linalg.qr(u)[1] @ np.linalg.qr(v)[1].T, compute_uv=False).sum())
+
+
+def _symmetrised(T: Array) -> Array:
+    return (T + T.swapaxes(-1, -2)) / 2
+
+
+def _trace(x: Blocks, y: Blocks) -> float:
+    return sum(float(np.vdot(a, b)) for a, b in zip(x, y, strict=True))
