@@ -103,7 +103,7 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
             z = taps.run(program, [written_out.get(t, W) for t, W in enumerate(leaves)], x).reshape(-1)
             return z, (z, [product.tokens for product in taps.products])
 
-        jacobian = jax.vmap(jax.jacrev(outputs, argnums=(0, 1), has_aux=True), in_axes=(None, None, 0))
+        jacobian = jax.jit(jax.vmap(jax.jacrev(outputs, argnums=(0, 1), has_aux=True), in_axes=(None, None, 0)))
         (cotangents, dense), (z, tokens) = jacobian(epsilons, written_out, inputs)
 
     blocks: dict[int, FactoredGradients | Matrix] = {t: _array(gradient) for t, gradient in dense.items()}
