@@ -111,7 +111,7 @@ def adapt_factor_pair(frozen: Sequence[Array], target: Array, ranks: int | Seque
     adapters = [Adapter(A=on_V.A[:, :n], B=on_V.B), Adapter(A=on_O.A, B=on_O.B[:D, :])]
     return AdaptedChain(
         adapters,
-        error=spectral_norm(adapters[1].merge(O) @ adapters[0].merge(V) - T),
+        error=_error(V, O, T, _Pair(*adapters)),
         bound=bound,
         conditioning=_conditioning(V, O, T, *adapters),
     )
@@ -157,20 +157,21 @@ def _adapt(V: Array, O: Array, T: Array, r_V: int, r_O: int, bound: Any) -> _Pai
     if numerical_rank(T - Q_O @ core @ Q_V.T, scale=scale).rank == 0:
         on_V, on_O = adapt_linear_chain([V @ Q_V, Q_O.T @ O], core, [r_V, r_O]).adapters
         return _Pair(Adapter(A=on_V.A @ Q_V.T, B=on_V.B), Adapter(A=on_O.A, B=Q_O @ on_O.B))
+    starts = [_by_spectrum(V, O, T, r_V)]
     U, s, Wt = xp.linalg.svd(T, full_matrices=False)
     d, rounding = V.shape[0], 2 * max(T.shape) * unit_roundoff(T)
-    if not s[d - 1] > rounding * s[0]:  # the theorem needs rank T >= d
-        return _alternate(V, O, T, _by_spectrum(V, O, T, r_V), r_O)
-    root, balance = xp.sqrt(s[:d]), (spectral_norm(O) / spectral_norm(V)) ** 0.5
-    O1, V1 = U[:, :d] * (root * balance), (Wt[:d, :].T * (root / balance)).T
-    tries = []
-    for cut in (2 * rounding * s[0] / s[d - 1], *_CUTS):
-        pair = _by_theorem(V, O, V1, O1, r_V, r_O, cut)
-        error = spectral_norm(pair.O.merge(O) @ pair.V.merge(V) - T)
-        tries.append((error, pair))
-        if error <= max(2 * bound, scalar(cut * s[0])):
-            break
-    return _alternate(V, O, T, min(tries, key=lambda tried: tried[0])[1], r_O)
+    if s[d - 1] > rounding * s[0]:  # rank T >= d, as the theorem needs it
+        root, balance = xp.sqrt(s[:d]), (spectral_norm(O) / spectral_norm(V)) ** 0.5
+        O1, V1 = U[:, :d] * (root * balance), (Wt[:d, :].T * (root / balance)).T
+        for cut in (2 * rounding * s[0] / s[d - 1], *_CUTS):
+            starts += _by_theorem(V, O, V1, O1, r_V, r_O, cut)
+            if _error(V, O, T, starts[-1]) <= max(2 * bound, scalar(cut * s[0])):
+                break
+    return _alternate(V, O, T, min(starts, key=lambda pair: _error(V, O, T, pair)), r_O)
+
+
+def _error(V: Array, O: Array, T: Array, pair: _Pair) -> Any:
+    return spectral_norm(pair.O.merge(O) @ pair.V.merge(V) - T)
 
 
 def _lower_bound(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> Any:
@@ -185,11 +186,11 @@ def _lower_bound(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> Any:
     return max(scalar(singular_values(x)[r]) if r < min(x.shape) else 0.0 for x, r in tails)
 
 
-def _by_theorem(V: Array, O: Array, V1: Array, O1: Array, r_V: int, r_O: int, cut: Any) -> _Pair:
-    """Return the pair of the proof for T = O' V'; where a rank condition fails, G meets the demands as well as it can.
+def _by_theorem(V: Array, O: Array, V1: Array, O1: Array, r_V: int, r_O: int, cut: Any) -> list[_Pair]:
+    """Return the pair of the proof for T = O' V', or none if G is singular whatever its free corner.
 
     With orthonormal C and Y, F = N C and H^T = Y^T K for N = O'^+ O and K = V' V^+. What is smaller than `cut`,
-    relatively, counts as zero.
+    relatively, counts as zero. Where a rank condition fails, G meets the demands on it as well as it can.
     """
     xp, d = namespace(V, O), V.shape[0]
     C, N = _common(O, O1, d - r_O, cut)
@@ -213,8 +214,10 @@ def _by_theorem(V: Array, O: Array, V1: Array, O1: Array, r_V: int, r_O: int, cu
         return float(spectral_norm(left @ G) * spectral_norm(namespace(G).linalg.solve(G, right)))
 
     G = min((complete(corner) for corner in _corners(Y_.T @ N @ C_, Y_.T @ K @ C_)), key=size)
+    if size(G) == float("inf"):
+        return []
     on_V = Adapter(A=Y_.T @ (V1 - G @ V), B=xp.linalg.solve(G, Y_))
-    return _Pair(on_V, Adapter(A=C_.T, B=(O1 @ G - O) @ C_))
+    return [_Pair(on_V, Adapter(A=C_.T, B=(O1 @ G - O) @ C_))]
 
 
 def _common(X: Array, X1: Array, at_least: int, cut: Any) -> tuple[Array, Array]:
