@@ -212,6 +212,19 @@ def test_the_bound_is_one(rng, R, sizes):
         assert (result.bound < 1e-9) == (R * (L // Lbar) >= D)
 
 
+def test_the_bound_is_the_corrected_theorem_5():
+    """sum_i E_i m_{i-1} prod_{k>i} (||Wbar_k|| + E_k) with m_i = ||Wbar_i|| m_{i-1} + ||bbar_i||, spelled out."""
+    frozen, target = network(0, 4, 6), network(1, 4, 3)
+    result = adapt_relu_network(frozen, target, 1, domain=Ball(3.0))
+    E = [naive.eckart_young(frozen.weights[2 * i : 2 * i + 2], target.weights[i], [1, 1]) for i in range(3)]
+    w = [np.linalg.norm(W, 2) for W in target.weights]
+    m = [3.0]
+    for i in range(2):
+        m.append(w[i] * m[i] + np.linalg.norm(target.biases[i]))
+    expected = E[0] * m[0] * (w[1] + E[1]) * (w[2] + E[2]) + E[1] * m[1] * (w[2] + E[2]) + E[2] * m[2]
+    assert result.bound == pytest.approx(expected, rel=1e-9)
+
+
 def test_one_block_below_the_threshold_is_its_linear_error():
     """With all outputs active the error of one block is that of its matrices, and the bound is attained up to x."""
     D = 4
@@ -290,9 +303,9 @@ SINGULAR = ReluNetwork([np.eye(4), np.ones((4, 4))] * 2, [np.zeros(4)] * 4)
         ),
         (F, network(1, 4, 5), 4, {}, "the target has 5 layers, the frozen network only 4"),
         (SINGULAR, T, 4, {}, r"in the block of layers 1 to 2: .*W_2\) is singular"),
-        (rational(F), T, 4, {}, "one network is rational and the other is floating; pass two of a kind"),
-        (F, rational(T), 4, {}, "one network is rational and the other is floating; pass two of a kind"),
-        (rational(F), ReluNetwork(rational(T).weights, T.biases), 4, {}, "rational.*floating; pass"),
+        (rational(F), T, 4, {}, "rational and some floating; pass one kind"),
+        (F, rational(T), 4, {}, "rational and some floating; pass one kind"),
+        (rational(F), ReluNetwork(rational(T).weights, T.biases), 4, {}, "rational and some floating; pass one kind"),
         ([np.eye(4)], T, 4, {}, "frozen is of type list; pass a ReluNetwork"),
         (F, None, 4, {}, "target is of type NoneType; pass a ReluNetwork"),
         (ReluNetwork([np.ones((3, 4))], [np.ones(3)]), T, 4, {}, r"frozen network has widths \(4, 3\).*one width"),
