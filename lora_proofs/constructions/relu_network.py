@@ -97,7 +97,9 @@ class AdaptedReluNetwork:
         x = self.domain.sample(np.random.default_rng(0), 8 if is_object(W) else _SAMPLES, self.target.d_in)
         points = exact.array(x) if exact.is_rational(W) else like(W, x)
         squares = xp.max(xp.sum((self(points) - self.target(points)) ** 2, axis=-1))
-        return Fraction(0) if squares == 0 else scalar(xp.sqrt(squares))
+        if exact.is_rational(W):
+            return float(exact.sqrt_above(squares)) if squares else Fraction(0)
+        return scalar(xp.sqrt(squares))
 
 
 def adapt_relu_network(
