@@ -4,19 +4,30 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+# Eager, because a submodule of the same name would otherwise shadow the function once it is imported.
+from lora_proofs.ntk.certificate import Certificate, certify, stationarity_bound
 from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.problem import LinearizedProblem, as_blocks
+from lora_proofs.ntk.solve import Solution, solve
 
 _HOME = {
-    "certify": "certificate",
     "linearize": "linearize",
     "reduce_rank": "rank_reduction",
     "second_order": "second_order",
-    "solve": "solve",
     "thresholds": "thresholds",
 }
 
-__all__ = ["FactoredGradients", "LinearizedProblem", "as_blocks", *_HOME]
+__all__ = [
+    "Certificate",
+    "FactoredGradients",
+    "LinearizedProblem",
+    "Solution",
+    "as_blocks",
+    "certify",
+    "solve",
+    "stationarity_bound",
+    *_HOME,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,10 @@ class Loss(Protocol):
     """What the solver asks of a loss; N data, d rows in all, w of shape (d,)."""
 
     @property
+    def name(self) -> str:
+        """The name it goes by in `LinearizedProblem`."""
+
+    @property
     def N(self) -> int:
         """The number of data."""
 
@@ -63,6 +67,7 @@ class Squared:
 
     labels: Vector
     bend: float = 1.0
+    name: str = "squared"
 
     @property
     def N(self) -> int:
@@ -109,6 +114,7 @@ class Logistic:
 
     labels: Vector
     bend: float = 0.25
+    name: str = "logistic"
 
     @property
     def N(self) -> int:
@@ -157,6 +163,7 @@ class CrossEntropy:
     labels: NDArray[np.intp]
     K: int
     bend: float = 0.5
+    name: str = "cross_entropy"
 
     @property
     def N(self) -> int:

@@ -10,6 +10,7 @@ is its Lemma 3.2). With several weight blocks, every block has its own delta_t, 
 """
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -56,6 +57,7 @@ class LinearizedProblem:
     shapes : list of (m_t, n_t)
     loss : str
     lam : float
+    offsets : array (N, K)
     w0 : array (d,)
         The rows at delta = 0.
 
@@ -96,7 +98,16 @@ class LinearizedProblem:
         self.loss = loss
         self.canonical_loss = make_loss(loss, np.asarray(labels), self.N, self.K)
         self.d = self.canonical_loss.d
-        self.w0: Array = self.canonical_loss.start(f.reshape(self.N, self.K))
+        self.offsets: Array = f.reshape(self.N, self.K)
+        self.w0: Array = self.canonical_loss.start(self.offsets)
+
+    def with_blocks(self, blocks: list[Gradients]) -> "LinearizedProblem":
+        """Return the problem with other blocks of gradients for the same data, outputs and labels."""
+        other = copy(self)
+        other.blocks = blocks
+        other.shapes = [block.shape[2:] for block in blocks]
+        other.__dict__.pop("lam_max", None)
+        return other
 
     def apply(self, deltas: Any) -> Array:
         """Return A(delta), shape (d,), for a list of (m_t, n_t) matrices."""

@@ -1,0 +1,181 @@
+r"""Burer-Monteiro for small problems: Newton's method in the factors, with the rank grown until nothing is violated.
+
+At a stationary point of rank below the size, or one whose gradient S of the risk satisfies |S_t|_op <= lam for all
+blocks, (u, v) is a global minimum (arXiv 2402.11867v3, Section 4). While some singular value exceeds lam, its pair of
+singular vectors, added as a new column, is a direction of descent: the objective along s (u_1, v_1) is
+s^2 (lam - sigma_1) + O(s^4). So spurious minima of one rank are left through the next rank, and at rank d + 1 at the
+latest none is left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from lora_proofs.ntk.core import Array, Blocks, Core
+
+_NEWTON_STEPS = 300
+_ROUNDING = 1e-12
+"""Share of the objective below which differences of it are not trusted."""
+
+_NULL = 1e-9
+"""Columns whose singular value is below this share of the largest are dropped; a wrong cut is undone by regrowth."""
+
+
+@dataclass
+class Point:
+    """Factors, rows w, gradient S of the risk in delta (one matrix a block), and the objective there."""
+
+    u: Blocks
+    v: Blocks
+    w: Array
+    S: Blocks
+    value: float
+
+
+def evaluate(core: Core, u: Blocks, v: Blocks) -> Point:
+    """Return the point (u, v)."""
+    w = core.rows(u, v)
+    squares = sum(float(np.vdot(x, x)) for x in (*u, *v))
+    return Point(u, v, w, core.adjoint(core.loss.slope(w)), core.risk(w) + core.lam / 2 * squares)
+
+
+def gradient(core: Core, point: Point) -> Array:
+    """Return the gradient in (u_1, v_1, u_2, v_2, ...), flattened."""
+    parts = []
+    for u, v, S in zip(point.u, point.v, point.S, strict=True):
+        parts += [(S @ v + core.lam * u).ravel(), (S.T @ u + core.lam * v).ravel()]
+    return np.concatenate(parts)
+
+
+def hessian(core: Core, point: Point) -> Array:
+    r"""Return the Hessian lam I + S's coupling of u and v + (1/N) J^T phi'' J, J the Jacobian of the rows."""
+    columns = []
+    for rows, u, v in zip(core.blocks, point.u, point.v, strict=True):
+        columns += [rows.right(v).reshape(len(point.w), -1), rows.left(u).reshape(len(point.w), -1)]
+    J = np.concatenate(columns, axis=1)
+    H = J.T @ core.loss.curvature(point.w, J / core.N)
+    H[np.diag_indices_from(H)] += core.lam
+    start = 0
+    for u, v, S in zip(point.u, point.v, point.S, strict=True):
+        (m, r), n = u.shape, v.shape[0]
+        middle, end = start + m * r, start + (m + n) * r
+        for a in range(r):
+            H[start + a : middle : r, middle + a : end : r] += S
+            H[middle + a : end : r, start + a : middle : r] += S.T
+        start = end
+    return H
+
+
+def _moved(point: Point, step: Array) -> tuple[Blocks, Blocks]:
+    sizes = [x.size for pair in zip(point.u, point.v, strict=True) for x in pair]
+    parts = np.split(step, np.cumsum(sizes)[:-1])
+    u = [x + part.reshape(x.shape) for x, part in zip(point.u, parts[0::2], strict=True)]
+    v = [x + part.reshape(x.shape) for x, part in zip(point.v, parts[1::2], strict=True)]
+    return u, v
+
+
+def newton(core: Core, point: Point, tolerance: float) -> Point:
+    """Return a stationary point: shifted Newton steps (Levenberg's rule) until the gradient is below tolerance."""
+    shift = 0.0
+    for _ in range(_NEWTON_STEPS):
+        g = gradient(core, point)
+        if np.linalg.norm(g) <= tolerance:
+            break
+        H = hessian(core, point)
+        scale = float(np.trace(H)) / len(H)
+        diagonal = H.diagonal().copy()
+        progress = False
+        while shift < 1e12 * scale:
+            H[np.diag_indices_from(H)] = diagonal + max(shift, 1e-13 * scale)
+            try:
+                step = -cho_solve(cho_factor(H, check_finite=False), g, check_finite=False)
+            except LinAlgError:
+                shift = max(4 * shift, 1e-3 * scale)
+                continue
+            promised = -(g @ step) / 2 + max(shift, 1e-13 * scale) * (step @ step) / 2
+            trial = evaluate(core, *_moved(point, step))
+            gained = point.value - trial.value
+            if promised <= _ROUNDING * abs(point.value):
+                # Rounding hides the descent, but not yet the decay of the gradient.
+                progress = bool(np.linalg.norm(gradient(core, trial)) < 0.5 * np.linalg.norm(g))
+                break
+            if gained > 0.1 * promised:
+                progress = True
+                if gained > 0.75 * promised:
+                    shift = shift / 8 if shift > 1e-9 * scale else 0.0
+                break
+            shift = max(4 * shift, 1e-3 * scale)
+        if not progress:
+            break
+        point = trial
+    return point
+
+
+def balanced(u: Array, v: Array) -> tuple[Array, Array]:
+    """Return factors of u v^T with u^T u = v^T v diagonal, descending, without the columns that are 0 but for rounding.
+
+    They have the least squares among all factors: |u|_F^2 = |v|_F^2 = |u v^T|_*.
+    """
+    Qu, Ru = np.linalg.qr(u)
+    Qv, Rv = np.linalg.qr(v)
+    left, s, right = np.linalg.svd(Ru @ Rv.T)
+    keep = s > _NULL * s[:1].sum()
+    root = np.sqrt(s[keep])
+    return Qu @ left[:, : len(s)][:, keep] * root, Qv @ right.T[:, : len(s)][:, keep] * root
+
+
+def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
+    """Return the point with the violated singular pairs of S as new columns; None if there are none."""
+    triplets = [np.linalg.svd(S) for S in point.S]
+    violated = sorted(
+        ((float(sigma), t, i) for t, (_, s, _) in enumerate(triplets) for i, sigma in enumerate(s)), reverse=True
+    )
+    violated = [item for item in violated if item[0] > core.lam * (1 + tolerance)]
+    if not violated:
+        return None
+    rank = sum(u.shape[1] for u in point.u)
+    room = int(np.ceil(np.sqrt(2 * len(point.w) * len(point.u)))) - rank
+    chosen = violated[: max(1, room)]
+    new = [[i for _, t, i in chosen if t == block] for block in range(len(triplets))]
+    du = [-U[:, i] for (U, _, _), i in zip(triplets, new, strict=True)]
+    dv = [Vt[i].T for (_, _, Vt), i in zip(triplets, new, strict=True)]
+    a = core.rows(du, dv) - core.w0
+    bend = float(a @ core.loss.curvature(point.w, a)) / core.N
+    slope = sum(sigma - core.lam for sigma, _, _ in chosen)
+    tau = slope / bend
+    for _ in range(60):
+        root = np.sqrt(tau)
+        grown = evaluate(
+            core,
+            [np.concatenate([x, root * y], axis=1) for x, y in zip(point.u, du, strict=True)],
+            [np.concatenate([x, root * y], axis=1) for x, y in zip(point.v, dv, strict=True)],
+        )
+        if grown.value < point.value or tau * slope < _ROUNDING * point.value:
+            return grown
+        tau /= 4
+    return None
+
+
+def minimise(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
+    """Return a global minimum of the LoRA objective (and so of the convex one), up to the tolerance.
+
+    Parameters
+    ----------
+    core : Core
+        A problem with lam > 0, small enough for dense Newton systems of size sum (m_t + n_t) r_t.
+    u, v : lists of (m_t, r_t), (n_t, r_t)
+        Where to start; r_t = 0 is fine.
+    tolerance : float
+        |S_t|_op <= lam (1 + tolerance) at the result, unless rounding does not allow it.
+    """
+    point = evaluate(core, u, v)
+    scale = max(core.lam, max(float(np.linalg.norm(S)) for S in point.S))
+    for _ in range(len(point.w) + 50):
+        grown = _grown(core, point, tolerance)
+        if grown is None:
+            break
+        point = newton(core, grown, 1e-3 * tolerance * scale)
+        pairs = [balanced(x, y) for x, y in zip(point.u, point.v, strict=True)]
+        point = evaluate(core, [x for x, _ in pairs], [y for _, y in pairs])
+    return point

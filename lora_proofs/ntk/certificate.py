@@ -1,0 +1,161 @@
+r"""How far from optimal a LoRA solution is at most: a bracket around the convex optimum, re-computed from the point.
+
+The dual of min_delta risk(delta) + lam |delta|_* is
+
+    max_q  D(q) = (1/N) sum_i (<q_i, w0_i> - phi*(q_i))    subject to  |S_t(q)|_op <= lam,  S(q) = (1/N) sum_k q_k G_k.
+
+Any point gives a feasible q: take phi'(w) and scale it by c = min(1, lam / |S|_op); phi* stays finite, since its domain
+contains 0 and is convex. So the lower end D(c q) needs no solver to be trusted, only a bound on |S|_op, and that is one
+Cholesky factorisation (`spectrum.operator_norm_bound`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
+from lora_proofs.ntk.compression import compress
+from lora_proofs.ntk.core import Array, Blocks, Core, as_core, gram
+from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.spectrum import operator_norm_bound
+from lora_proofs.ntk.unregularised import dual_bound_at_zero
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A bracket around the optimum of full fine-tuning, from one point (u, v).
+
+    Attributes
+    ----------
+    upper : float
+        The LoRA objective at (u, v): no less than the optimum.
+    lower : float
+        The dual objective at the scaled slopes: no more than the optimum.
+    gap : float
+        (upper - lower) / upper; at lam = 0, where the optimum may be 0, relative to the risk at delta = 0.
+    operator_norm_ratio : float
+        max_t |S_t|_op / lam, at most 1 at an optimum; inf at lam = 0 unless S = 0.
+    complementary_slackness : float
+        |<S, u v^T> + lam (|u|^2 + |v|^2) / 2| / upper, 0 at an optimum.
+    rigorous : bool
+        Whether upper and lower were enclosed in ball arithmetic, rounding included.
+    """
+
+    upper: float
+    lower: float
+    gap: float
+    operator_norm_ratio: float
+    complementary_slackness: float
+    rigorous: bool
+
+
+def certify(problem: LinearizedProblem, u: Any, v: Any, rigorous: bool = False) -> Certificate:
+    """Return a bracket around the optimum of full fine-tuning (all ranks), from the point (u, v) alone.
+
+    Weak duality, as in Jang, Lee & Ryu, arXiv 2402.11867v3, Section 3; see the module for the dual.
+
+    Parameters
+    ----------
+    problem : LinearizedProblem
+    u, v : lists of (m_t, r_t), (n_t, r_t), or one array each
+    rigorous : bool
+        Enclose every operation (python-flint balls; the bound on |S|_op by a Cholesky factorisation with its error
+        bound): the bracket is then a theorem about the stored numbers. Takes dense or factored gradients, lam > 0.
+
+    Raises
+    ------
+    ValueError
+        If the factors do not fit, or a rigorous bracket is asked for at lam = 0 or of an operator.
+    """
+    u, v = problem.check_factors(u, v)
+    if rigorous:
+        from lora_proofs.ntk.rigorous import enclose
+
+        upper, lower, ratio = enclose(problem, u, v)
+        point = None
+    else:
+        small = compress(problem)
+        core = as_core(small.problem)
+        point = evaluate(core, *small.lower(u, v))
+        upper, ratio = problem.objective(u, v), norm_ratio(core, point.S)
+        lower = dual_bound(core, core.loss.slope(point.w), ratio)
+    S = problem.adjoint(problem.slope(problem.rows(u, v)))
+    return Certificate(
+        upper,
+        lower,
+        relative_gap(problem, upper, lower),
+        ratio,
+        _slackness(problem, S, u, v) / (upper or 1.0),
+        rigorous,
+    )
+
+
+def norm_ratio(core: Core, S: Blocks) -> float:
+    """Return an upper bound on max_t |S_t|_op / lam."""
+    top = max(operator_norm_bound(x) for x in S)
+    return top / core.lam if core.lam else float(np.inf if top else 0.0)
+
+
+def dual_bound(core: Core, q: Array, ratio: float) -> float:
+    """Return the dual objective at q, scaled to be feasible; at lam = 0 at q without its component along the rows."""
+    if core.lam:
+        return core.dual(q / max(1.0, ratio))
+    return dual_bound_at_zero(core, q)
+
+
+def relative_gap(problem: Any, upper: float, lower: float) -> float:
+    """Return (upper - lower) / upper, or at lam = 0 relative to the risk at delta = 0; 0 if there is no difference."""
+    scale = upper if problem.lam else problem.canonical_loss.value(problem.w0) / problem.N
+    return (upper - lower) / scale if upper > lower else 0.0
+
+
+def _slackness(problem: LinearizedProblem, S: Blocks, u: Blocks, v: Blocks) -> float:
+    inner = sum(float(np.vdot(M @ y, x)) for M, x, y in zip(S, u, v, strict=True))
+    return abs(inner + problem.lam / 2 * sum(float(np.vdot(x, x)) for x in (*u, *v)))
+
+
+def stationarity_bound(problem: LinearizedProblem, u: Any, v: Any, min_curvature: float | None = None) -> float:
+    r"""Return a bound on L(u, v) - L* from first and second derivatives at (u, v) alone, lam > 0.
+
+    With Q = [u; v], e_g = |grad L|_F, -e_H <= lambda_min(Hess L), s = sigma_min(Q), and b the largest eigenvalue of the
+    Hessian of the risk in delta:
+
+    1. Let q be the last right singular vector of Q. Along (x q^T, y q^T) with |x|^2 + |y|^2 = 1 the fit moves by
+       A(x (v q)^T + (u q) y^T), a matrix of Frobenius norm at most s. So lam + 2 <S, x y^T> + b s^2 >= -e_H, and the
+       leading pair of S gives |S|_op <= lam + b s^2 + e_H.
+    2. By convexity L(u, v) - L(delta*) <= <S, u v^T - delta*> + lam ((|u|^2 + |v|^2) / 2 - |delta*|_*), where
+       <S, u v^T> + lam (|u|^2 + |v|^2) / 2 = <grad L, Q> / 2 <= e_g |Q|_F / 2, and the rest is at most
+       (|S|_op - lam) |delta*|_* <= (b s^2 + e_H) |delta*|_*.
+    3. lam |delta*|_* <= L(0).
+
+    A rank-deficient second-order point has s = 0 and is a global minimum, which is Lemma 4.x of arXiv 2402.11867v3.
+    With several blocks, s is the largest of the blocks' own sigma_min.
+
+    Parameters
+    ----------
+    problem : LinearizedProblem
+    u, v : lists of (m_t, r_t), (n_t, r_t) with r_t >= 1, or one array each
+    min_curvature : float, optional
+        A lower bound on the smallest eigenvalue of the Hessian of L; by default computed from the dense Hessian.
+
+    Raises
+    ------
+    ValueError
+        If lam = 0, or a block has no column (pad it with a zero column).
+    """
+    u, v = problem.check_factors(u, v)
+    if not problem.lam:
+        raise ValueError("the bound needs lam > 0: at lam = 0 nothing bounds the optimal delta")
+    if any(x.shape[1] == 0 for x in u):
+        raise ValueError("a block has rank 0; pad its factors with a zero column")
+    core = as_core(problem)
+    point = evaluate(core, u, v)
+    if min_curvature is None:
+        min_curvature = float(np.linalg.eigvalsh(hessian(core, point))[0])
+    Q = [np.concatenate(pair) for pair in zip(u, v, strict=True)]
+    s = max(0.0 if x.shape[0] < x.shape[1] else float(np.linalg.svd(x, compute_uv=False)[-1]) for x in Q)
+    b = core.loss.bend * float(np.linalg.eigvalsh(gram(core))[-1]) / core.N
+    excess = b * s**2 + max(0.0, -min_curvature)
+    size = np.sqrt(sum(float(np.vdot(x, x)) for x in Q))
+    return float(np.linalg.norm(gradient(core, point)) * size / 2 + excess * core.risk(core.w0) / core.lam)

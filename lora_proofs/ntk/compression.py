@@ -1,0 +1,74 @@
+r"""Exact compression of factored gradients: only the spans of their factors matter.
+
+Let Q have orthonormal columns that span the columns of all left factors. Then <G, delta> = <G, Q Q^T delta>, and
+Q Q^T delta has no larger nuclear norm, so an optimal u lies in the span of Q; likewise v. A layer in which N K t
+columns occur, fewer than its m rows, is thus a layer with N K t rows. Last layers read at one position are such: their
+query gradients have rank 1 (Jang, Lee & Ryu, arXiv 2402.11867v3, Section 6, re-derived).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lora_proofs.ntk.core import Array, Blocks
+from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients, Gradients
+from lora_proofs.ntk.problem import LinearizedProblem
+
+_DENSE = 2**18
+"""Entries up to which a compressed block is multiplied out: the calls would cost more than the arithmetic."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """A problem with the same optimum and smaller blocks, and the bases that lead back; None stands for identity."""
+
+    problem: LinearizedProblem
+    left: list[Array | None]
+    right: list[Array | None]
+
+    def lift(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
+        """Return the factors of the given problem for factors of the compressed one."""
+        return [_times(Q, x) for Q, x in zip(self.left, u, strict=True)], [
+            _times(Q, x) for Q, x in zip(self.right, v, strict=True)
+        ]
+
+    def lower(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
+        """Return the components of factors of the given problem that its gradients see."""
+        return [x if Q is None else Q.T @ x for Q, x in zip(self.left, u, strict=True)], [
+            x if Q is None else Q.T @ x for Q, x in zip(self.right, v, strict=True)
+        ]
+
+
+def _times(Q: Array | None, x: Array) -> Array:
+    return x if Q is None else Q @ x
+
+
+def compress(problem: LinearizedProblem) -> Compressed:
+    """Return the problem with its factored blocks in coordinates of the spans of their factors."""
+    blocks, left, right = [], [], []
+    for block in problem.blocks:
+        small, P, Q = _compress_block(block)
+        blocks.append(small)
+        left.append(P)
+        right.append(Q)
+    return Compressed(problem.with_blocks(blocks), left, right)
+
+
+def _compress_block(block: Gradients) -> tuple[Gradients, Array | None, Array | None]:
+    if not isinstance(block, FactoredGradients):
+        return block, None, None
+    L, P = _span(block.left_factors)
+    R, Q = _span(block.right_factors)
+    small = FactoredGradients(L, R)
+    if np.prod(small.shape) <= _DENSE:
+        return DenseGradients(np.ascontiguousarray(L @ R.swapaxes(2, 3))), P, Q
+    return small, P, Q
+
+
+def _span(factors: Array) -> tuple[Array, Array | None]:
+    """Return the factors in an orthonormal basis of their columns, and the basis, if that makes them shorter."""
+    N, K, m, t = factors.shape
+    if N * K * t >= m:
+        return factors, None
+    Q, R = np.linalg.qr(factors.transpose(2, 0, 1, 3).reshape(m, -1))
+    return np.ascontiguousarray(R.reshape(-1, N, K, t).transpose(1, 2, 0, 3)), Q

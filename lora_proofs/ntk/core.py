@@ -1,0 +1,173 @@
+"""What the solvers see of a problem: blocks of canonical rows, the loss, lam, and a count of the passes over G.
+
+The canonical rows of dense cross-entropy gradients are formed once, (K-1)/K of the memory of G, so that no later pass
+reads what the loss does not see. All other gradients stay as they are, and the loss maps their outputs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_proofs.ntk.gradients import DenseGradients, Gradients
+from lora_proofs.ntk.losses import CrossEntropy, Loss, Squared
+
+Array: TypeAlias = NDArray[np.float64]
+Blocks: TypeAlias = list[Array]
+
+
+class Rows(Protocol):
+    """The canonical rows G_k (m x n), k = 1..d, of one block."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape (m, n)."""
+
+    def forward(self, u: Array, v: Array) -> Array:
+        """Return <G_k, u v^T>, shape (d,)."""
+
+    def adjoint(self, q: Array) -> Array:
+        """Return sum_k q_k G_k."""
+
+    def right(self, v: Array) -> Array:
+        """Return G_k v, shape (d, m, r)."""
+
+    def left(self, u: Array) -> Array:
+        """Return G_k^T u, shape (d, n, r)."""
+
+
+@dataclass(frozen=True, eq=False)
+class DenseRows:
+    """Rows held as one array (d, m, n)."""
+
+    array: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Rows`."""
+        return self.array.shape[1], self.array.shape[2]
+
+    def forward(self, u: Array, v: Array) -> Array:
+        """See `Rows`."""
+        return np.asarray(self.array.reshape(len(self.array), -1) @ (u @ v.T).ravel())
+
+    def adjoint(self, q: Array) -> Array:
+        """See `Rows`."""
+        return np.asarray(q @ self.array.reshape(len(q), -1)).reshape(self.shape)
+
+    def right(self, v: Array) -> Array:
+        """See `Rows`."""
+        d, m, n = self.array.shape
+        return np.asarray(self.array.reshape(d * m, n) @ v).reshape(d, m, -1)
+
+    def left(self, u: Array) -> Array:
+        """See `Rows`."""
+        return np.asarray(self.array.swapaxes(1, 2) @ u)
+
+
+@dataclass(frozen=True, eq=False)
+class MappedRows:
+    """Rows that are the image of gradients under the linear map of the loss, never formed."""
+
+    gradients: Gradients
+    loss: Loss
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Rows`."""
+        return self.gradients.shape[2:]
+
+    def forward(self, u: Array, v: Array) -> Array:
+        """See `Rows`."""
+        return self.loss.canonical(self.gradients.forward_product(u, v))
+
+    def adjoint(self, q: Array) -> Array:
+        """See `Rows`."""
+        return self.gradients.adjoint(self.loss.transpose(q))
+
+    def right(self, v: Array) -> Array:
+        """See `Rows`."""
+        return self.loss.canonical(self.gradients.right(v))
+
+    def left(self, u: Array) -> Array:
+        """See `Rows`."""
+        return self.loss.canonical(self.gradients.left(u))
+
+
+@dataclass
+class Core:
+    """A problem in canonical rows. ``passes`` counts how often all of G was read."""
+
+    blocks: list[Rows]
+    w0: Array
+    loss: Loss
+    lam: float
+    passes: int = field(default=0)
+
+    @property
+    def N(self) -> int:
+        """The number of data."""
+        return self.loss.N
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The shapes (m_t, n_t)."""
+        return [rows.shape for rows in self.blocks]
+
+    def rows(self, u: Blocks, v: Blocks) -> Array:
+        """Return w0 + A(u v^T)."""
+        self.passes += 1
+        return self.w0 + sum(rows.forward(*uv) for rows, *uv in zip(self.blocks, u, v, strict=True))
+
+    def adjoint(self, q: Array) -> Blocks:
+        """Return S_t = (1/N) sum_k q_k G_k."""
+        self.passes += 1
+        return [rows.adjoint(q / self.N) for rows in self.blocks]
+
+    def right(self, v: Blocks) -> Blocks:
+        """Return G_k v_t, one (d, m_t, r_t) array a block."""
+        self.passes += 1
+        return [rows.right(x) for rows, x in zip(self.blocks, v, strict=True)]
+
+    def risk(self, w: Array) -> float:
+        """Return (1/N) sum phi(w)."""
+        return self.loss.value(w) / self.N
+
+    def dual(self, q: Array) -> float:
+        """Return the dual objective (1/N) (<q, w0> - sum phi*(q))."""
+        return (float(q @ self.w0) - self.loss.conjugate(q)) / self.N
+
+
+def canonical_rows(gradients: Gradients, loss: Loss) -> Rows:
+    """Return the rows of one block; forms them for dense cross-entropy gradients only."""
+    if not isinstance(gradients, DenseGradients):
+        return MappedRows(gradients, loss)
+    if isinstance(loss, Squared):
+        N, K, m, n = gradients.shape
+        return DenseRows(gradients.array.reshape(N * K, m, n))
+    if isinstance(loss, CrossEntropy):
+        _, K, m, n = gradients.shape
+        rows = np.empty((loss.d, m, n))
+        for i, (datum, label) in enumerate(zip(gradients.array, loss.labels, strict=True)):
+            for j, k in enumerate(k for k in range(K) if k != label):
+                np.subtract(datum[k], datum[label], out=rows[i * (K - 1) + j])
+        return DenseRows(rows)
+    return MappedRows(gradients, loss)
+
+
+def as_core(problem: Any) -> Core:
+    """Return a `LinearizedProblem` as a `Core`."""
+    rows = [canonical_rows(block, problem.canonical_loss) for block in problem.blocks]
+    return Core(rows, problem.w0, problem.canonical_loss, problem.lam)
+
+
+def gram(core: Core) -> Array:
+    """Return the Gram matrix <G_k, G_l> of the rows, all blocks together, shape (d, d)."""
+    total = np.zeros((len(core.w0), len(core.w0)))
+    for rows in core.blocks:
+        m, n = rows.shape
+        unit = np.eye(n) if n <= m else np.eye(m)
+        parts = (rows.right(unit) if n <= m else rows.left(unit)).reshape(len(total), -1)
+        total += parts @ parts.T
+    return total

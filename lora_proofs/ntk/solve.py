@@ -1,0 +1,175 @@
+"""The certified optimum of the linearised problem: `solve` chooses a method and brackets what it returns."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+
+import numpy as np
+
+from lora_proofs.ntk.active_subspace import active_subspace
+from lora_proofs.ntk.burer_monteiro import Point, balanced, evaluate, minimise
+from lora_proofs.ntk.certificate import dual_bound, norm_ratio, relative_gap
+from lora_proofs.ntk.compression import compress
+from lora_proofs.ntk.core import Array, Core, as_core
+from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.spectrum import leading
+
+_SMALL = 20
+"""Blocks with a side up to this size are solved whole: an active subspace would be hardly smaller."""
+
+_PATIENCE = 6
+"""Rounds without progress after which rounding, not the method, is what stops it."""
+
+_SILENT_SECONDS = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solution with its bracket.
+
+    Attributes
+    ----------
+    factors : list of (u, v)
+        One pair a block, (m_t, r_t) and (n_t, r_t), balanced: |u|_F^2 = |v|_F^2 = |u v^T|_*.
+    upper : float
+        The objective at the factors.
+    lower : float
+        The dual objective at a feasible point: the optimum of full fine-tuning is in [lower, upper].
+    gap : float
+        (upper - lower) / upper; at lam = 0 relative to the risk at delta = 0.
+    rank : int
+        Columns in all blocks together; ``ranks`` has one number a block.
+    spectral_gap : float
+        The smallest kept singular value of the updates over the cut, below which columns were dropped.
+    passes : int
+        How often all gradients were read.
+    method : str
+    """
+
+    factors: list[tuple[Array, Array]]
+    upper: float
+    lower: float
+    gap: float
+    spectral_gap: float
+    passes: int
+    method: str
+
+    @property
+    def ranks(self) -> list[int]:
+        """The rank of each block's update."""
+        return [u.shape[1] for u, _ in self.factors]
+
+    @property
+    def rank(self) -> int:
+        """The sum of the ranks."""
+        return sum(self.ranks)
+
+    def __str__(self) -> str:
+        return (
+            f"optimum in [{self.lower:.12g}, {self.upper:.12g}] (relative gap {self.gap:.1e}), rank {self.rank}, "
+            f"{self.passes} passes, {self.method}"
+        )
+
+
+def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -> Solution:
+    """Return a global optimum of full fine-tuning, as LoRA factors, and a bracket that certifies it.
+
+    Parameters
+    ----------
+    problem : LinearizedProblem
+    gap : float
+        Relative gap to reach. What rounding does not allow is not reached; ``.gap`` says what was.
+    method : {"auto", "burer_monteiro", "active_subspace", "interior_point"}
+        "auto" takes the first for small blocks and the second for large ones; the third is an independent referee.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError
+        If gap <= 0, the method is unknown, or lam = 0 and the data are separable, so that no minimiser exists.
+    """
+    if not gap > 0:
+        raise ValueError(f"gap is {gap!r}; pass a relative gap > 0, such as 1e-8")
+    if method not in {"auto", "burer_monteiro", "active_subspace", "interior_point"}:
+        raise ValueError(f"method is {method!r}; pass 'auto', 'burer_monteiro', 'active_subspace' or 'interior_point'")
+    small = compress(problem)
+    core = as_core(small.problem)
+    compressed = any(Q is not None for Q in (*small.left, *small.right))
+    if not problem.lam:
+        method = "least risk, then a frozen factor"
+    elif method == "auto":
+        method = "burer_monteiro" if max(min(shape) for shape in core.shapes) <= _SMALL else "active_subspace"
+    best, lower = _best(core, _points(core, method), gap)
+    u, v = small.lift(best.u, best.v)
+    kept = [np.linalg.norm(x, axis=0) ** 2 for x in best.u]
+    sizes = np.concatenate(kept)
+    upper = problem.objective(u, v)
+    return Solution(
+        list(zip(u, v, strict=True)),
+        upper,
+        lower,
+        relative_gap(problem, upper, lower),
+        float(sizes.min() / (1e-9 * sizes.max())) if sizes.size else float("inf"),
+        core.passes,
+        method.replace("_", " ") + (" after exact compression" if compressed else ""),
+    )
+
+
+def _points(core: Core, method: str) -> Iterator[Point]:
+    """Yield points that approach the optimum."""
+    if not core.lam:
+        from lora_proofs.ntk.unregularised import optimal_rows, realise
+
+        pairs = [balanced(*uv) for uv in zip(*realise(core, optimal_rows(core)), strict=True)]
+        yield evaluate(core, [u for u, _ in pairs], [v for _, v in pairs])
+    elif method == "active_subspace":
+        yield from active_subspace(core)
+    elif method == "interior_point":
+        from lora_proofs.ntk.interior_point import interior_point
+
+        yield from interior_point(core)
+    else:
+        u, v = [np.zeros((m, 0)) for m, _ in core.shapes], [np.zeros((n, 0)) for _, n in core.shapes]
+        for tolerance in (1e-9, 1e-11, 1e-13):
+            point = minimise(core, u, v, tolerance)
+            yield point
+            u, v = point.u, point.v
+
+
+def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, float]:
+    """Return the best point and the best lower bound, once they are close enough or have stopped moving."""
+    best, lower, narrowest, idle = None, 0.0, np.inf, 0
+    started, told = monotonic(), 0.0
+    for point in points:
+        if best is None or point.value <= best.value:
+            best = point
+        if core.lam:
+            # The cheap ratio is never too large; only where it promises success is the safe one worth its price.
+            ratio = max(float(leading(S, 1)[1].max(initial=0.0)) for S in point.S) / core.lam
+            promised = core.dual(core.loss.slope(point.w) / max(1.0, ratio))
+            if best.value - promised <= gap * best.value:
+                lower = max(lower, dual_bound(core, core.loss.slope(point.w), norm_ratio(core, point.S)))
+        else:
+            promised = lower = dual_bound(core, core.loss.slope(point.w), 0.0)
+        now = (best.value - max(lower, promised)) / (best.value or 1.0)
+        if best.value - lower <= gap * best.value:
+            break
+        idle = 0 if now < 0.9 * narrowest else idle + 1
+        narrowest = min(narrowest, now)
+        if idle >= _PATIENCE:
+            break
+        if sys.stderr.isatty() and monotonic() - started > _SILENT_SECONDS and monotonic() - told > 1:
+            told = monotonic()
+            print(f"\rsolve: objective {best.value:.10g}, relative gap {now:.1e}", end="", file=sys.stderr, flush=True)
+    if told:
+        print(file=sys.stderr)
+    if best is None:
+        raise RuntimeError("the method returned no point")
+    if best.value - lower > gap * best.value and core.lam:
+        S = core.adjoint(core.loss.slope(best.w))
+        lower = max(lower, dual_bound(core, core.loss.slope(best.w), norm_ratio(core, S)))
+    return best, lower
