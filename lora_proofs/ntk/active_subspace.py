@@ -105,7 +105,7 @@ def active_subspace(core: Core) -> Iterator[Point]:
         bases = [basis.narrowed(x, width) for basis, x in zip(bases, inner.S, strict=True)]
         triplets = [leading(x, width, basis.V) for x, basis in zip(S, bases, strict=True)]
         violation = max(float(s[0]) for _, s, _ in triplets) / lam - 1
-        tolerance = max(1e-12, min(tolerance / 3, violation / 100))
+        tolerance = max(1e-12, min(tolerance / 3, abs(violation) / 100))
         new_u = [_beyond(basis.U, U) for basis, (U, _, _) in zip(bases, triplets, strict=True)]
         new_v = [_beyond(basis.V, V) for basis, (_, _, V) in zip(bases, triplets, strict=True)]
         images = core.right(new_v)

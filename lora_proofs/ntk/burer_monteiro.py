@@ -171,11 +171,13 @@ def minimise(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
     """
     point = evaluate(core, u, v)
     scale = max(core.lam, max(float(np.linalg.norm(S)) for S in point.S))
+    grown: Point | None = point
     for _ in range(len(point.w) + 50):
-        grown = _grown(core, point, tolerance)
         if grown is None:
             break
-        point = newton(core, grown, 1e-3 * tolerance * scale)
-        pairs = [balanced(x, y) for x, y in zip(point.u, point.v, strict=True)]
-        point = evaluate(core, [x for x, _ in pairs], [y for _, y in pairs])
+        if any(x.size for x in grown.u):
+            point = newton(core, grown, 1e-3 * tolerance * scale)
+            pairs = [balanced(x, y) for x, y in zip(point.u, point.v, strict=True)]
+            point = evaluate(core, [x for x, _ in pairs], [y for _, y in pairs])
+        grown = _grown(core, point, tolerance)
     return point
