@@ -86,6 +86,8 @@ class ClaimReport:
     @property
     def sentence(self) -> str:
         """Outcome, evidence, controls and time in one line."""
+        if self.not_run or not self.verdicts:
+            return "not run"
         caught = sum(bool(verdict.caught) for verdict in self.controls)
         controls = f"{caught} of {_count(len(self.controls), 'control')} caught" if self.controls else "no control"
         seconds = sum(verdict.seconds for verdict in (*self.verdicts, *self.controls))
@@ -93,8 +95,6 @@ class ClaimReport:
 
     @property
     def _finding(self) -> str:
-        if self.not_run or not self.verdicts:
-            return "not run"
         if self.problem:
             return f"error: {self.problem}"
         outside = self.outcomes[Outcome.OUT_OF_SCOPE]

@@ -1,8 +1,10 @@
-"""Hypothesis strategies for matrices of chosen rank, gap and condition number, and for chains of them.
+"""Hypothesis strategies for matrices of chosen rank, gap and condition number, and for chains of them; libraries.
 
 Hypothesis draws sizes and seeds, and `lora_proofs.instances` draws the entries, so examples are reproducible and
 shrink to small sizes and small seeds rather than to degenerate entries.
 """
+
+from importlib.util import find_spec
 
 import numpy as np
 from hypothesis import settings
@@ -12,6 +14,9 @@ from lora_proofs import instances
 
 settings.register_profile("deterministic", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("deterministic")
+
+LIBRARIES = [name for name in ("array_api_strict", "torch", "jax.numpy") if find_spec(name.partition(".")[0])]
+"""The array libraries beside NumPy that are installed here; CI has all of them."""
 
 generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 sizes = st.integers(1, 6)

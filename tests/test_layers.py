@@ -13,7 +13,7 @@ PACKAGE = ROOT / "lora_proofs"
 
 MATHEMATICS = (
     {"linalg", "precision", "exact"},
-    {"adapters", "networks", "domains", "instances", "pretrained", "symbolic"},
+    {"adapters", "networks", "domains", "instances", "pretrained", "sentences", "symbolic"},
     {"constructions", "ntk", "training"},
 )
 JUDGEMENT = ({"claims"}, {"values", "verify", "falsify", "collect", "sweep"}, {"report"})
