@@ -248,9 +248,9 @@ def measure_conditioning(
 ) -> Conditioning:
     """Return the `Conditioning` of adapters whose product misses the best possible error by the excess."""
     layers = [floats(a.merge(W)) for W, a in zip(frozen, adapters, strict=True)]
-    eye = like(layers[0], np.eye(layers[0].shape[0]))
-    before = list(accumulate(layers[:-1], lambda P, F: F @ P, initial=eye))
-    after = list(accumulate(reversed(layers[1:]), lambda S, F: S @ F, initial=eye))[::-1]
+    I_in, I_out = (like(layers[0], np.eye(n)) for n in (target.shape[1], target.shape[0]))
+    before = list(accumulate(layers[:-1], lambda P, F: F @ P, initial=I_in))
+    after = list(accumulate(reversed(layers[1:]), lambda S, F: S @ F, initial=I_out))[::-1]
     size = spectral_norm(floats(target)) or 1.0
     amplification = max(
         spectral_norm(S @ floats(a.B)) * spectral_norm(floats(a.A)) * spectral_norm(P) / size
