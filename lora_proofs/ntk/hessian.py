@@ -70,26 +70,38 @@ class Hessian:
         """Return the gradient of the objective."""
         return self._pull(self.u, self.v)
 
+    def gradient_scale(self) -> float:
+        """Return (lam + |S|_F) |(u, v)|_F, with the larger of S here and at delta = 0: the scale of gradients."""
+        start = self.problem.adjoint(self.problem.slope(self.problem.w0))
+        return (self.problem.lam + max(norm(start), norm(self.slope))) * norm([*self.u, *self.v])
+
     def apply(self, z: Array) -> Array:
         """Return P H P z, with P the projection off the gauge."""
         z = self.project(z)
         bent = self.problem.curvature(self.w, self.jacobian @ z)
         return self.project(self._pull(*self.unpack(z)) + bent @ self.jacobian / self.problem.N)
 
+    def matrix(self) -> Array:
+        """Return H itself, gauge included, as a dense matrix."""
+        bent = self.problem.curvature(self.w, self.jacobian)
+        return np.asarray(self._pull(*self.unpack(np.eye(self.size))) + self.jacobian.T @ bent / self.problem.N)
+
     def project(self, z: Array) -> Array:
         """Return z, shape (..., size), less its part along the gauge."""
         return self.pack(*self.gauge.remove(*self.unpack(z)))
 
+    def spectrum(self) -> tuple[Array, Array]:
+        """Return eigenvalues of P H P, ascending, and eigenvectors; the gauge gets the largest absolute value."""
+        off_gauge = self.project(np.eye(self.size))
+        H = off_gauge @ self.matrix() @ off_gauge
+        lift = float(np.abs(np.linalg.eigvalsh(H)).max())
+        values, vectors = np.linalg.eigh(H + lift * (np.eye(self.size) - off_gauge))
+        return values, vectors
+
     def dense_extremes(self) -> tuple[float, Array, float]:
         """Return the smallest eigenvalue with its vector, and the largest absolute value, by diagonalisation."""
-        eye = np.eye(self.size)
-        bent = self.problem.curvature(self.w, self.jacobian)
-        off_gauge = self.project(eye)
-        H = off_gauge @ (self._pull(*self.unpack(eye)) + self.jacobian.T @ bent / self.problem.N) @ off_gauge
-        high = float(np.abs(np.linalg.eigvalsh(H)).max())
-        # The gauge gets a curvature above all others, so that it is not taken for the smallest one.
-        values, vectors = np.linalg.eigh(H + 2 * high * (eye - off_gauge))
-        return float(values[0]), vectors[:, 0], high
+        values, vectors = self.spectrum()
+        return float(values[0]), vectors[:, 0], float(np.abs(values).max())
 
     def lanczos_extremes(self) -> tuple[float, Array, float]:
         """Return the same by Lanczos, restarted from the best direction until it is one to within 1e-9 |H|."""
@@ -164,3 +176,8 @@ class Gauge:
         K = u.T @ x - y.swapaxes(-1, -2) @ v
         X = left @ ((left.T @ K @ right) * self._inverse[t]) @ right.T
         return x - u @ X, y + v @ X.swapaxes(-1, -2)
+
+
+def norm(blocks: Blocks) -> float:
+    """Return the Frobenius norm of all blocks together."""
+    return float(np.sqrt(sum(np.vdot(x, x) for x in blocks)))

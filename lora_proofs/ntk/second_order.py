@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs import exact
-from lora_proofs.ntk.hessian import Hessian
+from lora_proofs.ntk.hessian import Hessian, norm
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.rational_problem import Trap, floats, inertia, inner
 
@@ -114,11 +114,8 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
         raise ValueError("u and v have no columns; append a column of zeros to ask for the curvature at delta = 0")
     hessian = Hessian(problem, u, v)
     gradient = hessian.gradient()
-    size = _norm([*u, *v])
-    start = problem.adjoint(problem.slope(problem.w0))
-    scale = (problem.lam + max(_norm(start), _norm(hessian.slope))) * size
-    norm = float(np.linalg.norm(gradient))
-    relative = norm / scale if scale else 0.0
+    length, scale = float(np.linalg.norm(gradient)), hessian.gradient_scale()
+    relative = length / scale if scale else 0.0
 
     low, direction, high = hessian.dense_extremes() if hessian.size <= _DENSE else hessian.lanczos_extremes()
     residual = float(np.linalg.norm(hessian.apply(direction) - low * direction))
@@ -132,7 +129,7 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
         step = _decrease(problem, u, v, *hessian.unpack(direction))
         if step is not None:
             verdict, escape = "saddle", (as_given(step[0]), as_given(step[1]))
-    return SecondOrder(verdict, escape, norm, relative, low, residual, high, hessian.gauge.dimension)
+    return SecondOrder(verdict, escape, length, relative, low, residual, high, hessian.gauge.dimension)
 
 
 def exact_second_order(trap: Trap) -> ExactSecondOrder:
@@ -180,7 +177,7 @@ def _rational_escape(trap: Trap, H: Any) -> tuple[Any, Any]:
 def _decrease(problem: LinearizedProblem, u: Blocks, v: Blocks, x: Blocks, y: Blocks) -> tuple[Blocks, Blocks] | None:
     """Return the multiple of (x, y) that lowers the objective most, from 2 |(u, v)| down, if one does."""
     best, step = problem.objective(u, v), None
-    size = max(1.0, _norm(u), _norm(v))
+    size = max(1.0, norm(u), norm(v))
     for t in (sign * size * 2.0 ** (1 - k) for k in range(40) for sign in (1, -1)):
         value = problem.objective(
             [a + t * b for a, b in zip(u, x, strict=True)], [a + t * b for a, b in zip(v, y, strict=True)]
@@ -188,7 +185,3 @@ def _decrease(problem: LinearizedProblem, u: Blocks, v: Blocks, x: Blocks, y: Bl
         if value < best:
             best, step = value, ([t * b for b in x], [t * b for b in y])
     return step
-
-
-def _norm(blocks: Blocks) -> float:
-    return float(np.sqrt(sum(np.vdot(x, x) for x in blocks)))

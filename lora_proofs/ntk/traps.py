@@ -55,8 +55,8 @@ def family_b(r: int) -> Trap:
     2. With x = [X; a^T], y = [Y; b^T], q = |X - Y|^2 + |a|^2 + |b|^2 - 5/2 <a, b>.
     3. The G see sym(X + Y^T), the C_j see (a_j + b_j)/2. So q + C splits: in each (a_j, b_j) it is
        5/4 (a^2 + b^2) - 2ab, with eigenvalues 1/4 and 9/4 of its matrix; in (X, Y) it vanishes only for X = Y skew.
-    4. Inertia (0, r(r-1)/2, rest), and the zeros are the orbit of O(r): strict modulo O(r). So, by the implicit function
-       theorem, all (G, y) near this one have such a minimum: no condition of genericity excludes it.
+    4. Inertia (0, r(r-1)/2, rest), and the zeros are the orbit of O(r): strict modulo O(r). By the implicit function
+       theorem, then, all (G, y) near this one have such a minimum: no condition of genericity excludes it.
     5. sigma_1(M) = 5/4 > lam. The first column moved to e_{r+1}, delta = diag(0, 1, ..., 1), has a value lower by 7/32.
        The global minimum, lower by 11/50, is diag(0, 1, ..., 1, 24/25), also of rank r: its M = diag(4/5, 1, ..., 1)
        has |M| = lam and <M, delta> = |delta|_*.
