@@ -43,12 +43,13 @@ The papers' rules: Jang, Lee & Ryu, arXiv 2402.11867v3, Theorems 3.1 and 4.1; Pa
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lora_proofs.linalg import check_rank
 from lora_proofs.ntk.problem import LinearizedProblem
+
+if TYPE_CHECKING:  # a table of sizes needs no solver
+    from lora_proofs.ntk.solve import Solution
 
 _CAPACITY = 1.35
 """The constant C* of the capacity rule, from the abstract of arXiv 2605.03724."""
@@ -110,7 +111,7 @@ class Thresholds:
 
 def thresholds(
     problem: LinearizedProblem | None = None,
-    solution: Any = None,
+    solution: "Solution | None" = None,
     *,
     N: int | None = None,
     K: int | None = None,
@@ -227,21 +228,13 @@ def _capacity_rule(KN: int, shapes: Sequence[tuple[int, int]], applies: bool) ->
     )
 
 
-def _optimum(solution: Any) -> Threshold:
-    """Return the rank of a solution, cut at 1e-8 of the largest singular value of its block, with the spectral gap."""
-    ranks, gaps = [], []
-    for u, v in solution.factors:
-        s = np.linalg.svd(np.linalg.qr(u)[1] @ np.linalg.qr(v)[1].T, compute_uv=False)
-        kept = s[s > 1e-8 * s.max(initial=0.0)]
-        ranks.append(len(kept))
-        below = s[len(kept)] if len(kept) < len(s) else 0.0
-        gaps.append(kept[-1] / below if len(kept) and below else np.inf)
+def _optimum(solution: "Solution") -> Threshold:
     return Threshold(
         "optimum",
-        max(ranks),
-        f"r >= rank of the optimum, {ranks} by block",
-        "this problem; the optimum may not be unique",
-        f"value in [{solution.lower:.12g}, {solution.upper:.12g}], spectral gap {min(gaps):.1e}",
+        max(solution.ranks),
+        f"r >= rank of the optimum, {solution.ranks} by block",
+        "this problem; another optimum may have another rank",
+        f"value in [{solution.lower:.12g}, {solution.upper:.12g}], spectral gap {solution.spectral_gap:.1e}",
     )
 
 
