@@ -100,12 +100,12 @@ def active_subspace(core: Core) -> Iterator[Point]:
         S = core.adjoint(core.loss.slope(inner.w))
         u = [basis.U @ basis.x for basis in bases]
         v = [basis.V @ basis.y for basis in bases]
-        yield Point(u, v, inner.w, S, inner.value)
         width = max(5, max(x.shape[1] for x in u) + _SLACK)
-        bases = [basis.narrowed(x, width) for basis, x in zip(bases, inner.S, strict=True)]
         triplets = [leading(x, width, basis.V) for x, basis in zip(S, bases, strict=True)]
-        violation = max(float(s[0]) for _, s, _ in triplets) / lam - 1
-        tolerance = max(1e-12, min(tolerance / 3, abs(violation) / 100))
+        top = max(float(s[0]) for _, s, _ in triplets)
+        yield Point(u, v, inner.w, S, inner.value, top)
+        tolerance = max(1e-12, min(tolerance / 3, abs(top / lam - 1) / 100))
+        bases = [basis.narrowed(x, width) for basis, x in zip(bases, inner.S, strict=True)]
         new_u = [_beyond(basis.U, U) for basis, (U, _, _) in zip(bases, triplets, strict=True)]
         new_v = [_beyond(basis.V, V) for basis, (_, _, V) in zip(bases, triplets, strict=True)]
         images = core.right(new_v)

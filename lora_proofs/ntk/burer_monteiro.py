@@ -15,6 +15,9 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from lora_proofs.ntk.core import Array, Blocks, Core
 
 _NEWTON_STEPS = 300
+_GAUGE = 1e-11
+"""Shift, as a share of the mean eigenvalue, that makes the Hessian definite along (u, v) -> (uO, vO), where it is 0."""
+
 _ROUNDING = 1e-12
 """Share of the objective below which differences of it are not trusted."""
 
@@ -24,13 +27,17 @@ _NULL = 1e-9
 
 @dataclass
 class Point:
-    """Factors, rows w, gradient S of the risk in delta (one matrix a block), and the objective there."""
+    """Factors, rows w, gradient S of the risk in delta (one matrix a block), and the objective there.
+
+    ``top`` is max_t |S_t|_op or a little less, where it is known already.
+    """
 
     u: Blocks
     v: Blocks
     w: Array
     S: Blocks
     value: float
+    top: float | None = None
 
 
 def evaluate(core: Core, u: Blocks, v: Blocks) -> Point:
@@ -55,7 +62,7 @@ def hessian(core: Core, point: Point) -> Array:
         columns += [rows.right(v).reshape(len(point.w), -1), rows.left(u).reshape(len(point.w), -1)]
     J = np.concatenate(columns, axis=1)
     H = J.T @ core.loss.curvature(point.w, J / core.N)
-    H[np.diag_indices_from(H)] += core.lam
+    H.flat[:: len(H) + 1] += core.lam
     start = 0
     for u, v, S in zip(point.u, point.v, point.S, strict=True):
         (m, r), n = u.shape, v.shape[0]
@@ -87,13 +94,13 @@ def newton(core: Core, point: Point, tolerance: float) -> Point:
         diagonal = H.diagonal().copy()
         progress = False
         while shift < 1e12 * scale:
-            H[np.diag_indices_from(H)] = diagonal + max(shift, 1e-13 * scale)
+            H.flat[:: len(H) + 1] = diagonal + max(shift, _GAUGE * scale)
             try:
                 step = -cho_solve(cho_factor(H, check_finite=False), g, check_finite=False)
             except LinAlgError:
                 shift = max(4 * shift, 1e-3 * scale)
                 continue
-            promised = -(g @ step) / 2 + max(shift, 1e-13 * scale) * (step @ step) / 2
+            promised = -(g @ step) / 2 + max(shift, _GAUGE * scale) * (step @ step) / 2
             trial = evaluate(core, *_moved(point, step))
             gained = point.value - trial.value
             if promised <= _ROUNDING * abs(point.value):
@@ -127,7 +134,7 @@ def balanced(u: Array, v: Array) -> tuple[Array, Array]:
 
 def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
     """Return the point with the violated singular pairs of S as new columns; None if there are none."""
-    triplets = [np.linalg.svd(S) for S in point.S]
+    triplets = [np.linalg.svd(S, full_matrices=False) for S in point.S]
     violated = sorted(
         ((float(sigma), t, i) for t, (_, s, _) in enumerate(triplets) for i, sigma in enumerate(s)), reverse=True
     )

@@ -5,9 +5,10 @@ Z_t = [[lam I, S_t], [S_t^T, lam I]] is positive definite exactly when |S_t|_op 
 E_k = d Z / d q_k, the barrier has derivatives <B, E_k> and -tr(B E_k B E_l), and the primal estimate is
 delta = 2 mu B_12.
 
-Its accuracy ends near relative 1e-7. From there Newton's method on the face takes over: with W = [U; V] / sqrt 2, U and V
-the r singular vectors of S that are active, it solves the optimality conditions of max D(q) subject to W^T E(q) W = lam I
-for q and the multiplier X (r x r), delta = -2 W_u X W_v^T. The Lagrangian's Hessian is that of eigenvalues,
+Its accuracy ends near relative 1e-7. From there Newton's method on the face takes over: with W = [U; V] / sqrt 2, U and
+V the r singular vectors of S that are active, it solves the optimality conditions of max D(q) subject to
+W^T E(q) W = lam I for q and the multiplier X (r x r), delta = -2 W_u X W_v^T. The Lagrangian's Hessian is that of
+eigenvalues,
 
     2 tr(X W^T E_k R E_l W),    R = the inverse of lam I - E on the inactive eigenvectors (0 on the others),
 
@@ -16,6 +17,7 @@ without which the convergence would be linear (Overton 1992, SIAM J. Optim. 2; h
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +27,8 @@ from lora_proofs.ntk.core import Array, Blocks, Core
 from lora_proofs.ntk.losses import Loss
 
 _SHRINK = 0.2
-_CENTERING_STEPS = 12
-_FACE_STEPS = 12
+_CENTERING_STEPS = 30
+_FACE_STEPS = 30
 _STAGES = 60
 
 
@@ -54,6 +56,33 @@ def _in_domain(loss: Loss, q: Array) -> bool:
     if loss.name == "squared":
         return True
     return bool((q > 0).all() and (q.reshape(loss.N, -1).sum(axis=1) < 1).all())
+
+
+def _longest(loss: Loss, q: Array, step: NDArray[Any]) -> float:
+    """Return the largest t <= 1 for which no entry of q, nor 1 - sum q, falls below a tenth of what it was.
+
+    Where phi*' = log q is far off, Newton's step would go to the boundary, from which there is no way back.
+    """
+    if loss.name == "squared":
+        return 1.0
+    p, dp = q.reshape(loss.N, -1), step.reshape(loss.N, -1)
+    p = np.concatenate([p, 1 - p.sum(axis=1, keepdims=True)], axis=1)
+    dp = np.concatenate([dp, -dp.sum(axis=1, keepdims=True)], axis=1)
+    return float(min(1.0, 0.9 / max(1e-300, float((-dp / p).max()))))
+
+
+def _stepped(loss: Loss, q: Array, step: Array) -> Array:
+    """Return q + step with `_longest`'s rule applied to every entry and then to every datum by itself.
+
+    On the face an entry near 0 has no say in the solution, and must not hold up the others.
+    """
+    if loss.name == "squared":
+        return q + step
+    p = q.reshape(loss.N, -1)
+    moved = np.maximum(step.reshape(p.shape), -0.9 * p)
+    rest = 1 - p.sum(axis=1, keepdims=True)
+    used = moved.sum(axis=1, keepdims=True)
+    return np.asarray(p + np.minimum(1.0, 0.9 * rest / np.maximum(used, 1e-300)) * moved).ravel()
 
 
 def _lifted(S: Array, diagonal: float) -> Array:
@@ -125,18 +154,18 @@ def _centre(core: Core, G: list[Array], q: Array, mu: float) -> tuple[Array, Blo
         delta = []
         for rows, S in zip(G, _combine(G, q), strict=True):
             m = S.shape[0]
-            B = np.linalg.inv(_lifted(S, core.lam))
+            B = np.asarray(np.linalg.inv(_lifted(S, core.lam)))
             B11, B12, B22 = B[:m, :m], B[:m, m:], B[m:, m:]
             moved = B11 @ rows @ B22 + B12 @ rows.swapaxes(1, 2) @ B12
             flat = rows.reshape(len(q), -1)
             g -= 2 * mu * (flat @ B12.ravel())
             H += 2 * mu * (moved.reshape(len(q), -1) @ flat.T)
-            delta.append(2 * mu * B12)
+            delta.append(np.asarray(2 * mu * B12))
         step = -np.linalg.solve((H + H.T) / 2, g)
         decrement = -float(g @ step)
         if decrement <= 1e-6 * mu:
             break
-        t = 1.0
+        t = _longest(core.loss, q, step)
         while (trial := _barrier(core, G, q + t * step, mu)) > value - 0.1 * t * decrement and t > 1e-8:
             t /= 2
         if trial > value:
@@ -176,10 +205,7 @@ def _face_newton(core: Core, G: list[Array], q: Array, delta: Blocks) -> Point |
     last = np.inf
     for _ in range(_FACE_STEPS):
         step, faces = _face_step(core, G, q, faces)
-        t = 1.0
-        while not _in_domain(core.loss, q + t * step) and t > 1e-6:
-            t /= 2
-        q = q + t * step
+        q = _stepped(core.loss, q, step)
         moved = float(np.linalg.norm(step))
         if moved <= 1e-15 * np.linalg.norm(q) or (moved > 0.5 * last and moved <= 1e-9 * np.linalg.norm(q)):
             break
@@ -192,7 +218,8 @@ def _face_step(core: Core, G: list[Array], q: Array, faces: list[_Face]) -> tupl
     """Return the Newton step in q, and the faces at q with their new multipliers."""
     d, lam = len(q), core.lam
     H = conjugate_hessian(core.loss, q) / core.N
-    columns, defects, frames = [], [], []
+    columns, frames = [], []
+    defects: list[NDArray[Any]] = []
     for rows, S, face in zip(G, _combine(G, q), faces, strict=True):
         m, r = face.m, face.W.shape[1]
         values, vectors = np.linalg.eigh(_lifted(S, 0.0))
@@ -206,12 +233,26 @@ def _face_step(core: Core, G: list[Array], q: Array, faces: list[_Face]) -> tupl
         columns.append((W.T @ EW)[:, i, j] * weight)
         defects.append((lam * np.eye(r) - np.diag(values[len(rest.T) :]))[i, j] * weight)
         frames.append((W, m, i, j, weight))
-    C = np.concatenate(columns, axis=1)
+    step, multipliers = _saddle_point(
+        H,
+        np.concatenate(columns, axis=1),
+        (core.w0 - conjugate_slope(core.loss, q)) / core.N,
+        np.concatenate(defects),
+    )
+    parts = np.split(multipliers, np.cumsum([len(frame[2]) for frame in frames])[:-1])
+    return step, [_face(*frame, part) for frame, part in zip(frames, parts, strict=True)]
+
+
+def _saddle_point(H: Array, C: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """Return x, y with H x + C y = a and C^T x = b, scaled first: phi*'' = 1/q has entries of any size."""
+    D = 1 / np.sqrt(np.maximum(H.diagonal(), 1e-300))
+    C = D[:, None] * C
+    E = 1 / np.maximum(np.linalg.norm(C, axis=0), 1e-300)
+    C = C * E
     zero = np.zeros((C.shape[1], C.shape[1]))
-    right = np.concatenate([(core.w0 - conjugate_slope(core.loss, q)) / core.N, *defects])
-    solution = np.linalg.lstsq(np.block([[H, C], [C.T, zero]]), right, rcond=1e-15)[0]
-    parts = np.split(solution[d:], np.cumsum([len(frame[2]) for frame in frames])[:-1])
-    return solution[:d], [_face(*frame, part) for frame, part in zip(frames, parts, strict=True)]
+    system = np.block([[D[:, None] * H * D, C], [C.T, zero]])
+    solution = np.linalg.lstsq(system, np.concatenate([D * a, E * b]), rcond=1e-15)[0]
+    return D * solution[: len(D)], E * solution[len(D) :]
 
 
 def _face(W: Array, m: int, i: NDArray[np.intp], j: NDArray[np.intp], weight: Array, multiplier: Array) -> _Face:

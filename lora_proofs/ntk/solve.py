@@ -149,8 +149,8 @@ def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, float
             best = point
         if core.lam:
             # The cheap ratio is never too large; only where it promises success is the safe one worth its price.
-            ratio = max(float(leading(S, 1)[1].max(initial=0.0)) for S in point.S) / core.lam
-            promised = core.dual(core.loss.slope(point.w) / max(1.0, ratio))
+            top = max(float(leading(S, 1)[1][0]) for S in point.S) if point.top is None else point.top
+            promised = core.dual(core.loss.slope(point.w) / max(1.0, top / core.lam))
             if best.value - promised <= gap * best.value:
                 lower = max(lower, dual_bound(core, core.loss.slope(point.w), norm_ratio(core, point.S)))
         else:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky
+from scipy.sparse.linalg import eigsh
 
 from lora_proofs.ntk.core import Array
 
@@ -55,7 +56,7 @@ def operator_norm_bound(S: Array) -> float:
     m, n = S.shape
     gram = S.T @ S
     trace = float(np.trace(gram))
-    sigma2 = float(leading(S, 1)[1][0]) ** 2
+    sigma2 = float(leading(S, 1)[1][0]) ** 2 if n <= _FULL else _largest_eigenvalue(gram)
     margin = 1e-14 * sigma2
     diagonal = gram.diagonal()
     negated = -gram
@@ -69,3 +70,9 @@ def operator_norm_bound(S: Array) -> float:
             continue
         rounding = _EPS * ((n + 2) * n * c2 + (m + 4) * trace)
         return float(np.sqrt(c2 + rounding) * top * (1 + 8 * _EPS))
+
+
+def _largest_eigenvalue(A: Array) -> float:
+    """Return the largest eigenvalue of a symmetric matrix by Lanczos' method, good to a few roundings."""
+    start = np.random.default_rng(0).standard_normal(len(A))
+    return float(eigsh(A, k=1, v0=start, ncv=min(len(A) - 1, 40), return_eigenvectors=False)[0])

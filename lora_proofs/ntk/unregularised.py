@@ -43,10 +43,11 @@ def optimal_rows(core: Core) -> Array:
         H = B.T @ core.loss.curvature(w, B)
         H[np.diag_indices_from(H)] += 1e-14 * np.trace(H) / len(H)
         step, t = -np.linalg.solve(H, g), 1.0
-        while core.loss.value(w + t * (B @ step)) > core.loss.value(w) + 1e-4 * t * (g @ step) and t > 1e-9:
+        descent = float(g @ step)
+        while core.loss.value(w + t * (B @ step)) > core.loss.value(w) + 1e-4 * t * descent and t > 1e-9:
             t /= 2
         w = w + t * (B @ step)
-        if core.loss.name == "squared" or -(g @ step) <= 1e-30 * len(w):
+        if core.loss.name == "squared" or -descent <= 1e-30 * len(w):
             break
     return w
 
@@ -54,7 +55,7 @@ def optimal_rows(core: Core) -> Array:
 def _require_inseparable(B: Array) -> None:
     k = B.shape[1]
     result = linprog(B.sum(axis=0), A_ub=B, b_ub=np.zeros(len(B)), bounds=[(-1, 1)] * k, method="highs")
-    if result.status == 0 and result.fun < -1e-7:
+    if result.status == 0 and float(result.fun or 0.0) < -1e-7:
         raise ValueError(
             "the data are separable by the gradients and lam = 0, so the risk has no minimiser: "
             "its infimum is reached only at infinity; pass lam > 0"
@@ -69,7 +70,7 @@ def realise(core: Core, w: Array) -> tuple[Blocks, Blocks]:
     r = max(1, -(-len(w) // total))
     largest = max(min(shape) for shape in core.shapes)
     scale = float(np.linalg.norm(target))
-    if not scale:
+    if scale == 0:
         return [np.zeros((m, 0)) for m, _ in core.shapes], [np.zeros((n, 0)) for _, n in core.shapes]
     while True:
         # Freeze the factor of the shorter side, and solve for the longer one.
