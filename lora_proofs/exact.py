@@ -16,6 +16,8 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.linalg import svd
+
 Rational: TypeAlias = Any
 """An ``fmpq``, or anything that `number` turns into one."""
 
@@ -215,7 +217,7 @@ def singular_value_enclosures(x: Matrix) -> tuple[NDArray[np.float64], NDArray[n
     """
     x = matrix(x)
     guess = np.array([float(v) for v in x.entries()]).reshape(x.nrows(), x.ncols())
-    left, s, right = np.linalg.svd(guess, full_matrices=False)
+    left, s, right = svd(guess, full_matrices=False)
     U, V = matrix(left), matrix(right.T)
     diagonal = flint.fmpq_mat(len(s), len(s), [number(v) for v in np.diag(s).ravel().tolist()])
     residual = _norm_above(x - U * diagonal * V.transpose())

@@ -128,6 +128,17 @@ def unit_roundoff(x: Array) -> Any:
     return float(xp.finfo(x.dtype).eps) / 2
 
 
+def svd(x: Array, *, full_matrices: bool = True) -> tuple[Array, Array, Array]:
+    """Return U, s, V^T with s descending, as the array API does."""
+    try:
+        U, s, Vt = namespace(x).linalg.svd(x, full_matrices=full_matrices)
+    except np.linalg.LinAlgError:  # LAPACK's divide and conquer gives up on some harmless matrices
+        from scipy.linalg import svd as scipy_svd
+
+        U, s, Vt = scipy_svd(x, full_matrices=full_matrices, lapack_driver="gesvd")
+    return U, s, Vt
+
+
 def singular_values(x: Array) -> Array:
     """Return the singular values of x in descending order, shape (min(m, n),)."""
     return namespace(x).linalg.svdvals(x)
@@ -215,5 +226,5 @@ def chain_product(weights: Sequence[Array]) -> Array:
 def truncate(x: Array, r: int) -> Array:
     """Return LR_r(x), a best approximation of x of rank at most r in every unitarily invariant norm."""
     r = min(r, *x.shape)
-    U, s, Vt = namespace(x).linalg.svd(x, full_matrices=False)
+    U, s, Vt = svd(x, full_matrices=False)
     return (U[:, :r] * s[:r]) @ Vt[:r, :]

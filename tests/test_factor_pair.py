@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import generators
 
 from lora_proofs import exact, instances
-from lora_proofs.constructions.factor_pair import adapt_factor_pair, exact_factor_pair
+from lora_proofs.constructions import adapt_factor_pair, exact_factor_pair
 from lora_proofs.precision import lift
 
 SHAPES = [

@@ -25,19 +25,13 @@ Below these ranks the bound need not be met. T = diag(0, 0, 2, 2), O = [I; 0], V
 adapters leave an error of 2; and there are Gaussian pairs where no search came closer than 1.07 times the bound.
 """
 
-import random
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple
 
-import flint
 import numpy as np
 
-from lora_proofs import exact
 from lora_proofs.adapters import Adapter
-from lora_proofs.constructions import rational
-from lora_proofs.constructions.linear_chain import AdaptedChain, Conditioning, adapt_linear_chain
-from lora_proofs.exact import Matrix, RationalAdapter, block, full_rank_factorization, identity, matrix
+from lora_proofs.constructions.square_chain import AdaptedChain, adapt_square_chain, measure_conditioning
 from lora_proofs.linalg import (
     Array,
     check_matrix,
@@ -51,6 +45,7 @@ from lora_proofs.linalg import (
     scalar,
     singular_values,
     spectral_norm,
+    svd,
     unit_roundoff,
 )
 
@@ -113,7 +108,7 @@ def adapt_factor_pair(frozen: Sequence[Array], target: Array, ranks: int | Seque
         adapters,
         error=_error(V, O, T, _Pair(*adapters)),
         bound=bound,
-        conditioning=_conditioning(V, O, T, *adapters),
+        conditioning=measure_conditioning([V, O], adapters, T, 0.0),
     )
 
 
@@ -140,10 +135,10 @@ def _without_slack(V: Array, O: Array, T: Array) -> tuple[Array, Array, Array]:
     xp = namespace(V, O, T)
     (d, n), D = V.shape, O.shape[0]
     if n < d:
-        new = xp.linalg.svd(V)[0][:, n:] * spectral_norm(V)
+        new = svd(V)[0][:, n:] * spectral_norm(V)
         V, T = xp.concat([V, new], axis=1), xp.concat([T, O @ new], axis=1)
     if d > D:
-        new = xp.linalg.svd(O)[2][D:, :] * spectral_norm(O)
+        new = svd(O)[2][D:, :] * spectral_norm(O)
         O, T = xp.concat([O, new], axis=0), xp.concat([T, new @ V], axis=0)
     return V, O, T
 
@@ -155,10 +150,10 @@ def _adapt(V: Array, O: Array, T: Array, r_V: int, r_O: int, bound: Any) -> _Pai
     core = Q_O.T @ T @ Q_V
     scale = spectral_norm(T) + spectral_norm(O) * spectral_norm(V)
     if numerical_rank(T - Q_O @ core @ Q_V.T, scale=scale).rank == 0:
-        on_V, on_O = adapt_linear_chain([V @ Q_V, Q_O.T @ O], core, [r_V, r_O]).adapters
+        on_V, on_O = adapt_square_chain([V @ Q_V, Q_O.T @ O], core, [r_V, r_O]).adapters
         return _Pair(Adapter(A=on_V.A @ Q_V.T, B=on_V.B), Adapter(A=on_O.A, B=Q_O @ on_O.B))
     starts = [_by_spectrum(V, O, T, r_V)]
-    U, s, Wt = xp.linalg.svd(T, full_matrices=False)
+    U, s, Wt = svd(T, full_matrices=False)
     d, rounding = V.shape[0], 2 * max(T.shape) * unit_roundoff(T)
     if s[d - 1] > rounding * s[0]:  # rank T >= d, as the theorem needs it
         root, balance = xp.sqrt(s[:d]), (spectral_norm(O) / spectral_norm(V)) ** 0.5
@@ -227,7 +222,7 @@ def _common(X: Array, X1: Array, at_least: int, cut: Any) -> tuple[Array, Array]
     """
     xp = namespace(X, X1)
     Q, R = xp.linalg.qr(X1)
-    _, s, Vt = xp.linalg.svd(X - Q @ (Q.T @ X), full_matrices=False)
+    _, s, Vt = svd(X - Q @ (Q.T @ X), full_matrices=False)
     noise = cut * spectral_norm(X)
     rank = sum(1 for sigma in s if sigma > noise)
     return Vt[min(rank, X.shape[1] - at_least) :, :].T, xp.linalg.solve(R, Q.T @ X)
@@ -237,7 +232,7 @@ def _where_they_agree(C: Array, Y: Array, m: Array, t: int, u: int) -> tuple[Arr
     """Return t columns of the space of C and u of that of Y on which the form m vanishes, or is least."""
     if not min(m.shape):
         return C[:, :t], Y[:, :u]
-    left, _, right = namespace(m).linalg.svd(m)
+    left, _, right = svd(m)
     a, b = C.shape[1] - t, Y.shape[1] - u  # C gives up the first a singular directions of m, Y the next b
     Y = Y @ namespace(m).concat([left[:, :a], left[:, min(a + b, Y.shape[1]) :]], axis=1)
     return C @ right[a:, :].T, Y[:, :u]
@@ -247,7 +242,7 @@ def _complement(x: Array) -> Array:
     """Return an orthonormal basis of the complement of the orthonormal columns of x."""
     if not x.shape[1]:
         return like(x, np.eye(x.shape[0]))
-    return namespace(x).linalg.svd(x)[0][:, x.shape[1] :]
+    return svd(x)[0][:, x.shape[1] :]
 
 
 def _corners(N: Array, K: Array) -> Iterator[Array]:
@@ -264,7 +259,7 @@ def _by_spectrum(V: Array, O: Array, T: Array, r: int) -> _Pair:
     """Return Lemma 1's first step alone: V takes on the r largest singular directions of E."""
     xp = namespace(V, O, T)
     E = T - O @ V
-    K = xp.linalg.svd(E, full_matrices=False)[2][:r, :].T
+    K = svd(E, full_matrices=False)[2][:r, :].T
     Q, R = xp.linalg.qr(O)
     return _Pair(Adapter(A=K.T, B=xp.linalg.solve(R, Q.T @ (E @ K))), Adapter.zero(O.shape[0], O.shape[1], like=O))
 
@@ -290,162 +285,5 @@ def _regress(Y: Array, X: Array, r: int) -> Adapter:
     """Return the Z = B A of rank at most r that minimises the Frobenius norm of Y - Z X, for a flat X."""
     xp = namespace(X, Y)
     Q, R = xp.linalg.qr(X.T)
-    U, s, Wt = xp.linalg.svd(Y @ Q, full_matrices=False)
+    U, s, Wt = svd(Y @ Q, full_matrices=False)
     return Adapter(A=divide_right(Wt[:r, :], R.T), B=U[:, :r] * s[:r])
-
-
-def _conditioning(V: Array, O: Array, T: Array, on_V: Adapter, on_O: Adapter) -> Conditioning:
-    V1, O1 = floats(on_V.merge(V)), floats(on_O.merge(O))
-    on_V, on_O = (Adapter(A=floats(a.A), B=floats(a.B)) for a in (on_V, on_O))
-    amplification = max(
-        spectral_norm(O1 @ on_V.B) * spectral_norm(on_V.A),
-        spectral_norm(on_O.B) * spectral_norm(on_O.A) * spectral_norm(V1),
-    ) / (spectral_norm(floats(T)) or 1.0)
-    rounding = amplification * float(unit_roundoff(T))
-    return Conditioning(
-        amplification=amplification,
-        rounding=rounding,
-        largest_update=max(spectral_norm(on_V.delta()), spectral_norm(on_O.delta())),
-        warning=""
-        if rounding < 1e-6
-        else f"rounding these adapters alone can change the product by {rounding:.0e} of the target: this pair cannot "
-        "be stored in this arithmetic; use precision.lift, or exact_factor_pair",
-    )
-
-
-def exact_factor_pair(frozen: Sequence[Matrix], target: Matrix, ranks: int | Sequence[int]) -> AdaptedChain:
-    """Return rational adapters of the given ranks with (O + Delta_O)(V + Delta_V) = T, exactly: the theorem over Q.
-
-    Parameters
-    ----------
-    frozen : list of two matrices, shapes (d, n) and (D, d)
-        [V, O], each of full rank: ``fmpq_mat``, or lists of rows of Fractions or integers.
-    target : matrix (D, n)
-        Of rank d if d <= min(D, n); of any rank if there is no bottleneck, or if T = P_O T P_V.
-    ranks : int or two ints
-        R, or R_V, R_O.
-
-    Returns
-    -------
-    AdaptedChain
-        ``adapters`` are `RationalAdapter`; ``error`` and ``bound`` are the Fraction 0.
-
-    Raises
-    ------
-    ValueError
-        If the input is malformed, a factor does not have full rank, no exact adapters of these ranks exist (a rank
-        condition fails), or the target has too low a rank for the theorem.
-    """
-    if len(frozen) != 2:
-        raise ValueError(f"frozen holds {len(frozen)} matrices; a factor pair is [V, O], in the order of application")
-    V, O, T = matrix(frozen[0]), matrix(frozen[1]), matrix(target)
-    (d, n), D = (V.nrows(), V.ncols()), O.nrows()
-    if O.ncols() != d or (T.nrows(), T.ncols()) != (D, n):
-        raise ValueError(
-            f"V {(d, n)}, O {(D, O.ncols())} and the target {(T.nrows(), T.ncols())} do not fit; "
-            "pass V (d, n), O (D, d) and a target (D, n)"
-        )
-    if V.rank() < min(d, n) or O.rank() < min(D, d):
-        raise ValueError("V or O is rank-deficient; pass factors of full rank")
-    r_V, r_O = (min(r, d) for r in check_ranks(ranks, 2))
-    on_V, on_O = _adapt_over_Q(*_without_slack_over_Q(V, O, T), r_V, r_O)
-    adapters = [
-        RationalAdapter(A=_first(on_V.A, n), B=on_V.B),
-        RationalAdapter(A=on_O.A, B=block(on_O.B, range(D), range(on_O.rank))),
-    ]
-    if adapters[1].merge(O) * adapters[0].merge(V) != T:
-        raise ArithmeticError("the adapted product is not the target: please report this instance")
-    return AdaptedChain(adapters, error=Fraction(0), bound=Fraction(0), conditioning=Conditioning(0.0, 0.0, 0.0, ""))
-
-
-def _without_slack_over_Q(V: Matrix, O: Matrix, T: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    """Extend as `_without_slack` does, by unit vectors."""
-    if V.ncols() < V.nrows():
-        new = _completion(V)
-        V, T = _beside(V, new), _beside(T, O * new)
-    if O.nrows() < O.ncols():
-        new = _completion(O.transpose()).transpose()
-        O, T = _above(O, new), _above(T, new * V)
-    return V, O, T
-
-
-def _adapt_over_Q(V: Matrix, O: Matrix, T: Matrix, r_V: int, r_O: int) -> tuple[RationalAdapter, RationalAdapter]:
-    """Return exact adapters of a pair with d <= min(D, n): Lemma 1's within the frozen factors, else the theorem's."""
-    d = V.nrows()
-    outside_O, outside_V, change = _beside(O, T).rank() - d, _above(V, T).rank() - d, (T - O * V).rank()
-    for name, needed, given in (
-        ("rank((I - P_O) T)", outside_O, r_O),
-        ("rank(T (I - P_V))", outside_V, r_V),
-        ("rank(T - O V)", change, r_V + r_O),
-    ):
-        if needed > given:
-            raise ValueError(f"no exact adapters exist: {name} is {needed}, but the ranks allow {given}")
-    if outside_O == outside_V == 0:
-        core = exact.divide_right(exact.divide_right(T.transpose(), O.transpose()).transpose(), V)  # T = O core V
-        on_V, on_O = rational.adapt_linear_chain([identity(d)] * 2, core, [r_V, r_O]).adapters
-        return RationalAdapter(A=on_V.A * V, B=on_V.B), RationalAdapter(A=on_O.A, B=O * on_O.B)
-    if T.rank() != d:
-        raise ValueError(f"the target has rank {T.rank()}; a pair with d = {d} needs a target of rank {d}")
-
-    O1, V1 = full_rank_factorization(T)
-    C, F = _common_over_Q(O, O1)
-    Y, H = _common_over_Q(V1.transpose(), V.transpose())
-    m = Y.transpose() * F - H.transpose() * C
-    kernel = _kernel(m)
-    S = _first(_beside(kernel, _completion(kernel)), d - r_O)
-    C, F = C * S, F * S
-    S = _first(_kernel((m * S).transpose()), d - r_V)
-    Y, H = Y * S, H * S
-    G = next(G for G in _completions_of_G(C, F, Y, H) if G.det() != 0)
-    B_V, A_V = full_rank_factorization(G.solve(V1) - V)
-    B_O, A_O = full_rank_factorization(O1 * G - O)
-    return RationalAdapter(A=A_V, B=B_V), RationalAdapter(A=A_O, B=B_O)
-
-
-def _completions_of_G(C: Matrix, F: Matrix, Y: Matrix, H: Matrix) -> Iterator[Matrix]:
-    """Yield solutions of G C = F, Y^T G = H^T, with small integers in the free corner."""
-    d, t, u = C.nrows(), C.ncols(), Y.ncols()
-    C_, Y_ = _completion(C), _completion(Y)
-    full_C, full_Y = _beside(C, C_), _beside(Y, Y_).transpose()
-    draw = random.Random(0)
-    while True:
-        corner = flint.fmpq_mat(d - u, d - t, [draw.randint(-2, 2) for _ in range((d - u) * (d - t))])
-        rows = _beside(H.transpose() * C, H.transpose() * C_)
-        inner = _above(rows, _beside(Y_.transpose() * F, corner))
-        yield full_Y.solve(exact.divide_right(inner, full_C))
-
-
-def _common_over_Q(X: Matrix, X1: Matrix) -> tuple[Matrix, Matrix]:
-    """Return C, F with X C = X1 F, the columns of C a basis of {c : X c in range X1}, for an injective X1."""
-    both, d = _kernel(_beside(X, -X1)), X.ncols()
-    columns = range(both.ncols())
-    return block(both, range(d), columns), block(both, range(d, d + X1.ncols()), columns)
-
-
-def _kernel(x: Matrix) -> Matrix:
-    """Return a basis of {y : x y = 0} as columns."""
-    basis, nullity = x.numer_denom()[0].nullspace()
-    return block(flint.fmpq_mat(basis), range(x.ncols()), range(nullity))
-
-
-def _completion(x: Matrix) -> Matrix:
-    """Return unit vectors that complete the independent columns of x to a basis."""
-    n, k = x.nrows(), x.ncols()
-    echelon, _ = _beside(x, identity(n)).rref()
-    pivots = [next(j for j in range(k + n) if echelon[i, j] != 0) - k for i in range(n)]
-    new = [j for j in pivots if j >= 0]
-    return flint.fmpq_mat(n, len(new), [int(i == j) for i in range(n) for j in new])
-
-
-def _first(x: Matrix, k: int) -> Matrix:
-    """Return the first k columns of x."""
-    return block(x, range(x.nrows()), range(k))
-
-
-def _beside(x: Matrix, y: Matrix) -> Matrix:
-    entries = [v for left, right in zip(x.table(), y.table(), strict=True) for v in left + right]
-    return flint.fmpq_mat(x.nrows(), x.ncols() + y.ncols(), entries)
-
-
-def _above(x: Matrix, y: Matrix) -> Matrix:
-    return flint.fmpq_mat(x.nrows() + y.nrows(), x.ncols(), x.entries() + y.entries())

@@ -11,7 +11,7 @@ from typing import Any
 
 import flint
 
-from lora_proofs.constructions.linear_chain import AdaptedChain, Conditioning
+from lora_proofs.constructions.square_chain import AdaptedChain, Conditioning
 from lora_proofs.exact import (
     Matrix,
     RationalAdapter,
