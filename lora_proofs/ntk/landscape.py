@@ -31,7 +31,7 @@ _POLISHED = 1e-11
 _NEWTON_STEPS = 50
 
 _GAP = 1e-7
-"""Relative differences of the objective from here on count."""
+"""Relative differences of the objective from here on count; at lam = 0 relative to the risk at delta = 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,16 +134,19 @@ def descend(
     U = [np.zeros((runs, m, r)) for m, _ in problem.shapes]
     V = [scale * rng.standard_normal((runs, n, r)) for _, n in problem.shapes]
     canonical = problem.canonical_loss.canonical
-    A = [canonical(block.right(np.eye(n))) for block, (_, n) in zip(problem.blocks, problem.shapes, strict=True)]
-    flat = np.concatenate([x.reshape(problem.d, -1) for x in A], axis=1)
-    bend = problem.canonical_loss.bend / problem.N * float(np.linalg.norm(flat, 2)) ** 2
+    A = [
+        canonical(block.right(np.eye(n))).reshape(problem.d, -1)
+        for block, (_, n) in zip(problem.blocks, problem.shapes, strict=True)
+    ]
+    bend = problem.canonical_loss.bend / problem.N * float(np.linalg.norm(np.concatenate(A, axis=1), 2)) ** 2
     # The losses see rows datum by datum: a batch of runs is one problem with as many times the data.
     single: Any = problem.canonical_loss
     loss = replace(single, labels=np.concatenate([single.labels] * runs))
     for _ in range(steps):
-        fits: Array = sum(np.einsum("sia,sja,dij->sd", u, v, x, optimize=True) for u, v, x in zip(U, V, A, strict=True))
-        q = loss.slope((problem.w0 + fits).ravel()).reshape(runs, problem.d) / problem.N
-        S = [np.tensordot(q, x, 1) for x in A]
+        deltas = [(u @ v.swapaxes(1, 2)).reshape(runs, -1) for u, v in zip(U, V, strict=True)]
+        w = problem.w0 + sum(delta @ x.T for delta, x in zip(deltas, A, strict=True))
+        q = loss.slope(w.ravel()).reshape(runs, problem.d) / problem.N
+        S = [(q @ x).reshape(runs, *shape) for x, shape in zip(A, problem.shapes, strict=True)]
         grad_u = [problem.lam * u + s @ v for u, v, s in zip(U, V, S, strict=True)]
         grad_v = [problem.lam * v + s.swapaxes(1, 2) @ u for u, v, s in zip(U, V, S, strict=True)]
         size, pull = _squares(U + V), problem.lam + np.sqrt(_squares(S))
@@ -180,10 +183,11 @@ def polish(problem: LinearizedProblem, u: Blocks, v: Blocks) -> tuple[Blocks, Bl
 
 
 def _ending(problem: LinearizedProblem, u: Blocks, v: Blocks, value: float, lower: float, best: float) -> str:
-    if value - lower <= _GAP * abs(value):
+    scale = abs(value) if problem.lam else problem.risk(problem.w0)  # at lam = 0 the optimum may be 0
+    if value - lower <= _GAP * scale:
         return "global"
     verdict = second_order(problem, u, v).verdict
-    improvable = value - best > _GAP * abs(value)
+    improvable = value - best > _GAP * scale
     if verdict == "strict minimum":
         return "trap" if improvable else "best known"
     return "best known" if verdict == "degenerate" and not improvable else "undecided"
