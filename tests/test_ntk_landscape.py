@@ -23,7 +23,7 @@ def test_some_runs_end_in_the_exact_trap(r):
     result = survey(trap.problem(), r, runs=100)
     assert set(result.endings) == {"global", "trap"}
     assert 0 < result.fraction("trap") < 0.2
-    value = float(trap.objective(trap.u, trap.v).p) / float(trap.objective(trap.u, trap.v).q)
+    value = float(trap.value.p) / float(trap.value.q)
     caught = [k for k, ending in enumerate(result.endings) if ending == "trap"]
     np.testing.assert_allclose(result.values[caught] * trap.N, value, rtol=1e-10)
     for k in caught:

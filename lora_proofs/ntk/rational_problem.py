@@ -82,9 +82,14 @@ class Trap:
             return sum((x * x for x in w), flint.fmpq(0)) / 2 + regulariser
         return sum((flint.arb(x).exp().log1p() for x in w), flint.arb(regulariser))
 
+    @property
+    def value(self) -> Any:
+        """The objective at (u, v); see `objective`."""
+        return self.objective(self.u, self.v)
+
     def is_spurious(self) -> bool:
         """Tell whether `better` has a lower objective than (u, v): exactly, or by balls that do not meet."""
-        return self.better is not None and bool(self.objective(*self.better) < self.objective(self.u, self.v))
+        return self.better is not None and bool(self.objective(*self.better) < self.value)
 
     def gradient(self) -> tuple[Any, Any]:
         """Return dF/du = lam u - M v and dF/dv = lam v - M^T u, exactly.
