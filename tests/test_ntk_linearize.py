@@ -10,6 +10,7 @@ from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.linearize import linearize
 from lora_proofs.ntk.minilm import MODEL, MiniLM, load_minilm
 from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.solve import solve
 from lora_proofs.pretrained import available
 
 needs_minilm = pytest.mark.skipif(not available(MODEL), reason=f"{MODEL} is not installed")
@@ -370,6 +371,42 @@ def test_the_few_shot_problem():
     np.testing.assert_array_equal(problem.w0, again.w0)
     # Before training it is better than chance: w0 < 0 where the right label leads.
     assert (few_shot_problem(n=32).w0 < 0).mean() > 0.7
+
+
+@needs_minilm
+def test_factored_and_written_out_gradients_have_one_optimum():
+    texts, labels = sentences.draw(8, 0)
+    gradients, offsets = load_minilm().linearize(texts, 10 * load_minilm().embed(list(sentences.TOPICS)))
+    lam = few_shot_problem(8, 0, 0.1).lam
+    dense = LinearizedProblem([written_out(G) for G in gradients], offsets, labels, "cross_entropy", lam)
+    a, b = solve(few_shot_problem(8, 0, 0.1)), solve(dense)
+    assert max(a.gap, b.gap) <= 1e-8
+    assert max(a.lower, b.lower) <= min(a.upper, b.upper)
+
+
+@needs_minilm
+@pytest.mark.parametrize("seed", [0, 4])
+def test_lora_by_gradient_descent_ends_above_the_certified_optimum_or_at_it(seed):
+    """LoRA with as many columns as the optimum has rank attains it; nothing ends below the bracket."""
+    problem = few_shot_problem(32, seed, 0.1)
+    optimum = solve(problem)
+    assert optimum.gap <= 1e-8
+    objective = descend(problem, max(optimum.ranks), steps=1000)
+    assert optimum.lower <= objective <= optimum.upper * (1 + 1e-3)
+
+
+def descend(problem, r, steps):
+    """Return the objective after gradient descent from u = 0 and v of the size 1 / (sqrt(r) n)."""
+    rng = np.random.default_rng(0)
+    u = [np.zeros((m, r)) for m, _ in problem.shapes]
+    v = [rng.standard_normal((n, r)) / (np.sqrt(r) * n) for _, n in problem.shapes]
+    for _ in range(steps):
+        c = problem.canonical_loss.transpose(problem.slope(problem.rows(u, v)))[:, :, None, None] / problem.N
+        du = [(c * block.right(v_)).sum((0, 1)) for block, v_ in zip(problem.blocks, v, strict=True)]
+        dv = [(c * block.left(u_)).sum((0, 1)) for block, u_ in zip(problem.blocks, u, strict=True)]
+        u = [x - 0.5 * (d + problem.lam * x) for x, d in zip(u, du, strict=True)]
+        v = [x - 0.5 * (d + problem.lam * x) for x, d in zip(v, dv, strict=True)]
+    return problem.objective(u, v)
 
 
 @needs_minilm

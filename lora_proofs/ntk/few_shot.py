@@ -1,7 +1,7 @@
 """A real few-shot problem: LoRA on a pretrained transformer, linearised, to tell two topics of sentences apart.
 
-The set-up of Jang, Lee & Ryu's experiments (arXiv 2402.11867v3, Section 6: N = 32 sentences, K = 2 logits, the query
-and value weights of the last layer), with a model and with sentences that are at hand offline.
+The set-up of Jang, Lee & Ryu's experiments (arXiv 2402.11867v3: N = 32 sentences, K = 2 logits, the query and value
+weights of the last layer), with a model and with sentences that are at hand offline.
 """
 
 from lora_proofs.ntk.minilm import load_minilm

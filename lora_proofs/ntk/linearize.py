@@ -38,7 +38,7 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
     """Return the outputs of a network and their gradients in some of its weights, one example at a time.
 
     The derivatives are taken in float64, whatever the dtype of the weights. The problem of the paper
-    (arXiv 2402.11867v3, Section 2) is then ``LinearizedProblem(*linearize(f, weights, inputs), labels, loss, lam)``.
+    (arXiv 2402.11867v3) is then ``LinearizedProblem(*linearize(f, weights, inputs), labels, loss, lam)``.
 
     Parameters
     ----------

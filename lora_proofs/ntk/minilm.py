@@ -121,7 +121,7 @@ class MiniLM:
     def linearize(self, sentences: Sequence[str], head: Matrix) -> Linearization:
         """Return the outputs ``head @ embedding`` and their gradients in the query and value weights of the last layer.
 
-        These are the layer and the weights that the paper's experiments adapt (arXiv 2402.11867v3, Section 6).
+        These are the weights that the code of Jang, Lee & Ryu (arXiv 2402.11867v3) adapts.
 
         Parameters
         ----------
