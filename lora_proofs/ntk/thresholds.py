@@ -15,8 +15,8 @@ Why the sharp rule, r(r+3)/2 > d, for lam > 0 and almost every G. Let (u, v) be 
    dimensions: for almost every G, mu(mu+1)/2 <= d. As d < r(r+3)/2 < (r+1)(r+2)/2, mu = r: u = U_0 R, v = V_0 R with R
    invertible. Scaling rho shows that the exceptional G are the same for all lam.
 3. A is injective on the face {U_0 S V_0^T: S symmetric}, of dimension p = r(r+1)/2. Else A(X) = 0 for some X,
-   0 = <M, X> = lam tr S, and so p > 1. Then the d conditions <G_k, X> = 0 are d - 1 beyond what M says, and (G, rho, [S]) has
-   dim G + d - p + (p - 2) - (d - 1) = dim G - 1 dimensions: not almost every G.
+   0 = <M, X> = lam tr S, and so p > 1. Then the d conditions <G_k, X> = 0 are d - 1 beyond what M says, and
+   (G, rho, [S]) has dim G + d - p + (p - 2) - (d - 1) = dim G - 1 dimensions: not almost every G.
 4. On W = {(u_1 t^T, v_1 t^T)} + N with N = {(U_0 T, V_0 T)}, q <= 0 with kernel N. Since q + C >= 0 there, C vanishes
    on W only inside N: rank C >= r + rank(C|N).
 5. J(N) = A(face) has dimension p and H a kernel of dimension d - h, so rank(C|N) >= p - (d - h), while rank C <= h:
