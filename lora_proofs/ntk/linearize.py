@@ -247,8 +247,5 @@ class _Taps:
 
 def _apply(eqn: Any, operands: list[Any]) -> list[Any]:
     """Evaluate one equation of a traced program, as JAX's own ``eval_jaxpr`` does."""
-    bound = eqn.primitive.get_bind_params(eqn.params)
-    # Before JAX 0.10 the functions inside an equation came apart from its parameters.
-    subprograms, parameters = bound if isinstance(bound, tuple) else ((), bound)
-    results = eqn.primitive.bind(*subprograms, *operands, **parameters)
+    results = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
     return list(results) if eqn.primitive.multiple_results else [results]
