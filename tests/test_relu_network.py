@@ -333,3 +333,14 @@ def test_results_are_reproducible(rng):
     first, second = (adapt_relu_network(frozen, target, 1, domain=BOX) for _ in range(2))
     assert all((x == y).all() for x, y in zip(first.network.weights, second.network.weights, strict=True))
     assert (first.error, first.bound) == (second.error, second.bound)
+
+
+@pytest.mark.parametrize("domain", [Ball(0), Box(1.0, 1.0), Ball(1e-6), Box(-4, 4), Box(-1e4, 1e4)], ids=repr)
+@pytest.mark.parametrize("sizes", [(4, 6, 3), (8, 8, 2), (16, 8, 2)], ids=repr)
+def test_biases_bear_the_rounding_of_the_layers_before(sizes, domain):
+    D, L, Lbar = sizes
+    for seed, init in enumerate(("uniform", "gaussian", "orthogonal", "scaled gaussian")):
+        rng = np.random.default_rng(seed)
+        frozen, target = (instances.relu_network(rng, D, depth, init) for depth in (L, Lbar))
+        result = adapt_relu_network(frozen, target, -(-D // (L // Lbar)), domain=domain)
+        assert result.certificate.holds, result.certificate.reasons[-1]

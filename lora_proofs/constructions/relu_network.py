@@ -251,8 +251,8 @@ class _Region:
     rho: Any = None
     d: int = 0
 
-    def extent(self, P: Array) -> tuple[Array, Array]:
-        """Return the least and the greatest value of each entry of P x."""
+    def extent(self, P: Array) -> tuple[Array, Array, Array]:
+        """Return the least and the greatest value of each entry of P x, and the size of the terms that it sums."""
         if self.rho is None:
             spread = abs(P) @ self.r
         elif exact.is_rational(P):
@@ -261,7 +261,7 @@ class _Region:
         else:
             xp = namespace(P)
             spread = self.rho * xp.sqrt(xp.sum(P[:, : self.d] ** 2, axis=1))
-        return P @ self.m - spread, P @ self.m + spread
+        return P @ self.m - spread, P @ self.m + spread, abs(P) @ abs(self.m) + spread
 
 
 def _input_region(domain: Domain, d: int, D: int, W: Array) -> _Region:
@@ -281,19 +281,23 @@ def _input_region(domain: Domain, d: int, D: int, W: Array) -> _Region:
 def _biases(layers: list[Array], target_bias: Array, region: _Region) -> tuple[list[Array], _Region]:
     """Return the biases of a block of adapted layers, and the box that its outputs range over."""
     xp, D, d = namespace(layers[0]), layers[0].shape[0], target_bias.shape[0]
-    # A floating bias keeps a margin of a few roundings, so that the neuron is active in spite of them.
+    # A floating bias keeps a margin of some roundings of F h, so that the neuron is active in spite of them.
     margin = 0 if exact.is_rational(layers[0]) else 64 * D * unit_roundoff(layers[0])
     c = 0 * layers[0][:, 0]
+    size = region.extent(_identity(layers[0]))[2]
     biases: list[Array] = []
     for l, (F, P) in enumerate(zip(layers, accumulate(layers, lambda P, F: F @ P), strict=True)):
-        low, high = region.extent(P)
-        shift = F @ c
-        slack = margin * (abs(low) + abs(high) + abs(F) @ c)
+        shift, slack = F @ c, margin * (abs(F) @ (size + c))
+        low, high, size = region.extent(P)
         last = l == len(layers) - 1
         c = xp.concat([target_bias, -high[d:] - slack[d:]]) if last else _positive(slack - low)
         biases.append(c - shift)
-    low, high = _positive(low + c), _positive(high + c)
+    low, high = _positive(low + c - slack), _positive(high + c + slack)
     return biases, _Region((low + high) / 2, (high - low) / 2)
+
+
+def _identity(F: Array) -> Array:
+    return exact.array(np.eye(F.shape[0])) if exact.is_rational(F) else like(F, np.eye(F.shape[0]))
 
 
 def _positive(x: Array) -> Array:
