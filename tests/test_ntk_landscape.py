@@ -41,6 +41,12 @@ def test_above_the_sharp_threshold_all_runs_are_global():
         assert survey(problem, 2, runs=10).fraction("global") == 1
 
 
+def test_gaussian_instances_below_the_threshold_have_traps_too():
+    result = survey(gaussian(14, np.random.default_rng([0, 14])), 1)
+    assert 0 < result.fraction("trap") < 1
+    assert result.best < 0.75 * result.values.max()
+
+
 def test_at_lam_0_runs_that_interpolate_are_global():
     result = survey(gaussian(6, np.random.default_rng(0), lam=0.0), 1, runs=10)  # d = r max(m, n)
     assert result.fraction("global") == 1
