@@ -26,7 +26,7 @@ _HOME = {
     "at_most": "claims",
     "equal": "claims",
 }
-_MODULES = ("adapters", "claims", "constructions", "domains", "exact", "instances", "linalg", "networks",
+_MODULES = ("adapters", "claims", "constructions", "domains", "exact", "instances", "linalg", "networks", "ntk",
             "precision", "pretrained", "symbolic")  # fmt: skip
 
 __all__ = [*_HOME, *_MODULES, "__version__", "verify"]
