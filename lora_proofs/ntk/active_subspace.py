@@ -22,8 +22,10 @@ from lora_proofs.ntk.core import Array, Core, DenseRows, Rows
 from lora_proofs.ntk.spectrum import leading
 
 _ROUNDS = 200
-_SLACK = 3
-"""Singular vectors added to each basis beyond the rank of the solution."""
+_SLACK = 4
+"""Singular vectors added to each basis beyond the rank of the solution: more cost little, since G is read anyway."""
+
+_NARROWEST = 8
 
 _WIDEST = 8
 """Bases wider than this many rounds' worth are cut to their leading part."""
@@ -83,7 +85,7 @@ def active_subspace(core: Core) -> Iterator[Point]:
     """
     d, lam = len(core.w0), core.lam
     S = core.adjoint(core.loss.slope(core.w0))
-    width = min(8, int(np.ceil(np.sqrt(2 * d))) + 1)
+    width = min(_NARROWEST, int(np.ceil(np.sqrt(2 * d))) + 1)
     first = [leading(x, width) for x in S]
     images = core.right([V for _, _, V in first])
     bases = [
@@ -100,7 +102,7 @@ def active_subspace(core: Core) -> Iterator[Point]:
         S = core.adjoint(core.loss.slope(inner.w))
         u = [basis.U @ basis.x for basis in bases]
         v = [basis.V @ basis.y for basis in bases]
-        width = max(5, max(x.shape[1] for x in u) + _SLACK)
+        width = max(_NARROWEST, max(x.shape[1] for x in u) + _SLACK)
         triplets = [leading(x, width, basis.V) for x, basis in zip(S, bases, strict=True)]
         top = max(float(s[0]) for _, s, _ in triplets)
         yield Point(u, v, inner.w, S, inner.value, top)

@@ -98,7 +98,7 @@ def newton(core: Core, point: Point, tolerance: float) -> Point:
             try:
                 step = -cho_solve(cho_factor(H, check_finite=False), g, check_finite=False)
             except LinAlgError:
-                shift = max(4 * shift, 1e-3 * scale)
+                shift = max(10 * shift, 1e-3 * scale)
                 continue
             promised = -(g @ step) / 2 + max(shift, _GAUGE * scale) * (step @ step) / 2
             trial = evaluate(core, *_moved(point, step))

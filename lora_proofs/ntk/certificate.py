@@ -98,9 +98,12 @@ def norm_ratio(core: Core, S: Blocks) -> float:
 
 
 def dual_bound(core: Core, q: Array, ratio: float) -> float:
-    """Return the dual objective at q, scaled to be feasible; at lam = 0 at q without its component along the rows."""
+    """Return the dual objective at q, scaled to be feasible; at lam = 0 at q without its component along the rows.
+
+    At least 0, since no loss is negative.
+    """
     if core.lam:
-        return core.dual(q / max(1.0, ratio))
+        return max(0.0, core.dual(q / max(1.0, ratio)))
     return dual_bound_at_zero(core, q)
 
 

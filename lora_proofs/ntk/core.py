@@ -59,7 +59,8 @@ class DenseRows:
     def right(self, v: Array) -> Array:
         """See `Rows`."""
         d, m, n = self.array.shape
-        return np.asarray(self.array.reshape(d * m, n) @ v).reshape(d, m, -1)
+        # A product of few long rows with G^T runs at almost twice the speed of G with few columns.
+        return np.ascontiguousarray((v.T @ self.array.reshape(d * m, n).T).T).reshape(d, m, -1)
 
     def left(self, u: Array) -> Array:
         """See `Rows`."""

@@ -190,7 +190,7 @@ class _Face:
 
 
 def _face_newton(core: Core, G: list[Array], q: Array, delta: Blocks) -> Point | None:
-    """Return the optimum on the face that (q, delta) suggests; None if that is delta = 0."""
+    """Return the optimum on the face that (q, delta) suggests; None if that is no face of an optimum."""
     spectra = [np.linalg.svd(D, compute_uv=False) for D in delta]
     slacks = [core.lam - np.linalg.svd(S, compute_uv=False) for S in _combine(G, q)]
     # On the path delta_a times its slack is mu: what is active has a large share of delta and little slack.
@@ -207,6 +207,8 @@ def _face_newton(core: Core, G: list[Array], q: Array, delta: Blocks) -> Point |
         step, faces = _face_step(core, G, q, faces)
         q = _stepped(core.loss, q, step)
         moved = float(np.linalg.norm(step))
+        if moved > 10 * last and moved > 1e-3 * np.linalg.norm(q):
+            return None  # a wrong face: the path has to come closer first
         if moved <= 1e-15 * np.linalg.norm(q) or (moved > 0.5 * last and moved <= 1e-9 * np.linalg.norm(q)):
             break
         last = moved
@@ -245,7 +247,7 @@ def _face_step(core: Core, G: list[Array], q: Array, faces: list[_Face]) -> tupl
 
 def _saddle_point(H: Array, C: Array, a: Array, b: Array) -> tuple[Array, Array]:
     """Return x, y with H x + C y = a and C^T x = b, scaled first: phi*'' = 1/q has entries of any size."""
-    D = 1 / np.sqrt(np.maximum(H.diagonal(), 1e-300))
+    D = 1 / np.sqrt(H.diagonal())
     C = D[:, None] * C
     E = 1 / np.maximum(np.linalg.norm(C, axis=0), 1e-300)
     C = C * E

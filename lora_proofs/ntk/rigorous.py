@@ -44,7 +44,7 @@ def enclose(problem: LinearizedProblem, u: Blocks, v: Blocks) -> tuple[float, fl
         # The slopes of cross-entropy sum to 1 but for rounding: a little less keeps them inside the simplex.
         shrink = (1 / ratio if not bool(ratio <= 1) else flint.arb(1)) * (1 - flint.arb(2) ** -50)
         lower = _dual(problem, [shrink * x for x in q])
-        return _up(upper), -_up(-lower), _up(ratio)
+        return _up(upper), max(0.0, -_up(-lower)), _up(ratio)  # no loss is negative
     finally:
         flint.ctx.prec = saved
 
@@ -132,7 +132,7 @@ def _dual(problem: LinearizedProblem, q: list[Any]) -> Any:
             total += sum((a * b for a, b in zip(part, w, strict=True)), flint.arb(0))
             part = [*part, 1 - sum(part, flint.arb(0))]
             if not all(bool(p >= 0) for p in part):
-                return flint.arb(0)  # outside the simplex D says nothing, and no loss is negative
+                return flint.arb(0)
             total -= sum((_entropy(p) for p in part), flint.arb(0))
         return total / problem.N
     targets = loss.labels.ravel().tolist()  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from lora_proofs.ntk.core import Array
 _FULL = 160
 """Sizes up to which a full SVD costs less than an iteration."""
 
-_SWEEPS = 3
+_SWEEPS = 2
 _EPS = 2.0**-52
 
 
@@ -32,7 +32,7 @@ def leading(S: Array, k: int, guess: Array | None = None) -> tuple[Array, Array,
         return U[:, :k], s[:k], Vt[:k].T
     fresh = np.random.default_rng(0).standard_normal((n, max(2 * k, 12)))
     V = fresh if guess is None else np.concatenate([guess, fresh[:, :k]], axis=1)[:, : min(m, n)]
-    for _ in range(2 * _SWEEPS if guess is None else _SWEEPS):
+    for _ in range(3 * _SWEEPS if guess is None else _SWEEPS):
         U = np.linalg.qr(S @ V)[0]
         V = np.linalg.qr(S.T @ U)[0]
     left, s, right = np.linalg.svd(S @ V, full_matrices=False)
