@@ -10,7 +10,7 @@ latest none is left.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from lora_proofs.ntk.core import Array, Blocks, Core
 
@@ -95,11 +95,11 @@ def newton(core: Core, point: Point, tolerance: float) -> Point:
         progress = False
         while shift < 1e12 * scale:
             H.flat[:: len(H) + 1] = diagonal + max(shift, _GAUGE * scale)
-            try:
-                step = -cho_solve(cho_factor(H, check_finite=False), g, check_finite=False)
-            except LinAlgError:
-                shift = max(10 * shift, 1e-3 * scale)
+            factor, indefinite = dpotrf(H.T, lower=True, clean=False)
+            if indefinite:
+                shift = max(10 * shift, 1e-4 * scale)
                 continue
+            step = -dpotrs(factor, g, lower=True)[0]
             promised = -(g @ step) / 2 + max(shift, _GAUGE * scale) * (step @ step) / 2
             trial = evaluate(core, *_moved(point, step))
             gained = point.value - trial.value
@@ -110,9 +110,9 @@ def newton(core: Core, point: Point, tolerance: float) -> Point:
             if gained > 0.1 * promised:
                 progress = True
                 if gained > 0.75 * promised:
-                    shift = shift / 8 if shift > 1e-9 * scale else 0.0
+                    shift = shift / 4 if shift > 1e-9 * scale else 0.0
                 break
-            shift = max(4 * shift, 1e-3 * scale)
+            shift = max(4 * shift, 1e-4 * scale)
         if not progress:
             break
         point = trial
