@@ -143,13 +143,9 @@ def load(model: str) -> PretrainedBert:
     ModuleNotFoundError
         If a package that it needs is not installed; the message is the command that installs it.
     """
-    if missing := _missing(model):
-        modules = " and ".join(module for module, _ in missing)
-        commands = " && ".join(command for _, command in missing)
-        raise ModuleNotFoundError(f"{model} needs {modules}, not installed here: {commands}", name=missing[0][0])
-    folder = _folder(model)
+    folder = model_folder(model)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    stored = _read(folder)
+    stored = read_tensors(folder)
     layers, width = config["num_hidden_layers"], config["hidden_size"]
     # A checkpoint with a task head prefixes every name of its encoder with "bert."
     prefix = "" if "encoder.layer.0.attention.self.query.weight" in stored else "bert."
@@ -171,7 +167,12 @@ def _missing(model: str) -> list[tuple[str, str]]:
     return [(module, command) for module, command in _requirements(model) if find_spec(module) is None]
 
 
-def _folder(model: str) -> Path:
+def model_folder(model: str) -> Path:
+    """Return the folder of an installed model; raise as `load` does."""
+    if missing := _missing(model):
+        modules = " and ".join(module for module, _ in missing)
+        commands = " && ".join(command for _, command in missing)
+        raise ModuleNotFoundError(f"{model} needs {modules}, not installed here: {commands}", name=missing[0][0])
     package = _requirements(model)[0][0]
     spec = find_spec(package)
     assert spec is not None
@@ -180,7 +181,8 @@ def _folder(model: str) -> Path:
     return root / "model" if package == _MINILM[0] else root / "models" / "transformers" / model
 
 
-def _read(folder: Path) -> Mapping[str, Any]:
+def read_tensors(folder: Path) -> Mapping[str, Any]:
+    """Return the tensors of a model folder by name, as NumPy arrays of the dtype in which they are stored."""
     safetensors = folder / "model.safetensors"
     if safetensors.exists():
         from safetensors.numpy import load_file

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,12 +10,9 @@ from lora_proofs import sentences
 from lora_proofs.ntk.few_shot import few_shot_problem
 from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.linearize import linearize
-from lora_proofs.ntk.minilm import MODEL, MiniLM, load_minilm
+from lora_proofs.ntk.minilm import MiniLM, load_minilm
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.solve import solve
-from lora_proofs.pretrained import available
-
-needs_minilm = pytest.mark.skipif(not available(MODEL), reason=f"{MODEL} is not installed")
 
 
 def written_out(block):
@@ -27,8 +26,6 @@ def written_out(block):
 
 def networks():
     """Return name -> (f, shapes of the weights, shape of an example, blocks that must come out factored)."""
-    jax = pytest.importorskip("jax")
-    jnp = jax.numpy
 
     def transformer(W, X):
         h = jnp.tanh(X @ W["in"].T)
@@ -75,7 +72,6 @@ def instance(name, N=3):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_those_of_the_jacobian(name):
-    jax = pytest.importorskip("jax")
     f, weights, inputs, factored = instance(name)
     blocks, offsets = linearize(f, weights, inputs)
     assert [isinstance(block, FactoredGradients) for block in blocks] == factored
@@ -95,7 +91,6 @@ def test_networks_are_all_tested():
 
 @pytest.mark.parametrize("name", ["transformer", "from both sides"])
 def test_gradients_are_limits_of_difference_quotients(name):
-    jax = pytest.importorskip("jax")
     f, weights, inputs, _ = instance(name)
     blocks, _ = linearize(f, weights, inputs)
     leaves, structure = jax.tree.flatten(weights)
@@ -118,7 +113,6 @@ def test_a_linearisation_is_the_first_arguments_of_a_problem():
 
 
 def test_float32_networks_are_linearised_in_float64():
-    jax = pytest.importorskip("jax")
     frozen = jax.numpy.ones((2, 3), dtype="float32") / 3
     W, x = np.full((3, 2), 0.1, dtype=np.float32), np.array([[1.0, 2.0]], dtype=np.float32)
     (G,), offsets = linearize(lambda W, x: frozen @ jax.numpy.tanh(W @ x), W, x)
@@ -128,7 +122,6 @@ def test_float32_networks_are_linearised_in_float64():
 
 
 def test_inputs_may_be_trees_of_any_dtype():
-    jnp = pytest.importorskip("jax.numpy")
     table = np.arange(12.0).reshape(6, 2)
     inputs = {"token": np.array([0, 5, 3]), "weight": np.array([1.0, 2.0, 3.0])}
     (G,), _ = linearize(lambda W, x: x["weight"] * (W @ jnp.asarray(table)[x["token"]]), np.eye(2), inputs)
@@ -151,7 +144,6 @@ def test_inputs_may_be_trees_of_any_dtype():
     ],
 )
 def test_bad_input_to_linearize(f, weights, inputs, message):
-    pytest.importorskip("jax")
     with pytest.raises(ValueError, match=message):
         linearize(f, weights, inputs)
 
@@ -233,13 +225,11 @@ def head():
     return np.random.default_rng(5).standard_normal((2, 384))
 
 
-@needs_minilm
 @pytest.mark.parametrize("sentence", REFERENCE)
 def test_word_pieces_are_those_of_the_reference(sentence):
     assert list(load_minilm().tokens([sentence]).ids) == REFERENCE[sentence][0]
 
 
-@needs_minilm
 @pytest.mark.parametrize(
     ("odd", "plain"),
     [
@@ -260,7 +250,6 @@ def test_odd_characters(odd, plain):
         assert list(model.tokens([odd]).ids) == list(model.tokens([plain]).ids)
 
 
-@needs_minilm
 def test_embeddings_are_those_of_the_reference():
     embeddings = load_minilm().embed(list(REFERENCE))
     for e, (_, first, total) in zip(embeddings, REFERENCE.values(), strict=True):
@@ -269,7 +258,6 @@ def test_embeddings_are_those_of_the_reference():
         assert np.linalg.norm(e) == pytest.approx(1, abs=1e-14)
 
 
-@needs_minilm
 @pytest.mark.parametrize(("block", "part"), [(0, "query"), (1, "value")])
 def test_minilm_gradients_are_limits_of_difference_quotients(block, part):
     model, texts = load_minilm(), list(REFERENCE)
@@ -289,11 +277,8 @@ def test_minilm_gradients_are_limits_of_difference_quotients(block, part):
     assert abs(wrong - slope).max() > 0.1 * abs(slope).max()
 
 
-@needs_minilm
 def test_minilm_gradients_are_those_of_jax():
     """The last layer written again with jax.numpy, tokens of one sentence, differentiated by ntk.linearize."""
-    jax = pytest.importorskip("jax")
-    jnp = jax.numpy
     model, name = load_minilm(), "encoder.layer.5"
     # Sentences of one length, so that they stack.
     texts = ["Return the sum of x.", "Open the first file again.", "Return the square of x."]
@@ -330,7 +315,6 @@ def test_minilm_gradients_are_those_of_jax():
         np.testing.assert_allclose(written_out(mine), written_out(jaxs), rtol=1e-9, atol=1e-12)
 
 
-@needs_minilm
 def test_a_sentence_does_not_see_the_others():
     model, texts = load_minilm(), list(REFERENCE)
     together, outputs = model.linearize(texts, head())
@@ -343,7 +327,6 @@ def test_a_sentence_does_not_see_the_others():
             np.testing.assert_allclose(written_out(one)[0], written_out(all_)[i], atol=1e-12)
 
 
-@needs_minilm
 @pytest.mark.parametrize(
     ("texts", "rows", "message"),
     [
@@ -362,7 +345,6 @@ def test_bad_input_to_minilm(texts, rows, message):
 # ------------------------------------------------------------------------------------------- few-shot
 
 
-@needs_minilm
 def test_the_few_shot_problem():
     problem = few_shot_problem(n=8, seed=1, lam=0.25)
     assert (problem.N, problem.K, problem.d, problem.shapes) == (8, 2, 8, [(384, 384)] * 2)
@@ -373,7 +355,6 @@ def test_the_few_shot_problem():
     assert (few_shot_problem(n=32).w0 < 0).mean() > 0.7
 
 
-@needs_minilm
 def test_factored_and_written_out_gradients_have_one_optimum():
     texts, labels = sentences.draw(8, 0)
     gradients, offsets = load_minilm().linearize(texts, 10 * load_minilm().embed(list(sentences.TOPICS)))
@@ -384,7 +365,6 @@ def test_factored_and_written_out_gradients_have_one_optimum():
     assert max(a.lower, b.lower) <= min(a.upper, b.upper)
 
 
-@needs_minilm
 @pytest.mark.parametrize("seed", [0, 4])
 def test_lora_by_gradient_descent_ends_above_the_certified_optimum_or_at_it(seed):
     """LoRA with as many columns as the optimum has rank attains it; nothing ends below the bracket."""
@@ -409,7 +389,6 @@ def descend(problem, r, steps):
     return problem.objective(u, v)
 
 
-@needs_minilm
 def test_the_head_leaves_every_row_of_the_gradients_independent():
     """Opposite rows, as of a binary classifier with one weight vector, would halve the rank of the KN rows."""
     model, texts = load_minilm(), sentences.draw(8, 0).sentences
@@ -425,7 +404,6 @@ def test_the_head_leaves_every_row_of_the_gradients_independent():
     assert rank(np.stack([-topics[0], topics[0]])) == 8
 
 
-@needs_minilm
 @pytest.mark.parametrize(("n", "lam"), [(7, 0.1), (0, 0.1), (8, -1.0), (8, np.nan)])
 def test_bad_few_shot_problems(n, lam):
     with pytest.raises(ValueError, match="pass a"):

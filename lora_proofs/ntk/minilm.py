@@ -221,8 +221,8 @@ def load_minilm() -> MiniLM:
         If its package or safetensors is not installed; the message is the command that installs it.
     """
     pretrained.load(MODEL)
-    folder = pretrained._folder(MODEL)
-    return MiniLM(pretrained._read(folder), read_vocabulary(folder / "vocab.txt"))
+    folder = pretrained.model_folder(MODEL)
+    return MiniLM(pretrained.read_tensors(folder), read_vocabulary(folder / "vocab.txt"))
 
 
 def _heads(x: Matrix) -> Matrix:
