@@ -220,7 +220,6 @@ def load_minilm() -> MiniLM:
     ModuleNotFoundError
         If its package or safetensors is not installed; the message is the command that installs it.
     """
-    pretrained.load(MODEL)
     folder = pretrained.model_folder(MODEL)
     return MiniLM(pretrained.read_tensors(folder), read_vocabulary(folder / "vocab.txt"))
 
