@@ -1,4 +1,4 @@
-"""The algebra under Lemma 1, with symbols in place of numbers (B.1)."""
+"""The algebra under Lemma 1, with symbols in place of numbers."""
 
 from typing import Any
 

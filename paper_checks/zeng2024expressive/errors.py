@@ -1,4 +1,4 @@
-"""Errors below the threshold: Lemma 2 and Theorems 5 and 6, as recalled and corrected (B.3, B.8, B.9)."""
+"""Errors below the threshold: Lemma 2 and Theorems 5 and 6, as recalled and corrected."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Tuning the final layers instead: Lemma 4 and the count of parameters (B.10)."""
+"""Tuning the final layers instead: Lemma 4 and the count of parameters."""
 
 from typing import Any
 

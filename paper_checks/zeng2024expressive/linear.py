@@ -1,4 +1,4 @@
-"""Linear models: Lemma 1, its strengthened form, ranks per layer, parameter counts (B.1, B.1b, B.2)."""
+"""Linear models: Lemma 1, its strengthened form, ranks per layer, parameter counts."""
 
 from collections.abc import Iterator
 from fractions import Fraction
