@@ -1,10 +1,14 @@
 """The solver: against cvxpy, against its own referee, on 200 kinds of random instances, and on the odd corners."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, solve
+from lora_proofs.ntk.active_subspace import active_subspace
 from lora_proofs.ntk.burer_monteiro import balanced
+from lora_proofs.ntk.core import as_core
 
 LOSSES = ("squared", "logistic", "cross_entropy")
 
@@ -225,3 +229,19 @@ def test_balanced_keeps_the_product_and_drops_null_columns():
     assert a.shape[1] == 3
     assert a.T @ a == pytest.approx(b.T @ b, abs=1e-12)
     assert balanced(np.zeros((4, 2)), np.zeros((4, 2)))[0].shape == (4, 0)
+
+
+def test_an_interrupt_returns_the_best_point_with_its_bracket(monkeypatch):
+    problem = gaussian_problem("squared", 60, 60, 10, 0.05)
+    rounds = active_subspace(as_core(problem))
+
+    def interrupted(core):
+        yield next(rounds)
+        yield next(rounds)
+        raise KeyboardInterrupt
+
+    # The package shows the function `solve` in place of the module of that name.
+    monkeypatch.setattr(sys.modules["lora_proofs.ntk.solve"], "active_subspace", interrupted)
+    solution = solve(problem)
+    assert 1e-8 < solution.gap < 1
+    assert solution.lower <= solution.upper == pytest.approx(problem.objective(*sides(solution)))

@@ -83,40 +83,49 @@ def _moved(point: Point, step: Array) -> tuple[Blocks, Blocks]:
 
 
 def newton(core: Core, point: Point, tolerance: float) -> Point:
-    """Return a stationary point: shifted Newton steps (Levenberg's rule) until the gradient is below tolerance."""
+    """Return a stationary point: Newton steps until the gradient is below tolerance or lost in rounding."""
     shift = 0.0
     for _ in range(_NEWTON_STEPS):
         g = gradient(core, point)
         if np.linalg.norm(g) <= tolerance:
             break
-        H = hessian(core, point)
-        scale = float(np.trace(H)) / len(H)
-        diagonal = H.diagonal().copy()
-        progress = False
-        while shift < 1e12 * scale:
-            H.flat[:: len(H) + 1] = diagonal + max(shift, _GAUGE * scale)
-            factor, indefinite = dpotrf(H.T, lower=True, clean=False)
-            if indefinite:
-                shift = max(10 * shift, 1e-4 * scale)
-                continue
-            step = -dpotrs(factor, g, lower=True)[0]
-            promised = -(g @ step) / 2 + max(shift, _GAUGE * scale) * (step @ step) / 2
-            trial = evaluate(core, *_moved(point, step))
-            gained = point.value - trial.value
-            if promised <= _ROUNDING * abs(point.value):
-                # Rounding hides the descent, but not yet the decay of the gradient.
-                progress = bool(np.linalg.norm(gradient(core, trial)) < 0.5 * np.linalg.norm(g))
-                break
-            if gained > 0.1 * promised:
-                progress = True
-                if gained > 0.75 * promised:
-                    shift = shift / 4 if shift > 1e-9 * scale else 0.0
-                break
-            shift = max(4 * shift, 1e-4 * scale)
-        if not progress:
+        trial, shift = _descend(core, point, g, shift)
+        if trial is None:
             break
         point = trial
     return point
+
+
+def _descend(core: Core, point: Point, g: Array, shift: float) -> tuple[Point | None, float]:
+    """Return a lower point and the next shift: Newton's step with the Hessian shifted as Levenberg's rule asks.
+
+    The shift grows until the Hessian is definite and the objective falls by a fair share of what the model promises.
+    The point is None when no step gains anything that rounding does not hide.
+    """
+    H = hessian(core, point)
+    diagonal = H.diagonal().copy()
+    scale = float(diagonal.mean())
+    while shift < 1e12 * scale:
+        mu = max(shift, _GAUGE * scale)
+        H.flat[:: len(H) + 1] = diagonal + mu
+        factor, indefinite = dpotrf(H.T, lower=True, clean=False)
+        if indefinite:
+            shift = max(10 * shift, 1e-4 * scale)
+            continue
+        step = -dpotrs(factor, g, lower=True)[0]
+        promised = float(mu * (step @ step) - g @ step) / 2
+        trial = evaluate(core, *_moved(point, step))
+        gained = point.value - trial.value
+        if promised <= _ROUNDING * abs(point.value):
+            # Rounding hides the descent, but not yet the decay of the gradient.
+            decays = np.linalg.norm(gradient(core, trial)) < 0.5 * np.linalg.norm(g)
+            return (trial if decays else None), shift
+        if gained > 0.1 * promised:
+            if gained > 0.75 * promised:
+                shift = shift / 4 if shift > 1e-9 * scale else 0.0
+            return trial, shift
+        shift = max(4 * shift, 1e-4 * scale)
+    return None, shift
 
 
 def balanced(u: Array, v: Array) -> tuple[Array, Array]:

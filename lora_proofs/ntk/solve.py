@@ -41,7 +41,7 @@ class Solution:
     rank : int
         Columns in all blocks together; ``ranks`` has one number a block.
     spectral_gap : float
-        The smallest kept singular value of the updates over the cut, below which columns were dropped.
+        The smallest singular value of the updates over 1e-9 of the largest, where columns were cut.
     passes : int
         How often all gradients were read.
     method : str
@@ -79,7 +79,8 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     ----------
     problem : LinearizedProblem
     gap : float
-        Relative gap to reach. What rounding does not allow is not reached; ``.gap`` says what was.
+        Relative gap to reach. What rounding does not allow is not reached; ``.gap`` says what was. So it does when
+        Ctrl-C ends the search early.
     method : {"auto", "burer_monteiro", "active_subspace", "interior_point"}
         "auto" takes the first for small blocks and the second for large ones; the third is an independent referee.
 
@@ -141,35 +142,65 @@ def _points(core: Core, method: str) -> Iterator[Point]:
 
 
 def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, float]:
-    """Return the best point and the best lower bound, once they are close enough or have stopped moving."""
-    best, lower, narrowest, idle = None, 0.0, np.inf, 0
-    started, told = monotonic(), 0.0
-    for point in points:
-        if best is None or point.value <= best.value:
-            best = point
-        if core.lam:
-            # The cheap ratio is never too large; only where it promises success is the safe one worth its price.
-            top = max(float(leading(S, 1)[1][0]) for S in point.S) if point.top is None else point.top
-            promised = core.dual(core.loss.slope(point.w) / max(1.0, top / core.lam))
-            if best.value - promised <= gap * best.value:
-                lower = max(lower, dual_bound(core, core.loss.slope(point.w), norm_ratio(core, point.S)))
-        else:
-            promised = lower = dual_bound(core, core.loss.slope(point.w), 0.0)
-        now = (best.value - max(lower, promised)) / (best.value or 1.0)
-        if best.value - lower <= gap * best.value:
-            break
-        idle = 0 if now < 0.9 * narrowest else idle + 1
-        narrowest = min(narrowest, now)
-        if idle >= _PATIENCE:
-            break
-        if sys.stderr.isatty() and monotonic() - started > _SILENT_SECONDS and monotonic() - told > 1:
-            told = monotonic()
-            print(f"\rsolve: objective {best.value:.10g}, relative gap {now:.1e}", end="", file=sys.stderr, flush=True)
-    if told:
-        print(file=sys.stderr)
+    """Return the best point and the best lower bound, once they are close enough or have stopped moving.
+
+    An interrupt from the keyboard ends the search early, if there is a point to return.
+    """
+    best: Point | None = None
+    lower, narrowest, idle = 0.0, np.inf, 0
+    with _Progress() as progress:
+        try:
+            for point in points:
+                if best is None or point.value <= best.value:
+                    best = point
+                promised, lower = _lower(core, point, best, lower, gap)
+                width = best.value - max(lower, promised)
+                if best.value - lower <= gap * best.value:
+                    break
+                idle = 0 if width < 0.9 * narrowest else idle + 1
+                narrowest = min(narrowest, width)
+                if idle >= _PATIENCE:
+                    break
+                progress.tell(f"objective {best.value:.10g}, gap {width:.1e}")
+        except KeyboardInterrupt:
+            if best is None:
+                raise
     if best is None:
-        raise RuntimeError("the method returned no point")
-    if best.value - lower > gap * best.value and core.lam:
-        S = core.adjoint(core.loss.slope(best.w))
-        lower = max(lower, dual_bound(core, core.loss.slope(best.w), norm_ratio(core, S)))
+        raise RuntimeError("the method returned no point; this is a bug, please report the problem")
+    if core.lam and best.value - lower > gap * best.value:
+        lower = max(lower, dual_bound(core, core.loss.slope(best.w), norm_ratio(core, best.S)))
     return best, lower
+
+
+def _lower(core: Core, point: Point, best: Point, lower: float, gap: float) -> tuple[float, float]:
+    """Return the lower bound that a cheap estimate of |S|_op promises at the point, and the best one that is safe."""
+    q = core.loss.slope(point.w)
+    if not core.lam:
+        return lower, max(lower, dual_bound(core, q, 0.0))
+    # The estimate is never too large; only where it promises success is the safe bound worth its price.
+    top = max(float(leading(S, 1)[1][0]) for S in point.S) if point.top is None else point.top
+    promised = core.dual(q / max(1.0, top / core.lam))
+    if best.value - promised <= gap * best.value:
+        lower = max(lower, dual_bound(core, q, norm_ratio(core, point.S)))
+    return promised, lower
+
+
+class _Progress:
+    """One line on the terminal, rewritten every second, for runs that take longer than a few; else silence."""
+
+    def __init__(self) -> None:
+        self.due = monotonic() + _SILENT_SECONDS
+        self.told = False
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.told:
+            print(file=sys.stderr)
+
+    def tell(self, text: str) -> None:
+        """Show the text if it is time to."""
+        if monotonic() >= self.due and sys.stderr.isatty():
+            print(f"\rsolve: {text}", end="", file=sys.stderr, flush=True)
+            self.due, self.told = monotonic() + 1, True
