@@ -27,8 +27,8 @@ _SLACK = 4
 
 _NARROWEST = 8
 
-_WIDEST = 8
-"""Bases wider than this many rounds' worth are cut to their leading part."""
+_WIDEST, _KEPT = 6, 4
+"""Bases wider than six rounds' worth are cut to four: wider ones save passes, but cost more in the Newton steps."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class _Basis:
         """Return the bases cut to the span of the factors and the leading singular vectors of the restricted S."""
         if max(S.shape) <= _WIDEST * width:
             return self
-        left, _, right = leading(S, _WIDEST * width // 2)
+        left, _, right = leading(S, _KEPT * width)
         P = np.linalg.qr(np.concatenate([self.x, left], axis=1))[0]
         Q = np.linalg.qr(np.concatenate([self.y, right], axis=1))[0]
         return _Basis(self.U @ P, self.V @ Q, self.W @ Q, (P.T @ self.small) @ Q, P.T @ self.x, Q.T @ self.y)
