@@ -1,7 +1,7 @@
 r"""Burer-Monteiro for small problems: Newton's method in the factors, with the rank grown until nothing is violated.
 
 At a stationary point of rank below the size, or one whose gradient S of the risk satisfies |S_t|_op <= lam for all
-blocks, (u, v) is a global minimum (arXiv 2402.11867v3, Section 4). While some singular value exceeds lam, its pair of
+blocks, (u, v) is a global minimum (arXiv 2402.11867v3). While some singular value exceeds lam, its pair of
 singular vectors, added as a new column, is a direction of descent: the objective along s (u_1, v_1) is
 s^2 (lam - sigma_1) + O(s^4). So spurious minima of one rank are left through the next rank, and at rank d + 1 at the
 latest none is left.

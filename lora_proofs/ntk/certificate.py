@@ -53,7 +53,7 @@ class Certificate:
 def certify(problem: LinearizedProblem, u: Any, v: Any, rigorous: bool = False) -> Certificate:
     """Return a bracket around the optimum of full fine-tuning (all ranks), from the point (u, v) alone.
 
-    Weak duality, as in Jang, Lee & Ryu, arXiv 2402.11867v3, Section 3; see the module for the dual.
+    Weak duality for the problem of Jang, Lee & Ryu, arXiv 2402.11867v3; see the module for the dual.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def stationarity_bound(problem: LinearizedProblem, u: Any, v: Any, min_curvature
        (|S|_op - lam) |delta*|_* <= (b s^2 + e_H) |delta*|_*.
     3. lam |delta*|_* <= L(0).
 
-    A rank-deficient second-order point has s = 0 and is a global minimum, which is Lemma 4.x of arXiv 2402.11867v3.
+    A rank-deficient second-order point has s = 0 and is a global minimum, a lemma of arXiv 2402.11867v3 (recalled).
     With several blocks, s is the largest of the blocks' own sigma_min.
 
     Parameters

@@ -3,7 +3,7 @@ r"""Exact compression of factored gradients: only the spans of their factors mat
 Let Q have orthonormal columns that span the columns of all left factors. Then <G, delta> = <G, Q Q^T delta>, and
 Q Q^T delta has no larger nuclear norm, so an optimal u lies in the span of Q; likewise v. A layer in which N K t
 columns occur, fewer than its m rows, is thus a layer with N K t rows. Last layers read at one position are such: their
-query gradients have rank 1 (Jang, Lee & Ryu, arXiv 2402.11867v3, Section 6, re-derived).
+query gradients have rank 1 (re-derived for the setting of Jang, Lee & Ryu, arXiv 2402.11867v3).
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ Outputs z in R^K of datum i become the rows
     cross_entropy   w_k = z_k - z_y  (all k except y)        phi(w) = log(1 + sum_k e^{w_k})
 
 and the risk is the mean of phi over the N data. Cross-entropy does not see a constant added to all K outputs, which is
-why it has (K-1)N rows and not KN. Setting: Jang, Lee & Ryu, arXiv 2402.11867v3, Section 2.
+why it has (K-1)N rows and not KN. Setting: Jang, Lee & Ryu, arXiv 2402.11867v3.
 """
 
 from dataclasses import dataclass

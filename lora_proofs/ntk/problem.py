@@ -5,8 +5,8 @@ With per-example gradients G_ik of the outputs in the weights, LoRA training of 
     L(u, v) = (1/N) sum_i loss(f_i + <G_i, u v^T>, y_i) + (lam/2) (|u|_F^2 + |v|_F^2)
 
 and full fine-tuning the convex function of delta = u v^T with lam |delta|_* in place of the squares, whose minimum is
-the same as soon as the rank suffices (arXiv 2402.11867v3, Sections 2 and 3; the variational form of the nuclear norm
-is its Lemma 3.2). With several weight blocks, every block has its own delta_t, u_t, v_t, and the norms add up.
+the same as soon as the rank suffices, by the variational form of the nuclear norm (Jang, Lee & Ryu, arXiv 2402.11867v3;
+lemma recalled, its number not compared with the PDF). With several weight blocks, every block has its own delta_t, u_t, v_t, and the norms add up.
 """
 
 from collections.abc import Sequence

@@ -43,7 +43,7 @@ def operator_norm_bound(S: Array) -> float:
     r"""Return a float >= |S|_op, larger than it by a relative n * 1e-15 or so.
 
     A Cholesky factorisation of A in floating point that runs to completion proves A >= -g tr(A) I with
-    g = (n+1) eps / (1 - (n+1) eps) (Demmel 1989; Rump 2006, BIT 46, Theorem 2.3 and 3.1). It is applied to
+    g = (n+1) eps / (1 - (n+1) eps) (Demmel 1989; Rump 2006, BIT 46). It is applied to
     c^2 I - S^T S, whose own rounding is at most (m + 4) eps |S|_F^2; c grows until the factorisation succeeds.
     """
     if not min(S.shape) or not S.any():
