@@ -6,7 +6,8 @@ With per-example gradients G_ik of the outputs in the weights, LoRA training of 
 
 and full fine-tuning the convex function of delta = u v^T with lam |delta|_* in place of the squares, whose minimum is
 the same as soon as the rank suffices, by the variational form of the nuclear norm (Jang, Lee & Ryu, arXiv 2402.11867v3;
-lemma recalled, its number not compared with the PDF). With several weight blocks, every block has its own delta_t, u_t, v_t, and the norms add up.
+lemma recalled, its number not compared with the PDF). With several weight blocks, every block has its own delta_t, u_t,
+v_t, and the norms add up.
 """
 
 from collections.abc import Sequence
