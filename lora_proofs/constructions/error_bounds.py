@@ -98,10 +98,10 @@ def recalled_bound(tails: Sequence[Any], norms: Sequence[Any], biases: Sequence[
         ||Sigma||_F^{1/2}.
     """
     depth, product, drift, beta = len(tails), size, 0 * size, size
-    for i, norm in enumerate(norms):
+    for norm, bias in zip(norms, biases, strict=True):
         product = norm * product
-        drift = (norms[i - 1] * drift if i > 1 else drift) + biases[i]
-        beta = max(beta, product + drift)
+        beta = max(beta, product + drift + bias)
+        drift = norm * drift + bias
     growth = max(norm + E for norm, E in zip(norms, tails, strict=True))
     return beta * sum(growth ** (depth - i) * E for i, E in enumerate(tails, start=1))
 
