@@ -1,4 +1,4 @@
-"""The command line: ``lora-proofs list`` and ``lora-proofs check``.
+"""The command line: ``lora-proofs list``, ``lora-proofs check`` and ``lora-proofs falsify``.
 
 Only click is imported at the top; what a command needs, it imports itself, so that ``--help`` is quick.
 """
@@ -21,7 +21,9 @@ from lora_proofs import __version__
 from lora_proofs.claims import Params, parse_point
 
 if TYPE_CHECKING:
+    from lora_proofs.claims import Claim
     from lora_proofs.collect import Selection
+    from lora_proofs.falsify import Search
     from lora_proofs.report import Report
 
 SEEDS = 5
@@ -161,6 +163,104 @@ def _run(selections: list[Selection], seeds: int, seed: int, points: list[Params
         raise BadInput(str(problem)) from None
     command = shlex.join(["lora-proofs", *sys.argv[1:]])
     return Report(selections, verdicts, time.perf_counter() - start, command)
+
+
+@cli.command()
+@click.argument("selectors", nargs=-1, required=True, metavar="[PATH] LABEL")
+@click.option("--budget", type=click.IntRange(min=1), metavar="N", help="Instances to try.  [default: 1000]")
+@click.option("--seed", default=0, show_default=True, help="The first seed.")
+@click.option(
+    "--replay", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+    help="Judge the instance that an earlier search wrote with --json, in place of searching.",
+)  # fmt: skip
+@click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
+def falsify(
+    selectors: tuple[str, ...], budget: int | None, seed: int, replay: str | None, json_file: str | None
+) -> None:
+    """Search a claim's instances for the one that comes closest to breaking it.
+
+    Exit code: 1 a violation is confirmed and the claim is not recorded as false; 2 bad input; 130 interrupted, after
+    the worst instance so far; else 0.
+    """
+    from lora_proofs.falsify import BUDGET
+
+    _require_folders(json_file)
+    claim = _one_claim(selectors)
+    search = _replay(claim, replay) if replay else _search(claim, budget or BUDGET, seed)
+    for text, style in _describe_search(search, [*selectors], replay or json_file):
+        _say(text, style, json_file)
+    if json_file:
+        _write(json_file, json.dumps(search.to_json(), indent=1, allow_nan=False) + "\n")
+    sys.exit(INTERRUPTED if search.interrupted else search.exit_code)
+
+
+def _one_claim(selectors: Sequence[str]) -> Claim:
+    claims = [claim for selection in _collect(selectors) for claim in selection.claims]
+    if len(claims) != 1:
+        raise BadInput(f"{' '.join(selectors)} names {len(claims)} claims; give the label of one: {claims[0].label}")
+    if claims[0].missing:
+        needs = "; ".join(f"{module}: {command}" for module, command in claims[0].missing)
+        raise BadInput(f"{claims[0].label} needs {needs}")
+    return claims[0]
+
+
+def _search(claim: Claim, budget: int, seed: int) -> Search:
+    from lora_proofs.falsify import falsify
+
+    with _progress_bar(budget, 0) as advance:
+        return falsify(claim, budget, seed, lambda search: advance(f"measured/bound = {_ratio(search)}"))
+
+
+def _replay(claim: Claim, file: str) -> Search:
+    from lora_proofs.falsify import Instance, Search, judge
+
+    try:
+        data = json.loads(Path(file).read_text("utf-8"))
+        if data["claim"] != claim.label:
+            raise BadInput(f"{file} holds an instance of {data['claim']}, not of {claim.label}")
+        instance = Instance.from_json(data["instance"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise BadInput(f"{file} is not what falsify --json writes: {problem}") from None
+    search = Search(claim)
+    search.record(judge(claim, instance))
+    return search
+
+
+_UNITS = {
+    "<=": "",
+    ">=": " (bound/measured: the claim is a lower bound)",
+    "=": " (deviation in units of the tolerance)",
+}
+
+
+def _ratio(search: Search) -> str:
+    worst = search.worst
+    return "none" if worst is None or worst.ratio is None else f"{worst.ratio:.6g}"
+
+
+def _describe_search(search: Search, selectors: list[str], file: str | None) -> Iterator[tuple[str, str]]:
+    """Yield lines and styles for people."""
+    from lora_proofs.report import describe
+
+    worst = search.worst
+    if worst is None:
+        yield "no instance was judged", "doubt"
+        return
+    comparison = worst.verdict.comparison
+    style = "bad" if search.exit_code else "good" if worst.ratio is not None else "doubt"
+    yield f"measured/bound = {_ratio(search)}{_UNITS[comparison.relation] if comparison else ''}", style
+    yield f"  {describe(worst.verdict)}{', its random numbers moved' if worst.instance.tape else ''}", ""
+    total = sum(search.outcomes.values())
+    counts = ", ".join(f"{outcome} {count}" for outcome, count in sorted(search.outcomes.items()))
+    yield f"  instances {total}: {counts}{'; interrupted' if search.interrupted else ''}", ""
+    if search.claim.false_as_printed:
+        yield f"  the claim is recorded as {search.claim.gap}", ""
+    if not worst.instance.tape:
+        yield f"  {worst.verdict.reproduce(shlex.join(selectors[:-1]))}", ""
+    elif file and file != "-":
+        yield f"  {shlex.join(['lora-proofs', 'falsify', *selectors, '--replay', file])}", ""
+    else:
+        yield "  --json FILE keeps the instance, and --replay FILE judges it again", ""
 
 
 def _collect(selectors: Sequence[str]) -> list[Selection]:
