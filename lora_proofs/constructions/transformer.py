@@ -1,0 +1,293 @@
+r"""Adapters and biases that turn a frozen transformer into a target of the same size (Zeng & Lee, Theorem 7).
+
+A head enters a block only through the products M = W_K^T W_Q and W_1 N, N = W_O W_V, and each is a Lemma 1 problem of
+two factors. With the target's tokens Zbar = C Z at the block's entry (C = I at the first),
+
+    adapted M = C^T Mbar C,    adapted W_1 N = Wbar_1 Nbar C,    b_1 = bbar_1
+
+make the logits and the pre-activations of block l those of the target, whatever the input: the ReLUs are matched, not
+linearised, so no bounded domain is needed. W_2 stays frozen in all blocks but the last, so the next block has
+C = Wbar_2 W_2^{-1}, and C b_2 = bbar_2; in the last block W_out W_2 is one more product of two factors, and
+W_out b_2 = Wbar_out bbar_2.
+
+What is inverted is frozen: W_K, W_O, W_out, W_1, and W_2 of all blocks but the last. The target's matrices may be
+singular, as long as its biases b_2 can still be transported, and no truncation LR_r(E) need be non-singular.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lora_proofs import exact
+from lora_proofs.adapters import Adapter
+from lora_proofs.constructions import rational
+from lora_proofs.constructions.certificate import Certificate
+from lora_proofs.constructions.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.square_chain import Conditioning
+from lora_proofs.constructions.transformer_certificate import (
+    calibrations,
+    certify_transformer,
+    check_same_size,
+    divide_right,
+    standard_radius,
+)
+from lora_proofs.domains import Ball
+from lora_proofs.linalg import (
+    Array,
+    check_ranks,
+    is_object,
+    is_singular,
+    like,
+    namespace,
+    numerical_rank,
+    scalar,
+    spectral_norm,
+)
+from lora_proofs.transformers import TransformerNetwork
+
+_TOKENS = 10
+_SAMPLES = 64
+"""Inputs, of `_TOKENS` tokens each, on which `AdaptedTransformer.error` is measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptedTransformer:
+    """The result of `adapt_transformer`.
+
+    Attributes
+    ----------
+    network : TransformerNetwork
+        The adapted network.
+    adapters : list of Adapter (over Q, of `exact.RationalAdapter`)
+        One a weight matrix, in the order of ``network.weights`` and ``network.named_weights``; of rank 0 for W_1, for
+        W_2 of all blocks but the last, and for every matrix that needs no update.
+    biases : list of array
+        In the order of ``network.biases``.
+    conditioning : Conditioning
+        That of the worst two-factor problem.
+    target : TransformerNetwork
+    """
+
+    network: TransformerNetwork
+    adapters: list[Any]
+    biases: list[Array]
+    conditioning: Conditioning
+    target: TransformerNetwork
+
+    @property
+    def named_adapters(self) -> dict[str, Any]:
+        """The adapters of positive rank, by the names of ``network.named_weights``."""
+        named = zip(self.network.named_weights, self.adapters, strict=True)
+        return {name: adapter for name, adapter in named if adapter.rank}
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Whether the matrix identities of Theorem 7 hold, which make the two functions equal for every input.
+
+        See `certify_transformer`. ``certificate.error`` bounds the difference for tokens of norm at most sqrt(D).
+        """
+        return certify_transformer(self.network, self.target)
+
+    @cached_property
+    def _samples(self) -> tuple[Any, Any]:
+        """The largest distance of an output token from the target's on seeded inputs, and the largest target token."""
+        W, D = self.network.W_out, self.network.width
+        xp, samples = namespace(W), 1 if is_object(W) else _SAMPLES
+        tokens = Ball(standard_radius(D)).sample(np.random.default_rng(0), samples * _TOKENS, D)
+        Z = like(W, tokens.reshape(_TOKENS, samples, D).transpose(1, 2, 0))
+        expected = self.target(Z)
+
+        def size(Y: Array) -> Any:
+            return scalar(xp.sqrt(xp.max(xp.sum(Y**2, axis=-2))))
+
+        return size(self.network(Z) - expected), size(expected) or 1.0
+
+    @property
+    def error(self) -> Any:
+        """The largest ||f(Z) - target(Z)||_2 of a token, relative to the largest target token, on seeded inputs.
+
+        The inputs are 64 of 10 tokens each, of norm at most sqrt(D), as standard normal ones have. Over Q there is no
+        forward pass and the error is the Fraction 0, by the identities.
+        """
+        if self.network.is_rational:
+            return Fraction(0) if self.certificate.holds else None
+        distance, scale = self._samples
+        return distance / scale
+
+    @property
+    def bound(self) -> Any:
+        """A rigorous upper bound of the same ratio for all inputs with tokens of norm at most sqrt(D).
+
+        ``certificate.error`` over the same scale as in `error`. It follows from what is left of the matrix identities,
+        whatever the ranks; since attention is steep, it soon exceeds 1 where they do not suffice.
+        """
+        certified = self.certificate.error
+        if self.network.is_rational or certified is None:
+            return certified
+        return float(certified / Fraction(float(self._samples[1])))
+
+
+def adapt_transformer(
+    frozen: TransformerNetwork, target: TransformerNetwork, ranks: int | Sequence[int]
+) -> AdaptedTransformer:
+    """Return adapters and biases with which the frozen transformer equals the target on every input.
+
+    Zeng & Lee, Theorem 7 (arXiv 2310.17513v3): adapters on W_Q, W_K, W_V, W_O of every head, on W_2 of the last block
+    and on W_out, and new biases. The functions are equal if the ranks of the two factors of each product sum to at
+    least the rank of its gap (see `functionality_gaps`); where they do not, that product is the best approximation,
+    for floating networks, and an error over Q.
+
+    Parameters
+    ----------
+    frozen, target : TransformerNetwork
+        Of the same depth, number of heads and width. Rational networks are adapted over Q, exactly. Frozen W_K, W_O,
+        W_1, W_out, and W_2 of all blocks but the last, must be non-singular.
+    ranks : int, or one int a weight matrix
+        One rank for all adapters, or one for each of ``frozen.weights``, in their order; those of the matrices that
+        Theorem 7 leaves frozen are not spent.
+
+    Returns
+    -------
+    AdaptedTransformer
+
+    Raises
+    ------
+    ValueError
+        If the networks differ in size or arithmetic, a frozen weight is singular where it must not be, or, over Q,
+        the ranks do not suffice or a bias of the target cannot be transported.
+    """
+    check_same_size(frozen, target, names=("frozen", "target"))
+    named = frozen.named_weights
+    budget = dict(zip(named, check_ranks(ranks, len(named)), strict=True))
+    _check_invertible(frozen)
+    C = calibrations(frozen, target)
+    found: dict[str, Any] = {}
+    conditionings: list[Conditioning] = []
+    for pair in _pairs(frozen, target, C):
+        adapters, conditioning = _adapt_pair(pair, named, budget)
+        found |= adapters
+        conditionings.append(conditioning)
+    merged = {name: _merge(adapter, named[name]) for name, adapter in found.items()}
+    biases: list[Array] = []
+    for l, goal in enumerate(target.blocks):
+        last = l == frozen.depth - 1
+        onward, wanted = (merged["W_out"], target.W_out @ goal.b_2) if last else (C[l + 1], goal.b_2)
+        biases += [goal.b_1, _transported(l, onward, wanted)]
+    return AdaptedTransformer(
+        network=frozen.replaced(merged, biases),
+        adapters=[found.get(name) or _zero(W) for name, W in named.items()],
+        biases=biases,
+        conditioning=max(conditionings, key=lambda c: c.rounding),
+        target=target,
+    )
+
+
+def functionality_gaps(frozen: TransformerNetwork, target: TransformerNetwork) -> list[int]:
+    """Return the rank-based functionality gaps G_1, ..., G_{L+1} of Zeng & Lee, section 4: R >= max ceil(G_i / 2) does.
+
+    With B_0 = I and B_i the W_2 of block i, for each of the two networks: G_i, i <= L, is the largest rank over the
+    heads of the differences of the two B_{i-1}^T W_K^T W_Q B_{i-1}, and of the two W_1 W_O W_V B_{i-1}; G_{L+1} that of
+    the two W_out W_2. Exact for rational networks, numerical ranks for floating ones.
+    """
+    check_same_size(frozen, target, names=("frozen", "target"))
+
+    def products(network: TransformerNetwork) -> Iterator[list[Array]]:
+        for l, block in enumerate(network.blocks):
+            V, Q, K = block.W_V, block.W_Q, block.W_K
+            if l:
+                B = network.blocks[l - 1].W_2
+                V, Q, K = ([W @ B for W in part] for part in (V, Q, K))
+            logits = [k.T @ q for k, q in zip(K, Q, strict=True)]
+            yield logits + [block.W_1 @ o @ v for o, v in zip(block.W_O, V, strict=True)]
+        yield [network.W_out @ network.blocks[-1].W_2]
+
+    return [
+        max(_rank_of_difference(a, b) for a, b in zip(ours, theirs, strict=True))
+        for ours, theirs in zip(products(target), products(frozen), strict=True)
+    ]
+
+
+class _Pair(NamedTuple):
+    """A two-factor problem: adapters on the weights called `inner` and `outer` with outer @ inner = target."""
+
+    inner: str
+    outer: str
+    target: Array
+    transposed: bool = False  # the outer factor is the transposed weight, as in W_K^T W_Q
+
+
+def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, C: Sequence[Array]) -> Iterator[_Pair]:
+    """Yield the two-factor problems of all heads and of the output layer."""
+    for l, (own, goal) in enumerate(zip(frozen.blocks, target.blocks, strict=True)):
+        for h in range(own.heads):
+            logits = (goal.W_K[h] @ C[l]).T @ (goal.W_Q[h] @ C[l])
+            yield _Pair(f"blocks.{l}.W_Q.{h}", f"blocks.{l}.W_K.{h}", logits, transposed=True)
+            values = goal.W_1 @ goal.W_O[h] @ goal.W_V[h] @ C[l]
+            yield _Pair(f"blocks.{l}.W_V.{h}", f"blocks.{l}.W_O.{h}", divide_right(values.T, own.W_1.T).T)
+    yield _Pair(f"blocks.{frozen.depth - 1}.W_2", "W_out", target.W_out @ target.blocks[-1].W_2)
+
+
+def _adapt_pair(pair: _Pair, weights: dict[str, Array], budget: dict[str, int]) -> tuple[dict[str, Any], Conditioning]:
+    """Return the adapters of the two weights by name, and how well conditioned they are."""
+    inner, outer = weights[pair.inner], weights[pair.outer]
+    adapt = rational.adapt_linear_chain if exact.is_rational(inner) else adapt_linear_chain
+    factors = [inner, outer.T if pair.transposed else outer]
+    try:
+        chain = adapt(factors, pair.target, [budget[pair.inner], budget[pair.outer]])
+    except ValueError as error:
+        raise ValueError(f"W_1 = {pair.inner}, W_2 = {pair.outer}: {error}") from None
+    on_inner, on_outer = chain.adapters
+    if pair.transposed:
+        on_outer = _transpose(on_outer)
+    return {pair.inner: on_inner, pair.outer: on_outer}, chain.conditioning
+
+
+def _transported(l: int, onward: Array, wanted: Array) -> Array:
+    """Return the bias b_2 of block l with onward @ b_2 = wanted; of least residual where there is none, in floats."""
+    try:
+        return divide_right(wanted[None, :], onward.T)[0]
+    except ValueError:
+        raise ValueError(
+            f"the target's b_2 of block {l} is not in the range of its W_2, which is singular, so no bias of the "
+            "frozen block stands for it; pass a target with a non-singular W_2"
+        ) from None
+
+
+def _check_invertible(frozen: TransformerNetwork) -> None:
+    """Raise ValueError unless the frozen matrices that are inverted without an adapter are non-singular."""
+    for l, block in enumerate(frozen.blocks):
+        for name in ("W_1", "W_2") if l < frozen.depth - 1 else ("W_1",):
+            W = getattr(block, name)
+            if exact.matrix(W).det() == 0 if frozen.is_rational else is_singular(W):
+                raise ValueError(
+                    f"blocks.{l}.{name} of the frozen network is singular; Theorem 7 does not adapt it and needs it "
+                    "non-singular"
+                )
+
+
+def _rank_of_difference(x: Array, y: Array) -> int:
+    if exact.is_rational(x):
+        return exact.rank(x - y)
+    return numerical_rank(x - y, scale=spectral_norm(x) + spectral_norm(y)).rank
+
+
+def _merge(adapter: Any, W: Array) -> Array:
+    return exact.array(adapter.merge(W)) if isinstance(adapter, exact.RationalAdapter) else adapter.merge(W)
+
+
+def _transpose(adapter: Any) -> Any:
+    if isinstance(adapter, exact.RationalAdapter):
+        return exact.RationalAdapter(A=adapter.B.transpose(), B=adapter.A.transpose())
+    return adapter.T
+
+
+def _zero(W: Array) -> Any:
+    """Return the adapter of rank 0 of a square weight."""
+    if exact.is_rational(W):
+        empty = exact.block(exact.matrix(W), range(0), range(W.shape[1]))
+        return exact.RationalAdapter(A=empty, B=empty.transpose())
+    return Adapter.zero(W.shape[0], W.shape[1], like=W)
