@@ -74,7 +74,8 @@ def test_exact_blocks_cost_nothing_wherever_they_stand():
     for ranks in ([4, 1, 4], [1, 4, 4], [4, 4, 1], [4, 1, 1]):
         bounds = error_bounds(frozen, target, ranks, x)
         measured = rms(adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4)), target, x)
-        assert 0.05 * bounds.sharp < measured <= bounds.sharp <= bounds.moments
+        assert measured <= bounds.sharp <= bounds.moments
+        assert [E == 0 for E in bounds.tails] == [r == 4 for r in ranks]
 
 
 def test_a_layer_that_vanishes_leaves_the_bound_of_moments():
