@@ -140,8 +140,8 @@ def corrected_bound_attained(case: Case) -> Comparison:
     r"""The bound of theorem-5-corrected is attained at every depth: E\|f - \bar f\|_2 is equal to it.
 
     So no formula in E_i, \|\bar W_i\|_2, \|\bar b_i\|_2 and tr \Sigma that improves it bounds the construction's error.
-    Two frozen layers a block, \bar W_i = w_i I, \prod W_l = w_i I + diag(E_i, ..., E_i, 2E_i, ..., 2E_i) with 2R entries
-    2E_i, \bar b = 0, and x = \rho e_1 with probability 1: then f = \rho \prod_i (w_i + E_i) e_1. Exact, for one D.
+    Two frozen layers a block, \bar W_i = w_i I, \prod W_l = w_i I + diag(E_i, ..., E_i, 2E_i, ..., 2E_i), 2R entries
+    2E_i; \bar b = 0, and x = \rho e_1 with probability 1: then f = \rho \prod_i (w_i + E_i) e_1. Exact, for one D.
     """
     measured, tails, norms, rho = _diagonal_networks(case)
     return equal(measured, corrected_bound(tails, norms, [Fraction(0)] * case["Lbar"], rho))
