@@ -250,7 +250,7 @@ def _describe_search(search: Search, selectors: list[str], file: str | None) -> 
     style = "bad" if search.exit_code else "good" if worst.ratio is not None else "doubt"
     yield f"measured/bound = {_ratio(search)}{_UNITS[comparison.relation] if comparison else ''}", style
     yield f"  {describe(worst.verdict)}{', its random numbers moved' if worst.instance.tape else ''}", ""
-    total = sum(search.outcomes.values())
+    total = search.tried
     counts = ", ".join(f"{outcome} {count}" for outcome, count in sorted(search.outcomes.items()))
     yield f"  instances {total}: {counts}{'; interrupted' if search.interrupted else ''}", ""
     if search.claim.false_as_printed:

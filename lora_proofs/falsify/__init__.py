@@ -1,0 +1,17 @@
+"""Search the instances of a claim for the one that comes closest to breaking it.
+
+The instance space is the claim's own: the points of its grid, and the random numbers that its check draws. An
+`Instance` fixes both; its *tape* holds the random numbers, one real coordinate for each, so that an optimiser can move
+them. Every instance is judged by `verify`, and the search climbs on the ratio of the settled verdict: what more digits
+take back attracts it no longer than it takes to look.
+
+``case.rng`` is under the search's control: a check draws its instance, all of it, from there, and raises `OutOfScope`
+where a hypothesis is false, the genericity behind an "almost surely" among them. Random numbers of a method (a point at
+which a generic rank is measured, the start of a minimiser) come from ``case.rng.spawn(1)[0]``, which is left alone.
+"""
+
+from .instance import Finding, Instance, closeness, judge
+from .search import BUDGET, Search, falsify
+from .tape import Tape
+
+__all__ = ["BUDGET", "Finding", "Instance", "Search", "Tape", "closeness", "falsify", "judge"]

@@ -1,0 +1,105 @@
+"""Random numbers as coordinates, which an optimiser can move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+_LAST = 1 - 2.0**-53
+_WIDEST = 2**40
+"""Ranges of integers beyond this have no exact quantiles in double precision."""
+
+_LARGEST_NORMAL = 8.0
+
+
+class Tape(Generator):
+    """A generator that takes its random numbers from a tape while that lasts, and from its source then.
+
+    A tape holds one coordinate for each number: a standard normal variate itself, and the quantile in [0, 1) of one
+    that is uniform on an interval or on a range of integers. Other distributions are drawn from the source. With an
+    empty tape the numbers are those of the source.
+    """
+
+    def __init__(self, source: Generator, tape: Sequence[float] = ()) -> None:
+        super().__init__(source.bit_generator)
+        self._tape = np.asarray(tape, dtype=float)
+        self._played: list[np.ndarray] = []
+        self._kinds: list[np.ndarray] = []
+        self._position = 0
+
+    @property
+    def coordinates(self) -> np.ndarray:
+        """All coordinates so far: played back, they give the same numbers again."""
+        return np.concatenate([np.empty(0), *self._played])
+
+    def _play(self, shape: tuple[int, ...], fresh: Callable[[int], np.ndarray], bounded: bool) -> Any:
+        n = math.prod(shape)
+        known = self._tape[self._position : self._position + n]
+        known = np.clip(known, 0.0, _LAST) if bounded else known
+        coordinates = np.concatenate([known, fresh(n - len(known))])
+        self._position += n
+        self._played.append(coordinates)
+        self._kinds.append(np.full(n, bounded))
+        return coordinates.reshape(shape)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least and the largest value of each coordinate."""
+        bounded = np.concatenate([np.empty(0, dtype=bool), *self._kinds])
+        return np.where(bounded, 0.0, -_LARGEST_NORMAL), np.where(bounded, _LAST, _LARGEST_NORMAL)
+
+    def spawn(self, n_children: int) -> list[Generator]:
+        """Return generators that no tape moves: they are for a randomised method, and draw no part of the instance."""
+        return Generator(self.bit_generator).spawn(n_children)
+
+    # The signatures are numpy's; a precision or an output array of the caller's own is left to numpy.
+
+    def random(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Draw as numpy does."""
+        if args or kwargs:
+            return super().random(size, *args, **kwargs)
+        return _unpack(self._play(_shape(size), super().random, bounded=True))
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        """Draw as numpy does."""
+        low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+        return _unpack(low + (high - low) * np.asarray(self.random(_shape(size, low, high))))
+
+    def standard_normal(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Draw as numpy does."""
+        if args or kwargs:
+            return super().standard_normal(size, *args, **kwargs)
+        return _unpack(self._play(_shape(size), super().standard_normal, bounded=False))
+
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+        """Draw as numpy does."""
+        loc, scale = np.asarray(loc, dtype=float), np.asarray(scale, dtype=float)
+        return _unpack(loc + scale * np.asarray(self.standard_normal(_shape(size, loc, scale))))
+
+    def integers(
+        self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64, endpoint: bool = False
+    ) -> Any:
+        """Draw as numpy does."""
+        first, stop = (0, low) if high is None else (low, high)
+        plain = np.ndim(first) == np.ndim(stop) == 0 and np.dtype(dtype) == np.int64
+        width = int(stop) + bool(endpoint) - int(first) if plain else 0
+        if not 0 < width <= _WIDEST:
+            return super().integers(low, high, size, dtype, endpoint)
+        draw = super().integers
+        # The middle of the cell: moving it by a rounding error leaves the integer as it is.
+        cells = self._play(_shape(size), lambda n: (draw(0, width, n) + 0.5) / width, bounded=True)
+        return (int(first) + np.floor(cells * width).astype(np.int64))[()]
+
+
+def _unpack(x: np.ndarray) -> Any:
+    """Return a Python float for what has no axes, as numpy's generators do."""
+    return x if x.ndim else float(x)
+
+
+def _shape(size: Any, *parameters: np.ndarray) -> tuple[int, ...]:
+    if size is None:
+        return np.broadcast_shapes(*(p.shape for p in parameters))
+    return tuple(int(n) for n in np.atleast_1d(np.asarray(size, dtype=int)))
