@@ -10,7 +10,7 @@ from strategies import generators
 
 from lora_proofs import Box, ReluNetwork, exact, instances
 from lora_proofs.constructions import adapt_relu_network
-from lora_proofs.constructions.error_bounds import corrected_bound, error_bounds, recalled_bound
+from lora_proofs.constructions.error_bounds import corrected_bound, error_bounds, fit_to_distribution, recalled_bound
 from lora_proofs.precision import lift
 
 SIZES = ((4, 1, 1, 2), (6, 4, 2, 1), (6, 5, 3, 2), (5, 8, 4, 1), (6, 3, 3, 5))
@@ -74,7 +74,8 @@ def test_exact_blocks_cost_nothing_wherever_they_stand():
     for ranks in ([4, 1, 4], [1, 4, 4], [4, 4, 1], [4, 1, 1]):
         bounds = error_bounds(frozen, target, ranks, x)
         measured = rms(adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4)), target, x)
-        assert measured <= bounds.sharp <= bounds.moments
+        assert measured <= bounds.sharp
+        assert bounds.sharp <= bounds.moments * (1 + 1e-12)
         assert [E == 0 for E in bounds.tails] == [r == 4 for r in ranks]
 
 
@@ -115,6 +116,50 @@ def test_one_block_costs_the_residual_in_the_metric_of_the_inputs():
     expected = np.sqrt(np.trace(bounds.residuals[0] @ Sigma @ bounds.residuals[0].T))
     assert bounds.moments == pytest.approx(expected)
     assert bounds.sharp == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("init", ["uniform", "orthogonal"])
+@given(generators, st.sampled_from(SIZES))
+def test_a_fit_is_reached_with_the_same_ranks_and_keeps_its_bounds(init, rng, size):
+    D, L, Lbar, R = size
+    frozen, target = pair(rng, D, L, Lbar, init)
+    x = rng.uniform(-4, 4, (60, D))
+    fit = fit_to_distribution(frozen, target, R, x)
+    adapted = adapt_relu_network(frozen, fit.network, R, domain=Box(-4, 4))
+    np.testing.assert_allclose(adapted(x), fit.network(x), atol=1e-7)
+    assert all(a.rank <= R for a in adapted.adapters)
+    assert rms(fit.network, target, x) <= fit.sharp * (1 + 1e-8) + 1e-12
+    assert fit.sharp <= fit.moments * (1 + 1e-12)
+
+
+def test_no_adapter_and_bias_of_an_active_layer_beat_the_fit():
+    rng = np.random.default_rng(8)
+    frozen, target = pair(rng, 5, 1, 1)
+    target = ReluNetwork(target.weights, [target.biases[0] + 100])
+    x = rng.uniform(-4, 4, (60, 5)) @ np.diag([1, 2, 0.5, 0.1, 1]) + 1
+    fit = fit_to_distribution(frozen, target, 2, x)
+    best = rms(fit.network, target, x)
+    assert best == pytest.approx(fit.sharp)
+    assert best < 0.9 * error_bounds(frozen, target, 2, x).sharp
+    A, B, c = rng.standard_normal((2, 5)), rng.standard_normal((5, 2)), rng.standard_normal(5)
+    residual = (target.weights[0] - frozen.weights[0]) @ x.T
+    ones = np.ones((1, len(x)))
+    for _ in range(3000):  # alternating least squares, from a random start
+        B, c = np.split(np.linalg.lstsq(np.vstack([A @ x.T, ones]).T, residual.T, rcond=None)[0].T, [2], axis=1)
+        A = (
+            np.linalg.pinv(B)
+            @ np.linalg.lstsq(x - x.mean(0), (residual - residual.mean(1)[:, None]).T, rcond=None)[0].T
+        )
+    found = np.sqrt(np.mean(np.sum((residual - B @ (A @ x.T) - c) ** 2, axis=0)))
+    assert found == pytest.approx(best, rel=1e-6)
+
+
+def test_a_fit_at_the_threshold_is_exact():
+    rng = np.random.default_rng(9)
+    frozen, target = pair(rng, 4, 4, 2)
+    fit = fit_to_distribution(frozen, target, 2, rng.uniform(-1, 1, (5, 4)))
+    assert (fit.moments, fit.sharp, fit.tails) == (0, 0, [0, 0])
+    np.testing.assert_array_equal(fit.network.weights[1], target.weights[1])
 
 
 def test_64_digits_agree_with_16():

@@ -19,18 +19,24 @@ They know more and more:
 - `moments` knows the target's second moments E h_{i-1} h_{i-1}^T, and F_i and N_i themselves;
 - `sharp` knows the joint second moments of N_1 h_0, ..., N_Lbar h_{Lbar-1}, and uses all of (2).
 
-None runs the adapted network. A bound that knew the target's states point by point would have to stop short of (1) by
-choice, since (1) is the error itself.
+Theorem 5 asks for some adapters and biases, and those of the SVD know nothing of x. With N_i = (I - U U^T) E, U the
+leading r_i eigenvectors of E Cov(h_{i-1}) E^T, and the bias bbar_i + N_i E h_{i-1}, block i has the same rank, delta_i
+becomes F_i d_{i-1} - N_i (h_{i-1} - E h_{i-1}), and |N_i (h_{i-1} - E h_{i-1})| is the least that rank r_i and a bias
+allow (Eckart & Young). `moments` and `sharp` hold again, with the centred states; see `fit_to_distribution`.
+
+None of this runs the adapted network. A bound that knew the target's states point by point would have to stop short of
+(1) by choice, since (1) is the error itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from lora_proofs.constructions.multipliers import Multipliers, best_multipliers, coupling
 from lora_proofs.constructions.partition import read_partition
 from lora_proofs.constructions.relu_network import _check_networks
 from lora_proofs.exact import is_rational
@@ -40,7 +46,6 @@ from lora_proofs.linalg import (
     check_matrix,
     check_one_kind,
     check_ranks,
-    floats,
     frobenius_norm,
     like,
     namespace,
@@ -49,15 +54,6 @@ from lora_proofs.linalg import (
     svd,
 )
 from lora_proofs.networks import ReluNetwork
-
-_STEPS = 60
-"""Newton steps for the multipliers. Any multipliers give a bound, and 10 to 20 steps find the best ones to 1e-10."""
-
-_MARGIN = 1e-12
-"""Least eigenvalue of A(T), scaled to a unit diagonal, with which T is accepted: above the rounding of A(T)."""
-
-Multipliers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-"""The diagonal t of T."""
 
 
 def corrected_bound(tails: Sequence[Any], norms: Sequence[Any], biases: Sequence[Any], size: Any) -> Any:
@@ -108,7 +104,7 @@ def recalled_bound(tails: Sequence[Any], norms: Sequence[Any], biases: Sequence[
 
 @dataclass(frozen=True, eq=False)
 class ErrorBounds:
-    """Bounds of the error of the best approximation, block by block; see `error_bounds`.
+    """Bounds of the error of an approximation, block by block; see `error_bounds` and `fit_to_distribution`.
 
     Attributes
     ----------
@@ -121,6 +117,8 @@ class ErrorBounds:
         E_i = ||N_i||_2.
     states : list of arrays (n, d)
         The target's states h_0, ..., h_{Lbar-1} at the n points.
+    centres : list of arrays (d,)
+        What the biases subtract from the states before N_i acts: 0, or the means.
     """
 
     target: ReluNetwork
@@ -128,6 +126,13 @@ class ErrorBounds:
     residuals: list[Array]
     tails: list[Any]
     states: list[Array]
+    centres: list[Array]
+
+    @property
+    def network(self) -> ReluNetwork:
+        """The approximation: layers F_i, biases bbar_i + N_i centre_i. `adapt_relu_network` represents it exactly."""
+        shifts = [N @ m for N, m in zip(self.residuals, self.centres, strict=True)]
+        return ReluNetwork(self.layers, [b + c for b, c in zip(self.target.biases, shifts, strict=True)])
 
     @cached_property
     def recalled(self) -> Any:
@@ -177,23 +182,28 @@ class ErrorBounds:
         if first is None:
             return self.moments
         F, a = self.layers[first:], self._moments[first:]
-        u = namespace(F[0]).concat([h @ N.T for h, N in zip(self.states, self.residuals, strict=True)][first:], axis=1)
+        u = namespace(F[0]).concat(self._deviations[first:], axis=1)
         scale = scalar(namespace(u).max(abs(u)))
         u = u / scale
-        best = _best_multipliers(F, u, _scalar_multipliers(F, a))
+        best = best_multipliers(F, u, _scalar_multipliers(F, a))
         if best is None:  # some F_i = 0, or a scale beyond double precision
             return self.moments
         t = like(u, best)
         xp, Y = namespace(u), (u * t).T
-        return scale * scalar(xp.sum(Y * xp.linalg.solve(_coupling(F, t), Y)) / u.shape[0]) ** 0.5
+        return scale * scalar(xp.sum(Y * xp.linalg.solve(coupling(F, t), Y)) / u.shape[0]) ** 0.5
 
     @cached_property
     def _moments(self) -> list[Any]:
         a: list[Any] = []
-        for F, N, h in zip(self.layers, self.residuals, self.states, strict=True):
+        for F, u in zip(self.layers, self._deviations, strict=True):
             carried = spectral_norm(F) * a[-1] if a and a[-1] > 0 else 0.0
-            a.append(carried + _size(h @ N.T))
+            a.append(carried + _size(u))
         return a
+
+    @cached_property
+    def _deviations(self) -> list[Array]:
+        parts = zip(self.states, self.centres, self.residuals, strict=True)
+        return [(h - m) @ N.T for h, m, N in parts]
 
     @property
     def _bias_norms(self) -> list[Any]:
@@ -232,6 +242,49 @@ def error_bounds(
     ValueError
         If the ranks, the partition or the points do not fit the networks.
     """
+    differences, kept, states = _blocks(frozen, target, ranks, points, partition)
+    residuals, tails = [], []
+    for E, r in zip(differences, kept, strict=True):
+        U, s, Vt = svd(E, full_matrices=False)
+        residuals.append((U[:, r:] * s[r:]) @ Vt[r:, :] if r < E.shape[0] else 0 * E)
+        tails.append(scalar(s[r]) if r < E.shape[0] else 0.0)
+    layers = [W - N for W, N in zip(target.weights, residuals, strict=True)]
+    return ErrorBounds(target, layers, residuals, tails, states, [0 * h[0, :] for h in states])
+
+
+def fit_to_distribution(
+    frozen: ReluNetwork,
+    target: ReluNetwork,
+    ranks: int | Sequence[int],
+    points: Array,
+    *,
+    partition: Sequence[int] | Sequence[Sequence[int]] | None = None,
+) -> ErrorBounds:
+    """Return bounds for the approximation that is best in each block for the uniform distribution on the points.
+
+    The result's ``network`` is what to adapt to: ``adapt_relu_network(frozen, fit.network, ranks, domain=...,
+    partition=...)`` represents it exactly, with the same ranks. For one block whose outputs stay active, no adapters
+    and biases have a smaller mean square error. ``corrected`` keeps its meaning, with E_i = ||N_i||_2; it takes no
+    account of the biases and is no bound here.
+
+    Parameters and errors are those of `error_bounds`.
+    """
+    differences, kept, states = _blocks(frozen, target, ranks, points, partition)
+    xp = namespace(points)
+    centres = [xp.sum(h, axis=0) / h.shape[0] for h in states]
+    residuals = []
+    for E, r, h, m in zip(differences, kept, states, centres, strict=True):
+        X = (h - m) @ E.T
+        U = xp.linalg.eigh(X.T @ X / X.shape[0])[1][:, E.shape[0] - min(r, E.shape[0]) :]
+        residuals.append(E - U @ (U.T @ E) if r < E.shape[0] else 0 * E)
+    layers = [W - N for W, N in zip(target.weights, residuals, strict=True)]
+    return ErrorBounds(target, layers, residuals, [spectral_norm(N) for N in residuals], states, centres)
+
+
+def _blocks(
+    frozen: ReluNetwork, target: ReluNetwork, ranks: int | Sequence[int], points: Array, partition: Any
+) -> tuple[list[Array], list[int], list[Array]]:
+    """Return E = Wbar_i - prod W_l and the rank of each block, and the target's states at the points."""
     _check_networks(frozen, target)
     if is_rational(frozen.weights[0]):
         raise ValueError("the networks are rational, but singular values are not; pass floats, or mpf (precision.lift)")
@@ -241,40 +294,16 @@ def error_bounds(
         raise ValueError("points is empty; pass at least one input")
     blocks, budget = read_partition(partition, frozen.depth, target.depth), check_ranks(ranks, frozen.depth)
     d = target.d_in
-    layers, residuals, tails = [], [], []
-    for W, block in zip(target.weights, blocks, strict=True):
-        E = W - chain_product([frozen.weights[l] for l in block])[:d, :d]
-        N, tail = _tail(E, sum(budget[l] for l in block))
-        layers.append(W - N)
-        residuals.append(N)
-        tails.append(tail)
+    products = [chain_product([frozen.weights[l] for l in block])[:d, :d] for block in blocks]
+    differences = [W - Pi for W, Pi in zip(target.weights, products, strict=True)]
     inner = zip(target.weights[:-1], target.biases[:-1], strict=True)
     states = list(accumulate(inner, lambda h, layer: ReluNetwork([layer[0]], [layer[1]])(h), initial=points))
-    return ErrorBounds(target, layers, residuals, tails, states)
-
-
-def _tail(E: Array, r: int) -> tuple[Array, Any]:
-    """Return E - LR_r(E) and its spectral norm."""
-    if r >= min(E.shape):
-        return 0 * E, 0.0
-    U, s, Vt = svd(E, full_matrices=False)
-    return (U[:, r:] * s[r:]) @ Vt[r:, :], scalar(s[r])
+    return differences, [sum(budget[l] for l in block) for block in blocks], states
 
 
 def _size(h: Array) -> Any:
     """Return (E ||h||^2)^{1/2} over the rows of h."""
     return frobenius_norm(h) / h.shape[0] ** 0.5
-
-
-def _coupling(F: Sequence[Array], t: Array) -> Array:
-    """Return A(T), of size Lbar d."""
-    xp, depth, d = namespace(t), len(F), F[0].shape[0]
-    zero = 0 * F[0]
-    rows = [[-F[i] if j == i - 1 else zero for j in range(depth)] for i in range(depth)]
-    lower = t[:, None] * xp.concat([xp.concat(row, axis=1) for row in rows], axis=0)
-    last = like(t, np.r_[np.zeros((depth - 1) * d), np.ones(d)])
-    eye = like(t, np.eye(depth * d))
-    return lower + lower.T + eye * (2 * t - last)
 
 
 def _scalar_multipliers(F: Sequence[Array], a: Sequence[Any]) -> Multipliers:
@@ -283,60 +312,3 @@ def _scalar_multipliers(F: Sequence[Array], a: Sequence[Any]) -> Multipliers:
     for W, before, after in zip(F[:0:-1], a[-2::-1], a[:0:-1], strict=True):
         t.append(t[-1] * float(spectral_norm(W) * after / before))
     return np.repeat(t[::-1], F[0].shape[0])
-
-
-def _best_multipliers(F: Sequence[Array], u: Array, t: Multipliers) -> Multipliers | None:
-    """Minimise the convex phi(t) = tr(A^{-1} T G T), G = E u u^T, from t; None if A is not positive definite there.
-
-    Damped Newton steps. With A = T S + S^T T - P and X = A^{-1} T, dphi = 2 tr(dT G X^T) - tr(X G X^T dA), and the
-    derivative of T - A X_0 in t_j at X_0 = X is e_j p_j^T - s_j x_j^T, where p_j, s_j, x_j are the rows of I - S X, S
-    and X. Double precision is enough for mpf layers too: the multipliers only choose the bound.
-    """
-    F, u = [np.asarray(floats(W)) for W in F], np.asarray(floats(u))
-    n, G = len(t), u.T @ u / u.shape[0]
-    S = np.eye(n) + np.tril(_coupling(F, np.ones(n)), -1)
-
-    def phi(t: Multipliers) -> tuple[float, Any]:
-        inverse = _positive_inverse(_coupling(F, t))
-        return (np.inf if inverse is None else float(t @ (inverse * G) @ t)), inverse
-
-    value, inverse = phi(t)
-    if inverse is None:
-        return None
-    for _ in range(_STEPS):
-        X = inverse * t
-        P = np.eye(n) - S @ X
-        PG, XG, SI = P @ G, X @ G, S @ inverse
-        gradient = 2 * np.sum(P * XG, axis=1)
-        hessian = 2 * (inverse * (PG @ P.T) - SI.T * (PG @ X.T) - SI * (XG @ P.T) + (SI @ S.T) * (XG @ X.T))
-        step = _newton_step(hessian, gradient)
-        scale, decrease = 1.0, float(-gradient @ step)
-        while (trial := phi(t + scale * step))[0] > value - 0.1 * scale * decrease and scale > 1e-6:
-            scale /= 2
-        if trial[0] >= value:
-            break
-        t, converged = t + scale * step, value - trial[0] < 1e-12 * value
-        value, inverse = trial
-        if converged:
-            break
-    return t
-
-
-def _positive_inverse(A: Any) -> Any:
-    """Return A^{-1}, or None if A is not safely positive definite."""
-    diagonal = np.diag(A)
-    if not (diagonal > 0).all():
-        return None
-    scale = 1 / np.sqrt(diagonal)
-    values, vectors = np.linalg.eigh(A * np.outer(scale, scale))
-    if not values[0] > _MARGIN:
-        return None
-    half = scale[:, None] * vectors / np.sqrt(values)
-    return half @ half.T
-
-
-def _newton_step(hessian: Any, gradient: Any) -> Any:
-    """Return -H^{-1} g, H scaled to a unit diagonal and lifted a little where it is flat."""
-    scale = 1 / np.sqrt(np.maximum(np.diag(hessian), np.finfo(float).tiny))
-    scaled = hessian * np.outer(scale, scale)
-    return -scale * np.linalg.solve(scaled + 1e-10 * np.eye(len(scale)), scale * gradient)
