@@ -1,9 +1,9 @@
 """Print how far the error bounds below the threshold are from the measured error, over instances and depths.
 
 Bound / E |f - target|_2, uniform on 500 points of |x|_inf <= 4; median of the seeds 0 to 4. The column "recalled" is no
-bound in general (see the claim theorem-5-as-recalled); "moments" and "sharp" are those of `ErrorBounds`; the last column
-is the measured error of the adapters and biases of `fit_to_distribution`, for 500 other points, over that of Theorem 5's
-at the same points. Networks that are dead on all points are left out. Run it as ``python tests/benchmarks/tightness.py``.
+bound in general (see the claim theorem-5-as-recalled); "moments" and "sharp" are those of `ErrorBounds`. The last one
+is the measured error of the adapters and biases of `fit_to_distribution` over that of Theorem 5's, both on 500 other
+points. Networks that are dead on all points are left out. Run it as ``python tests/benchmarks/tightness.py``.
 """
 
 from statistics import median
