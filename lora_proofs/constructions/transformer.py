@@ -94,7 +94,7 @@ class AdaptedTransformer:
 
     @cached_property
     def _samples(self) -> tuple[Any, Any]:
-        """The largest distance of an output token from the target's on seeded inputs, and the largest target token."""
+        """The root mean squares of ||f(z) - target(z)||_2 and of ||target(z)||_2 over the tokens of seeded inputs."""
         W, D = self.network.W_out, self.network.width
         xp, samples = namespace(W), 1 if is_object(W) else _SAMPLES
         tokens = Ball(standard_radius(D)).sample(np.random.default_rng(0), samples * _TOKENS, D)
@@ -102,28 +102,29 @@ class AdaptedTransformer:
         expected = self.target(Z)
 
         def size(Y: Array) -> Any:
-            return scalar(xp.sqrt(xp.max(xp.sum(Y**2, axis=-2))))
+            return scalar(xp.sqrt(xp.sum(Y**2) / (samples * _TOKENS)))
 
         return size(self.network(Z) - expected), size(expected) or 1.0
 
     @property
     def error(self) -> Any:
-        """The largest ||f(Z) - target(Z)||_2 of a token, relative to the largest target token, on seeded inputs.
+        """The relative output error ||f(Z) - target(Z)||_F / ||target(Z)||_F, over seeded inputs Z together.
 
-        The inputs are 64 of 10 tokens each, of norm at most sqrt(D), as standard normal ones have. Over Q there is no
-        forward pass and the error is the Fraction 0, by the identities.
+        The inputs are 64 of 10 tokens each (one, for mpf), of norm at most sqrt(D), as standard normal ones have. Over
+        Q there is no forward pass, and the error is the Fraction 0 by the identities.
         """
         if self.network.is_rational:
-            return Fraction(0) if self.certificate.holds else None
+            return self.certificate.error
         distance, scale = self._samples
         return distance / scale
 
     @property
     def bound(self) -> Any:
-        """A rigorous upper bound of the same ratio for all inputs with tokens of norm at most sqrt(D).
+        """A rigorous upper bound of `error`, for any inputs with tokens of norm at most sqrt(D).
 
-        ``certificate.error`` over the same scale as in `error`. It follows from what is left of the matrix identities,
-        whatever the ranks; since attention is steep, it soon exceeds 1 where they do not suffice.
+        It is ``certificate.error`` over the root mean square of the target's output tokens, those that `error` sees. It
+        follows from what is left of the matrix identities, whatever the ranks; attention is steep, so that it soon
+        exceeds 1 where they do not suffice. None if there is no certified bound.
         """
         certified = self.certificate.error
         if self.network.is_rational or certified is None:
