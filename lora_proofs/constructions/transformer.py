@@ -250,7 +250,7 @@ def _adapt_pair(pair: _Pair, weights: dict[str, Array], budget: dict[str, int]) 
 def _transported(l: int, onward: Array, wanted: Array) -> Array:
     """Return the bias b_2 of block l with onward @ b_2 = wanted; of least residual where there is none, in floats."""
     try:
-        return divide_right(wanted[None, :], onward.T)[0]
+        return divide_right(wanted[None, :], onward.T)[0, :]
     except ValueError:
         raise ValueError(
             f"the target's b_2 of block {l} is not in the range of its W_2, which is singular, so no bias of the "

@@ -123,8 +123,8 @@ def half_line(case: Case) -> Comparison:
     r"""Theorem 3 for every activation that is affine with a slope a != 0 on a half-line, the same in both networks.
 
     X bounded, W_l non-singular, \bar L | L: rank \lceil D / M \rceil suffices for f = \bar f on X. The product of a
-    block has to become a^{1-M} \bar W_i, and the biases move the inner pre-activations into the half-line, for all of X.
-    Measured: the largest |f - \bar f| at rational points of X = {|x|_\infty <= 4}, exactly.
+    block has to become a^{1-M} \bar W_i, and the biases move the inner pre-activations into the half-line, whatever x
+    is. Measured: the largest |f - \bar f| at rational points of X = {|x|_\infty <= 4}, exactly.
     """
     activation = HALF_LINE[case["activation"]]
     frozen, target = instance(case)
@@ -164,7 +164,7 @@ def on_small_box(case: Case) -> tuple[Layers, Layers, Fraction]:
 
 
 @PAPER.lemma("2-hard-tanh", D=(2, 3, 4), L=(2, 3), Lbar=(1,), gap=(
-    "scope restriction: with an activation that is affine on a bounded interval only, the construction needs a set X so "
+    "scope restriction: with an activation that is affine on a bounded interval only, the construction needs an X so "
     "small that no inner pre-activation varies by more than the interval's length"
 ))  # fmt: skip
 def hard_tanh(case: Case) -> Comparison:
