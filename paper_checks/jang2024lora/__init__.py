@@ -5,7 +5,30 @@ checked. What goes beyond the paper carries its proof, step by step, and the ste
 the imports is the order of the claims in reports.
 """
 
-from . import variational, existence, landscape
+from . import (
+    variational,
+    existence,
+    tightness,
+    landscape,
+    perturbation,
+    sharp,
+    sharp_steps,
+    spurious,
+    unregularised,
+    descent,
+)
 from .paper import PAPER
 
-__all__ = ["PAPER", "existence", "landscape", "variational"]
+__all__ = [
+    "PAPER",
+    "descent",
+    "existence",
+    "landscape",
+    "perturbation",
+    "sharp",
+    "sharp_steps",
+    "spurious",
+    "tightness",
+    "unregularised",
+    "variational",
+]

@@ -50,6 +50,7 @@ def planted(
     lam: int = 1,
     loss: str = "squared",
     low: Sequence[int] | None = None,
+    gradients: str = "integers",
 ) -> Plant:
     """Return an instance of d rows with a stationary point of width r whose blocks have the given ranks.
 
@@ -59,6 +60,8 @@ def planted(
         A further singular value of M in the first block, over lam (or over 1, for lam = 0). The others are below lam.
     low : sequence of int, optional
         At lam = 0: the rank of M by block, by default as large as the ranks allow.
+    gradients : {"integers", "rank one", "zero"}
+        What the free gradients are: generic, or as degenerate as can be.
     """
     left, right, at = [], [], [0, 0]
     size = (sum(m for m, _ in shapes), sum(n for _, n in shapes))
@@ -81,7 +84,7 @@ def planted(
         u += exact.block(left[t], range(size[0]), range(k)) * R
         v += exact.block(right[t], range(size[1]), range(k)) * R
         at = [at[0] + m, at[1] + n]
-    return Plant(instance(rng, shapes, M, u, v, d, lam, loss), M, tuple(left), tuple(right), tuple(ranks))
+    return Plant(instance(rng, shapes, M, u, v, d, lam, loss, gradients), M, tuple(left), tuple(right), tuple(ranks))
 
 
 def instance(
@@ -93,9 +96,10 @@ def instance(
     d: int,
     lam: Any,
     loss: str = "squared",
+    gradients: str = "integers",
 ) -> Trap:
-    """Return d rows, all gradients but the first random integers, for which M is the slope at (u, v)."""
-    G = [block_integers(rng, shapes) for _ in range(d - 1)]
+    """Return d rows, all gradients but the first free, for which M is the slope at (u, v)."""
+    G = [FREE[gradients](rng, shapes) for _ in range(d - 1)]
     rho = [fmpq(1)] + [fmpq(int(x)) for x in rng.choice([-3, -2, -1, 1, 2, 3], d - 1)]
     if loss == "logistic":  # at margins 0 every slope is 1/2; the labels take the sign
         rho = [fmpq(1 if x > 0 else -1, 2) for x in rho]
@@ -120,6 +124,20 @@ def block_integers(rng: np.random.Generator, shapes: Sequence[tuple[int, int]]) 
     return out
 
 
+def rank_one(rng: np.random.Generator, shapes: Sequence[tuple[int, int]]) -> fmpq_mat:
+    """Return a random integer matrix of rank at most 1, block diagonal if there is one block."""
+    m, n = (sum(shape[i] for shape in shapes) for i in (0, 1))
+    return instances.integers(rng, m, 1) * instances.integers(rng, 1, n)
+
+
+def zero(rng: np.random.Generator, shapes: Sequence[tuple[int, int]]) -> fmpq_mat:
+    """Return the zero matrix."""
+    return fmpq_mat(sum(m for m, _ in shapes), sum(n for _, n in shapes))
+
+
+FREE = {"integers": block_integers, "rank one": rank_one, "zero": zero}
+
+
 def slack_matrix(M: fmpq_mat, lam: Any) -> fmpq_mat:
     """Return 2 S = [[lam I, -M], [-M^T, lam I]]: positive semidefinite exactly if |M|_op <= lam."""
     m, n = M.nrows(), M.ncols()
@@ -142,11 +160,11 @@ def is_stationary(trap: Trap) -> bool:
 
 def restricted(H: fmpq_mat, directions: Sequence[tuple[fmpq_mat, fmpq_mat]]) -> fmpq_mat:
     """Return the matrix of the form H on the span of directions (x, y)."""
-    W = rows(directions)
+    W = as_rows(directions)
     return W * H * W.transpose()
 
 
-def rows(directions: Sequence[tuple[fmpq_mat, fmpq_mat]]) -> fmpq_mat:
+def as_rows(directions: Sequence[tuple[fmpq_mat, fmpq_mat]]) -> fmpq_mat:
     """Return the directions in the coordinates of `Trap.hessian`, one a row."""
     return fmpq_mat([x.entries() + y.entries() for x, y in directions])
 
