@@ -25,9 +25,10 @@ _HOME = {
     "at_least": "claims",
     "at_most": "claims",
     "equal": "claims",
+    "plan": "planner",
 }
 _MODULES = ("adapters", "claims", "constructions", "domains", "exact", "instances", "linalg", "networks", "ntk",
-            "precision", "pretrained", "symbolic")  # fmt: skip
+            "planner", "precision", "pretrained", "symbolic")  # fmt: skip
 
 __all__ = [*_HOME, *_MODULES, "__version__", "verify"]
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from lora_proofs import exact
 from lora_proofs.constructions.partition import Partition, best_partition, required_ranks, uniform_partition
-from lora_proofs.constructions.relu_network import _check_networks, _Corner
+from lora_proofs.constructions.relu_network import Corner, check_networks
 from lora_proofs.constructions.transformer import functionality_gaps
 from lora_proofs.linalg import (
     Array,
@@ -158,10 +158,10 @@ def plan_files(frozen: str | Path, target: str | Path) -> Plan:
 
 
 def _plan_relu_networks(frozen: ReluNetwork, target: ReluNetwork) -> Plan:
-    D, d = _check_networks(frozen, target)
+    D, d = check_networks(frozen, target)
     L, Lbar = frozen.depth, target.depth
     weights, goals = _one_dtype(frozen.weights, target.weights)
-    corners = [_Corner(W) for W in goals]
+    corners = [Corner(W) for W in goals]
     needed = required_ranks(weights, corners)
 
     def options(name: str, blocks: Partition) -> Option:

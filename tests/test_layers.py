@@ -13,8 +13,9 @@ PACKAGE = ROOT / "lora_proofs"
 
 MATHEMATICS = (
     {"linalg", "precision", "exact"},
-    {"adapters", "networks", "domains", "instances", "pretrained", "sentences", "symbolic"},
-    {"constructions", "ntk", "training"},
+    {"adapters", "domains", "instances", "network_files", "networks", "pretrained", "sentences", "symbolic"}
+    | {"transformers"},
+    {"constructions", "ntk", "planner", "training"},
 )
 JUDGEMENT = ({"claims"}, {"values", "verify", "falsify", "collect", "sweep"}, {"report"})
 LEAVES = {"plotting"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from strategies import generators
 
-from lora_proofs import Box, ReluNetwork, exact, instances
+from lora_proofs import Box, ReluNetwork, cli, exact, instances
 from lora_proofs.constructions import adapt_linear_chain, adapt_relu_network
 from lora_proofs.constructions.transformer import adapt_transformer
 from lora_proofs.planner import plan, plan_files, read_network
@@ -266,3 +266,23 @@ def test_a_malformed_file_gives_one_clear_error(tmp_path):
         with pytest.raises(ValueError, match=r"cannot read .* as a safetensors file: ") as error:
             read_network(tmp_path / name)
         assert "\n" not in str(error.value)
+
+
+def test_the_command_prints_the_table_and_writes_it_as_json(tmp_path, monkeypatch, capsys):
+    files = [str(tmp_path / name) for name in ("frozen", "target")]
+    for file, factor in zip(files, (1.0, 2.0), strict=True):
+        save_file({"0.weight": factor * np.eye(3)}, file)
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["lora-proofs", "plan", *files, *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    code, out, _ = run("--json", str(tmp_path / "plan.json"))
+    assert (code, out) == (0, f"{plan_files(*files)}\n")
+    assert json.loads((tmp_path / "plan.json").read_text())["rank"] == 3
+    save_file({"scale": np.eye(3)}, files[1])
+    code, out, error = run()
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "neither LAYER.weight nor LAYER.bias" in error

@@ -16,6 +16,7 @@ FROM_THE_PACKAGE = {
     "at_least": "claims",
     "at_most": "claims",
     "equal": "claims",
+    "plan": "planner",
     "verify": "verify",
 }
 FROM_MODULES = [

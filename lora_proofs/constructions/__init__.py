@@ -1,6 +1,7 @@
 """The papers' constructions: adapters that provably realise a target, with their errors and certificates."""
 
 from lora_proofs.constructions.certificate import Certificate, certify_relu_network
+from lora_proofs.constructions.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
 from lora_proofs.constructions.factor_pair import adapt_factor_pair
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.partition import best_partition, required_ranks, uniform_partition
@@ -13,12 +14,15 @@ __all__ = [
     "AdaptedReluNetwork",
     "Certificate",
     "Conditioning",
+    "ErrorBounds",
     "adapt_factor_pair",
     "adapt_linear_chain",
     "adapt_relu_network",
     "best_partition",
     "certify_relu_network",
+    "error_bounds",
     "exact_factor_pair",
+    "fit_to_distribution",
     "required_ranks",
     "uniform_partition",
 ]

@@ -38,7 +38,7 @@ import numpy as np
 
 from lora_proofs.constructions.multipliers import Multipliers, best_multipliers, coupling
 from lora_proofs.constructions.partition import read_partition
-from lora_proofs.constructions.relu_network import _check_networks
+from lora_proofs.constructions.relu_network import check_networks
 from lora_proofs.exact import is_rational
 from lora_proofs.linalg import (
     Array,
@@ -285,7 +285,7 @@ def _blocks(
     frozen: ReluNetwork, target: ReluNetwork, ranks: int | Sequence[int], points: Array, partition: Any
 ) -> tuple[list[Array], list[int], list[Array]]:
     """Return E = Wbar_i - prod W_l and the rank of each block, and the target's states at the points."""
-    _check_networks(frozen, target)
+    check_networks(frozen, target)
     if is_rational(frozen.weights[0]):
         raise ValueError("the networks are rational, but singular values are not; pass floats, or mpf (precision.lift)")
     points = check_matrix("points", points, (None, target.d_in))

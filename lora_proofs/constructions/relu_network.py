@@ -140,7 +140,7 @@ def adapt_relu_network(
     ValueError
         If the input is malformed, a weight is singular where it must not be, or the ranks do not suffice over Q.
     """
-    D, d = _check_networks(frozen, target)
+    D, d = check_networks(frozen, target)
     if exact.is_rational(frozen.weights[0]):
         frozen, target = _over_Q(frozen), _over_Q(target)
     L, Lbar = frozen.depth, target.depth
@@ -148,7 +148,7 @@ def adapt_relu_network(
     if isinstance(partition, str):
         if partition != "best":
             raise ValueError(f"partition is {partition!r}; pass 'best', the block sizes, or None for the uniform one")
-        needed = required_ranks(frozen.weights, [_Corner(W) for W in target.weights])
+        needed = required_ranks(frozen.weights, [Corner(W) for W in target.weights])
         blocks = best_partition(L, Lbar, lambda i, b: max(0, needed(i, b) - sum(budget[l] for l in b)))
     else:
         blocks = read_partition(partition, L, Lbar)
@@ -159,7 +159,7 @@ def adapt_relu_network(
     chains: list[AdaptedChain] = []
     for i, indices in enumerate(blocks):
         weights = [frozen.weights[l] for l in indices]
-        chain = _adapt_block(weights, _Corner(target.weights[i]), [budget[l] for l in indices], indices)
+        chain = _adapt_block(weights, Corner(target.weights[i]), [budget[l] for l in indices], indices)
         merged = [_merge(a, W) for W, a in zip(weights, chain.adapters, strict=True)]
         block_biases, region = _biases(merged, target.biases[i], region)
         layers, biases, chains = layers + merged, biases + block_biases, [*chains, chain]
@@ -198,7 +198,8 @@ def _over_Q(network: ReluNetwork) -> ReluNetwork:
     return ReluNetwork([exact.array(W) for W in network.weights], [exact.array(b) for b in network.biases])
 
 
-def _check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]:
+def check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]:
+    """Return the widths (D, d), or raise ValueError if the frozen network cannot be adapted to the target."""
     for name, network in (("frozen", frozen), ("target", target)):
         if not isinstance(network, ReluNetwork):
             raise ValueError(f"{name} is of type {type(network).__name__}; pass a ReluNetwork(weights, biases)")
@@ -219,17 +220,18 @@ def _check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class _Corner:
+class Corner:
     """The map from the product of a block to its goal: the target's matrix in the first d rows and columns."""
 
     weight: Array
 
     def __call__(self, Pi: Array) -> Array:
+        """Return Pi with the weight in its corner."""
         xp, d = namespace(Pi), self.weight.shape[0]
         return xp.concat([xp.concat([self.weight, Pi[:d, d:]], axis=1), Pi[d:, :]], axis=0)
 
 
-def _adapt_block(weights: list[Array], corner: _Corner, ranks: list[int], indices: range) -> AdaptedChain:
+def _adapt_block(weights: list[Array], corner: Corner, ranks: list[int], indices: range) -> AdaptedChain:
     goal = corner(chain_product(weights))
     adapt = rational.adapt_linear_chain if exact.is_rational(goal) else adapt_linear_chain
     try:

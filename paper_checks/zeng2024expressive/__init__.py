@@ -4,7 +4,7 @@ Statement numbers and wordings are as recalled and to be compared with v3; every
 checked. The order of the imports is the order of the claims in reports.
 """
 
-from . import linear, pairs, heads, relu, models, errors, final_layers, algebra
+from . import linear, pairs, heads, relu, models, errors, tightness, final_layers, algebra
 from .paper import PAPER
 
-__all__ = ["PAPER", "algebra", "errors", "final_layers", "heads", "linear", "models", "pairs", "relu"]
+__all__ = ["PAPER", "algebra", "errors", "final_layers", "heads", "linear", "models", "pairs", "relu", "tightness"]

@@ -6,8 +6,7 @@ import numpy as np
 from flint import arb, fmpq_mat
 
 from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, exact, instances
-from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network, uniform_partition
-from lora_proofs.linalg import chain_product, singular_values
+from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network, error_bounds
 
 from .paper import PAPER, RATIONAL, random_network
 
@@ -132,24 +131,6 @@ def mean_error(result: AdaptedReluNetwork, x: np.ndarray) -> float:
     return float(np.mean(np.linalg.norm(result(x) - result.target(x), axis=1)))
 
 
-def corrected_bound(
-    frozen: ReluNetwork, target: ReluNetwork, ranks: list[int], blocks: list[range], x: np.ndarray
-) -> float:
-    """Return sum_i E_i m_{i-1} prod_{k>i} (|Wbar_k|_2 + E_k) with m_0 = sqrt(tr Sigma) over the points x."""
-    tails = []
-    for W, block in zip(target.weights, blocks, strict=True):
-        s = singular_values(W - chain_product([frozen.weights[l] for l in block]))
-        spent = sum(ranks[l] for l in block)
-        tails.append(float(s[spent]) if spent < len(s) else 0.0)
-    norms = [float(np.linalg.norm(W, 2)) for W in target.weights]
-    m, total = float(np.sqrt(np.mean(np.sum(x**2, axis=1)))), 0.0
-    for i, (norm, b, E) in enumerate(zip(norms, target.biases, tails, strict=True)):
-        after = float(np.prod([norms[k] + tails[k] for k in range(i + 1, len(norms))]))
-        total += E * m * after
-        m = norm * m + float(np.linalg.norm(b))
-    return total
-
-
 @PAPER.theorem(
     "5-corrected",
     points=[
@@ -167,8 +148,7 @@ def theorem_5_corrected(case: Case) -> Comparison:
     frozen, target = (instances.relu_network(case.rng, case["D"], depth) for depth in (case["L"], case["Lbar"]))
     result = adapt_relu_network(frozen, target, case["R"], domain=Box(-4.0, 4.0))
     x = case.rng.uniform(-4, 4, (500, case["D"]))
-    blocks = uniform_partition(case["L"], case["Lbar"])
-    return at_most(mean_error(result, x), corrected_bound(frozen, target, [case["R"]] * case["L"], blocks, x))
+    return at_most(mean_error(result, x), error_bounds(frozen, target, case["R"], x).corrected)
 
 
 @theorem_5_corrected.control("one percent less, where the bound is attained", points=[{"D": 4, "L": 1, "R": 1}])
@@ -237,7 +217,7 @@ def theorem_6_error_corrected(case: Case) -> Comparison:
     frozen, target = (instances.relu_network(case.rng, case["D"], depth) for depth in (sum(sizes), len(sizes)))
     result = adapt_relu_network(frozen, target, ranks, domain=Box(-4.0, 4.0), partition=sizes)
     x = case.rng.uniform(-4, 4, (500, case["D"]))
-    return at_most(mean_error(result, x), corrected_bound(frozen, target, ranks, result.partition, x))
+    return at_most(mean_error(result, x), error_bounds(frozen, target, ranks, x, partition=sizes).corrected)
 
 
 @theorem_6_error_corrected.control("the last block is claimed to be exact", points=[
@@ -248,4 +228,4 @@ def _(case: Case) -> Comparison:
     frozen, target = (instances.relu_network(case.rng, case["D"], depth) for depth in (sum(sizes), len(sizes)))
     result = adapt_relu_network(frozen, target, ranks, domain=Box(-4.0, 4.0), partition=sizes)
     x = case.rng.uniform(-4, 4, (500, case["D"]))
-    return at_most(mean_error(result, x), corrected_bound(frozen, target, [8, 0, 1, 7], result.partition, x))
+    return at_most(mean_error(result, x), error_bounds(frozen, target, [8, 0, 1, 7], x, partition=sizes).corrected)
