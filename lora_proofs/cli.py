@@ -1,4 +1,4 @@
-"""The command line: ``lora-proofs list``, ``lora-proofs check`` and ``lora-proofs falsify``.
+"""The command line: ``lora-proofs list``, ``check``, ``falsify`` and ``plan``.
 
 Only click is imported at the top; what a command needs, it imports itself, so that ``--help`` is quick.
 """
@@ -187,11 +187,35 @@ def falsify(
     _require_folders(json_file)
     claim = _one_claim(selectors)
     search = _replay(claim, replay) if replay else _search(claim, budget or BUDGET, seed)
+    if search.tried and sum(search.errors.values()) == search.tried:
+        raise BadInput(f"{claim.label} raises wherever it is tried: {next(iter(search.errors))}")
     for text, style in _describe_search(search, [*selectors], replay or json_file):
         _say(text, style, json_file)
     if json_file:
         _write(json_file, json.dumps(search.to_json(), indent=1, allow_nan=False) + "\n")
     sys.exit(INTERRUPTED if search.interrupted else search.exit_code)
+
+
+@cli.command()
+@click.argument("frozen", type=click.Path(exists=True, dir_okay=False))
+@click.argument("target", type=click.Path(exists=True, dir_okay=False))
+@click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
+def plan(frozen: str, target: str, json_file: str | None) -> None:
+    """Plan the ranks that turn one ReLU network into another, and count parameters.
+
+    FROZEN and TARGET are safetensors files of tensors LAYER.weight and LAYER.bias, as torch.nn.Sequential names them;
+    ReLU follows every layer. Exit code: 2 bad input; else 0.
+    """
+    from lora_proofs.planner import plan_files
+
+    _require_folders(json_file)
+    try:
+        found = plan_files(frozen, target)
+    except ValueError as problem:
+        raise BadInput(str(problem)) from None
+    _say(str(found), "", json_file)
+    if json_file:
+        _write(json_file, found.to_json())
 
 
 def _one_claim(selectors: Sequence[str]) -> Claim:
@@ -253,6 +277,8 @@ def _describe_search(search: Search, selectors: list[str], file: str | None) -> 
     total = search.tried
     counts = ", ".join(f"{outcome} {count}" for outcome, count in sorted(search.outcomes.items()))
     yield f"  instances {total}: {counts}{'; interrupted' if search.interrupted else ''}", ""
+    for error, count in search.errors.most_common(1):
+        yield f"  the check raised {sum(search.errors.values())} times, most often ({count}) {error}", "doubt"
     if search.claim.false_as_printed:
         yield f"  the claim is recorded as {search.claim.gap}", ""
     if not worst.instance.tape:
