@@ -225,9 +225,10 @@ def relation_to_ntk(case: Case) -> Comparison:
 def relation_to_ntk_corrected(case: Case) -> Comparison:
     r"""A linearised loss with that ridge can have a strict minimum that is not global: it is not in the special regime.
 
-    So, on that reading, Theorem 1 does not contain Theorem 4.1 of arXiv 2402.11867v3, whose condition on the rank, r(r+1)/2 > KN, the
-    instance (r = 1, KN = 2) violates. What holds: alpha >= eps by convexity, beta <= eps + the largest curvature of the
-    data term, so the special regime is reached where eps exceeds that. Counted over Q: defects of the spurious point.
+    The instance (r = 1, KN = 2) has r(r+1)/2 < KN: on that reading Theorem 1 does not contain Theorem 4.1 of arXiv
+    2402.11867v3, whose condition on the rank is needed. What holds: alpha >= eps by convexity, and beta <= eps + the
+    largest curvature of the data term, so the special regime begins at the latest where eps exceeds that. Counted over
+    Q: defects of the spurious point.
     """
     return equal(ridge(case["eps"]).defects(), 0)
 
