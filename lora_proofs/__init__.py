@@ -22,6 +22,8 @@ _HOME = {
     "OutOfScope": "claims",
     "Paper": "claims",
     "ReluNetwork": "networks",
+    "TransformerBlock": "networks",
+    "TransformerNetwork": "networks",
     "at_least": "claims",
     "at_most": "claims",
     "equal": "claims",

@@ -8,6 +8,9 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from lora_proofs.linalg import Array, check_matrix, check_vector, is_object
+from lora_proofs.transformers import TransformerBlock, TransformerNetwork
+
+__all__ = ["ReluNetwork", "TransformerBlock", "TransformerNetwork"]
 
 
 @dataclass(frozen=True, eq=False)

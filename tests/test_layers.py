@@ -13,7 +13,17 @@ PACKAGE = ROOT / "lora_proofs"
 
 MATHEMATICS = (
     {"linalg", "precision", "exact"},
-    {"adapters", "domains", "instances", "network_files", "networks", "pretrained", "sentences", "symbolic"}
+    {
+        "adapters",
+        "domains",
+        "instances",
+        "network_files",
+        "networks",
+        "pretrained",
+        "sentences",
+        "symbolic",
+        "transformers",
+    }
     | {"transformers"},
     {"constructions", "ntk", "planner", "training"},
 )

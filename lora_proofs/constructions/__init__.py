@@ -8,21 +8,27 @@ from lora_proofs.constructions.partition import best_partition, required_ranks, 
 from lora_proofs.constructions.rational_pair import exact_factor_pair
 from lora_proofs.constructions.relu_network import AdaptedReluNetwork, adapt_relu_network
 from lora_proofs.constructions.square_chain import AdaptedChain, Conditioning
+from lora_proofs.constructions.transformer import AdaptedTransformer, adapt_transformer, functionality_gaps
+from lora_proofs.constructions.transformer_certificate import certify_transformer
 
 __all__ = [
     "AdaptedChain",
     "AdaptedReluNetwork",
+    "AdaptedTransformer",
     "Certificate",
     "Conditioning",
     "ErrorBounds",
     "adapt_factor_pair",
     "adapt_linear_chain",
     "adapt_relu_network",
+    "adapt_transformer",
     "best_partition",
     "certify_relu_network",
+    "certify_transformer",
     "error_bounds",
     "exact_factor_pair",
     "fit_to_distribution",
+    "functionality_gaps",
     "required_ranks",
     "uniform_partition",
 ]

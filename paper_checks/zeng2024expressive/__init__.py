@@ -1,10 +1,24 @@
-"""Zeng & Lee, The Expressive Power of Low-Rank Adaptation, arXiv 2310.17513v3: linear models and ReLU networks.
+"""Zeng & Lee, The Expressive Power of Low-Rank Adaptation, arXiv 2310.17513v3.
 
-Statement numbers and wordings are as recalled and to be compared with v3; every docstring states exactly what is
-checked. The order of the imports is the order of the claims in reports.
+Linear models, ReLU networks and other activations, transformers. Statement numbers and wordings are as recalled and to
+be compared with v3; every docstring states exactly what is checked. The order of the imports is the order of the claims
+in reports.
 """
 
-from . import linear, pairs, heads, relu, models, errors, tightness, final_layers, algebra
+from . import linear, pairs, heads, relu, models, errors, tightness, final_layers, activations, transformer, algebra
 from .paper import PAPER
 
-__all__ = ["PAPER", "algebra", "errors", "final_layers", "heads", "linear", "models", "pairs", "relu", "tightness"]
+__all__ = [
+    "PAPER",
+    "activations",
+    "algebra",
+    "errors",
+    "final_layers",
+    "heads",
+    "linear",
+    "models",
+    "pairs",
+    "relu",
+    "tightness",
+    "transformer",
+]
