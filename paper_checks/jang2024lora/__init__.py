@@ -5,30 +5,24 @@ checked. What goes beyond the paper carries its proof, step by step, and the ste
 the imports is the order of the claims in reports.
 """
 
-from . import (
-    variational,
-    existence,
-    tightness,
-    landscape,
-    perturbation,
-    sharp,
-    sharp_steps,
-    spurious,
-    unregularised,
-    descent,
-)
+from . import variational, solvers, existence, tightness, landscape, perturbation, sharp, sharp_steps, spurious
+from . import unregularised, descent, certificates, generalisation, transformer
 from .paper import PAPER
 
 __all__ = [
     "PAPER",
+    "certificates",
     "descent",
     "existence",
+    "generalisation",
     "landscape",
     "perturbation",
     "sharp",
     "sharp_steps",
+    "solvers",
     "spurious",
     "tightness",
+    "transformer",
     "unregularised",
     "variational",
 ]

@@ -60,19 +60,19 @@ def _(case: Case) -> Comparison:
 def stochastic_descent(case: Case) -> Comparison:
     r"""Stochastic gradient descent with steps of order 1/k from u = 0 approaches the optimum above the threshold.
 
-    Eight data, r = 4, Gaussian G. Measured: a bracket of the excess over the certified optimum after 4000 steps, at
-    most a tenth of what it is at the start.
+    Eight data, r = 4, Gaussian G. Measured: a bracket of the excess over the certified optimum after 3000 steps, at
+    most a quarter of what it is at the start.
     """
-    return at_most(*sgd(case, 4000, 1.0))
+    return at_most(*sgd(case, 3000))
 
 
-@stochastic_descent.control("a constant step", batch=(1,), loss=("squared",))
+@stochastic_descent.control("after 50 steps", batch=(1,), loss=("logistic",))
 def _(case: Case) -> Comparison:
-    return at_most(*sgd(case, 400, 0.0))
+    return at_most(*sgd(case, 50))
 
 
-def sgd(case: Case, steps: int, decay: float) -> tuple[Bracket, float]:
-    """Return a bracket of the excess after steps of size 0.02 / (1 + decay k / 200), and a tenth of the first excess."""
+def sgd(case: Case, steps: int) -> tuple[Bracket, float]:
+    """Return a bracket of the excess after steps 0.02 / (1 + k / 200), and a quarter of that at the start."""
     rng, r = case.rng, 4
     problem = gaussian_problem(rng, case["loss"], 8, share=0.2, K=1)
     (m, n), loss = problem.shapes[0], problem.canonical_loss
@@ -84,9 +84,9 @@ def sgd(case: Case, steps: int, decay: float) -> tuple[Bracket, float]:
         w = np.einsum("kij,ic,jc->k", rows[chosen], u, v) + problem.w0[chosen]
         slopes = w if case["loss"] == "squared" else 1 / (1 + np.exp(-w))
         S = np.tensordot(slopes, rows[chosen], 1) / len(chosen)
-        step = 0.02 / (1 + decay * k / 200)
+        step = 0.02 / (1 + k / 200)
         u, v = u - step * (problem.lam * u + S @ v), v - step * (problem.lam * v + S.T @ u)
-    return above_optimum(problem.objective(u, v), optimum), (start - optimum.upper) / 10
+    return above_optimum(problem.objective(u, v), optimum), (start - optimum.upper) / 4
 
 
 @PAPER.formula("quartic-growth", trap=("A-1", "B-2", "C-3", "plant"))

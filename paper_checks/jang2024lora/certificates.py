@@ -1,0 +1,239 @@
+r"""Duality: brackets from any point, over Q, in floats and in ball arithmetic; and near-stationarity as a bound.
+
+The dual of min_delta risk(delta) + lam |delta|_* is D(q) = (1/N)(<q, w0> - sum phi*(q)) on |S(q)|_op <= lam, S(q) =
+(1/N) sum q_k G_k. Over Q, sums stand for means, the loss is squared, and D(q) = -<q, y> - |q|^2/2 with S = sum q_k G_k.
+"""
+
+from typing import Any
+
+import numpy as np
+from flint import fmpq, fmpq_mat
+
+from lora_proofs import Case, Comparison, at_most, equal, exact, instances
+from lora_proofs.ntk import certify, solve, stationarity_bound
+from lora_proofs.ntk.rational_problem import floats, inner
+from lora_proofs.ntk.spectrum import operator_norm_bound
+from lora_proofs.ntk.traps import Trap
+
+from .paper import PAPER, Bracket, above_optimum, gaussian_problem, sides
+from .planted import planted, slack_matrix
+from .spurious import optimum, trap_named
+from .variational import sizes
+
+
+def dual_value(trap: Trap, q: list[Any]) -> Any:
+    """Return D(q) of a squared instance."""
+    return sum((-x * y - x * x / 2 for x, y in zip(q, trap.labels, strict=True)), fmpq(0))
+
+
+def adjoint(trap: Trap, q: list[Any]) -> fmpq_mat:
+    """Return S(q) = sum q_k G_k."""
+    return sum((x * G for x, G in zip(q, trap.gradients, strict=True)), fmpq_mat(*trap.shape))
+
+
+def into_domain(trap: Trap, q: list[Any]) -> list[Any]:
+    """Return q scaled so that lam^2 I - S^T S >= 0, which is checked over Q."""
+    S = adjoint(trap, q)
+    if exact.is_positive_semidefinite(slack_matrix(S, trap.lam)):
+        return q
+    # Whatever this float is, what it leads to is checked.
+    bound = exact.number(operator_norm_bound(floats(S)))
+    c = trap.lam / bound
+    scaled = [c * x for x in q]
+    if not exact.is_positive_semidefinite(slack_matrix(c * S, trap.lam)):
+        raise ArithmeticError("the scaled point is not feasible")
+    return scaled
+
+
+@PAPER.lemma("weak-duality", shape=("3-3-1-3", "4-4-2-5", "5-3-2-8"), at=("random", "slopes"), sampled=True)
+def weak_duality(case: Case) -> Comparison:
+    r"""D(q) <= L(u, v) for all (u, v), and all q with |S(q)|_op <= \lambda: D bounds the optimum from below.
+
+    L(u, v) - D(q) >= <S(q), u v^T> + \lambda|u v^T|_* >= 0 by Fenchel's inequality. Any q is scaled into the domain,
+    which is checked over Q by a factorisation of [[\lambda I, -S], [-S^T, \lambda I]]. q random, or \phi' at a random
+    point.
+    """
+    trap, q, u, v = dual_case(case)
+    return at_most(dual_value(trap, into_domain(trap, q)), trap.objective(u, v))
+
+
+@weak_duality.control("q = phi' at delta = 0, not scaled", at=("slopes",), shape=("3-3-1-3", "4-4-2-5"))
+def _(case: Case) -> Comparison:
+    trap, _, _, _ = dual_case(case)
+    return at_most(dual_value(trap, [-y for y in trap.labels]), trap.value)
+
+
+def dual_case(case: Case) -> tuple[Trap, list[Any], fmpq_mat, fmpq_mat]:
+    """Return an instance with a planted optimum, a dual point, and factors near the optimum."""
+    m, n, k, d = sizes(case["shape"])
+    trap = planted(case.rng, [(m, n)], [k], k, d, lam=2).trap
+    u, v = (x + instances.integers(case.rng, x.nrows(), k) / 10 for x in (trap.u, trap.v))
+    if case["at"] == "slopes":
+        return trap, trap.rows(u, v), u, v
+    return trap, [fmpq(int(x), 3) for x in case.rng.integers(-9, 10, d)], u, v
+
+
+@PAPER.lemma("strong-duality", shape=("3-3-1-3", "4-4-2-5", "5-3-2-8"), top=(0, 1))
+def strong_duality(case: Case) -> Comparison:
+    r"""At an optimum q = \phi'(w) is feasible and D(q) = L(u, v), over Q: the bracket closes.
+
+    top = 1: \lambda has a larger multiplicity in M than u and v have rank. Measured: D(q).
+    """
+    trap = planted_with_top(case, case["top"])
+    return equal(dual_value(trap, into_domain(trap, trap.rows(trap.u, trap.v))), trap.value)
+
+
+@strong_duality.control("a stationary point with sigma_1(M) = 2 lam")
+def _(case: Case) -> Comparison:
+    trap = planted_with_top(case, 2)
+    return equal(dual_value(trap, into_domain(trap, trap.rows(trap.u, trap.v))), trap.value)
+
+
+def planted_with_top(case: Case, top: int) -> Trap:
+    """Return a plant of the case's shape."""
+    m, n, k, d = sizes(case["shape"])
+    return planted(case.rng, [(m, n)], [k], k, d, lam=2, top=top).trap
+
+
+@PAPER.formula("certificate-over-Q", n=(4, 6), N=(3, 6))
+def certificate_over_q(case: Case) -> Comparison:
+    r"""The solver's floats, read as rational numbers, certify their own optimality: L - D <= 1e-9 L, exactly.
+
+    Gaussian G, squared loss. u, v and q = \phi'(w) are rounded to floats, i.e. rational; q is scaled by a rational c;
+    the feasibility of c q is decided by an exact factorisation. Measured: (L(u, v) - D(c q)) / L(u, v).
+    """
+    return at_most(exact_gap(case, 0.0), fmpq(1, 10**9))
+
+
+@certificate_over_q.control("factors moved by 10^-3")
+def _(case: Case) -> Comparison:
+    return at_most(exact_gap(case, 1e-3), fmpq(1, 10**9))
+
+
+def exact_gap(case: Case, noise: float) -> Any:
+    """Return the relative gap, exactly, of the solver's point moved by noise."""
+    n, N = case["n"], case["N"]
+    problem = gaussian_problem(case.rng, "squared", N, ((n, n),), K=1)
+    ((u, v),) = solve(problem, gap=1e-12).factors
+    u, v = (exact.matrix(x + noise * case.rng.standard_normal(x.shape)) for x in (u, v))
+    G = tuple(exact.matrix(x) for x in problem.blocks[0].right(np.eye(n))[:, 0])
+    labels = tuple(map(exact.number, problem.canonical_loss.labels.ravel().tolist()))
+    trap = Trap("floats", "squared", exact.number(problem.lam) * N, G, (fmpq(0),) * N, labels, u, v)
+    q = [exact.number(int(w.p) / int(w.q)) for w in trap.rows(u, v)]
+    return (trap.value - dual_value(trap, into_domain(trap, q))) / trap.value
+
+
+@PAPER.formula("rigorous-certificate", loss=("squared", "logistic", "cross_entropy"), n=(8, 24))
+def rigorous_certificate(case: Case) -> Comparison:
+    r"""In ball arithmetic, rounding included: the relative gap of the solver's point is at most 1e-11.
+
+    `certify(..., rigorous=True)`: L and D in balls, |S|_op by a Cholesky factorisation with its error bound, no
+    singular value in the proof. Measured: (0, gap) over 1e-11.
+    """
+    return at_most((0.0, rigorous_gap(case, 0.0) / 1e-11), 1)
+
+
+@rigorous_certificate.control("factors moved by 10^-4", n=(8,), loss=("squared", "logistic"))
+def _(case: Case) -> Comparison:
+    return at_most(rigorous_gap(case, 1e-4) / 1e-11, 1)
+
+
+def rigorous_gap(case: Case, noise: float) -> float:
+    """Return the rigorous relative gap of the solver's point, moved by noise."""
+    n = case["n"]
+    problem = gaussian_problem(case.rng, case["loss"], 12, ((n, n),))
+    point = sides(solve(problem, gap=1e-13, method="interior_point"))
+    u, v = ([x + noise * case.rng.standard_normal(x.shape) for x in side] for side in point)
+    return certify(problem, u, v, rigorous=True).gap
+
+
+DYADIC = ("B-1", "C-1", "C-3", "C-7")
+"""Instances whose data, and lam / N, are dyadic numbers: `Trap.problem` holds them without rounding."""
+
+
+@PAPER.formula("bracket-contains-the-optimum", trap=DYADIC, noise=(0.0, 0.1))
+def bracket_contains(case: Case) -> Comparison:
+    r"""The rigorous bracket contains the exact optimum, which is rational for B_r and C_r.
+
+    At the solver's point, moved by `noise`. Measured over Q: the larger of lower - optimum and optimum - upper, at
+    most 0.
+    """
+    lower, upper, optimal = bracket_and_optimum(case)
+    return at_most(max(lower - optimal, optimal - upper), 0)
+
+
+@bracket_contains.control("the value of the spurious minimum instead", noise=(0.0,), trap=("B-1", "C-3"))
+def _(case: Case) -> Comparison:
+    lower, upper, _ = bracket_and_optimum(case)
+    trap = trap_named(case["trap"])
+    value = trap.value / trap.N
+    return at_most(max(lower - value, value - upper), 0)
+
+
+def bracket_and_optimum(case: Case) -> tuple[Any, Any, Any]:
+    """Return the ends of the rigorous bracket, and the optimum, as rational numbers."""
+    trap = trap_named(case["trap"])
+    problem = trap.problem()
+    u, v = ([x + case["noise"] * case.rng.standard_normal(x.shape) for x in side] for side in sides(solve(problem)))
+    certificate = certify(problem, u, v, rigorous=True)
+    optimal = optimum(trap, case["trap"].split("-")[0]) / trap.N
+    return exact.number(certificate.lower), exact.number(certificate.upper), optimal
+
+
+# ------------------------------------------------------------------------------------------ near-stationary points
+
+
+@PAPER.theorem(
+    "approximate-stationarity", loss=("squared", "logistic", "cross_entropy"), noise=(1e-6, 1e-3, 0.1), sampled=True
+)
+def approximate_stationarity(case: Case) -> Comparison:
+    r"""L - L* <= \epsilon_g |Q|_F / 2 + (\beta s^2 + \epsilon_H)|\delta*|_* at every (u, v), \lambda > 0.
+
+    |\delta*|_* <= L(0)/\lambda.     \epsilon_g = |grad L|_F, -\epsilon_H <= the smallest curvature, s =
+    \sigma_min(Q), \beta the largest curvature of the risk in \delta. Goes beyond the paper; the proof stands in
+    `certificate.stationarity_bound`: (1) along z q^T, q the last right singular vector of Q, the fit moves by at most
+    s to first order, so |M|_op <= \lambda + \beta s^2 + \epsilon_H; (2) convexity. Points near the optimum, with a
+    column to spare. Measured: a bracket of L - L*.
+    """
+    excess, bound = near_stationary(case)
+    return at_most(excess, bound)
+
+
+@approximate_stationarity.control("a bound a thousand times smaller", noise=(0.1,), loss=("squared", "logistic"))
+def _(case: Case) -> Comparison:
+    excess, bound = near_stationary(case)
+    return at_most(excess, bound / 1000)
+
+
+def near_stationary(case: Case) -> tuple[Bracket, float]:
+    """Return a bracket of L - L* at a point near the optimum, and the bound."""
+    problem = gaussian_problem(case.rng, case["loss"], 4, ((5, 5), (4, 6)))
+    solution = solve(problem, gap=1e-11)
+    padded = [[np.pad(x, ((0, 0), (0, 1))) for x in side] for side in sides(solution)]
+    u, v = ([x + case["noise"] * case.rng.standard_normal(x.shape) for x in side] for side in padded)
+    return above_optimum(problem.objective(u, v), solution), stationarity_bound(problem, u, v)
+
+
+@PAPER.theorem("approximate-stationarity-at-traps", trap=("B-1", "B-2", "B-4", "C-3", "C-5"), seeded=False)
+def approximate_stationarity_at_traps(case: Case) -> Comparison:
+    r"""The same over Q, at spurious SOSPs: \epsilon_g = \epsilon_H = 0, so L - L* <= \beta s^2 |\delta*|_*.
+
+    Step (1) is checked on the way: |M|_op - \lambda = 1/4 <= \beta s^2. \beta >= max_k |G_k|_F^2, which is put in its
+    place; Q^T Q = 2 I, s^2 = 2; |\delta*|_* is known. Measured: L - L*.
+    """
+    trap, (family, _) = trap_named(case["trap"]), case["trap"].split("-")
+    beta = max(inner(G, G) for G in trap.gradients)
+    if not beta * 2 >= fmpq(1, 4):
+        raise ArithmeticError("step (1) fails")
+    return at_most(trap.value - optimum(trap, family), 2 * beta * norm_of_optimum(trap, family))
+
+
+@approximate_stationarity_at_traps.control("without the curvature: that a SOSP is global")
+def _(case: Case) -> Comparison:
+    trap = trap_named(case["trap"])
+    return at_most(trap.value - optimum(trap, case["trap"].split("-")[0]), 0)
+
+
+def norm_of_optimum(trap: Trap, family: str) -> Any:
+    """Return |delta*|_* of B_r or C_r; see `spurious.optimum`."""
+    return fmpq(25 * (trap.r - 1) + 24, 25) if family == "B" else fmpq(20 * trap.r + 4, 25)
