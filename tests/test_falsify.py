@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from lora_proofs import Case, Comparison, OutOfScope, Paper, at_least, at_most, cli, equal, exact, instances
+from lora_proofs import Comparison, OutOfScope, Paper, at_least, at_most, cli, equal, exact, instances
 from lora_proofs.collect import collect
 from lora_proofs.constructions import adapt_linear_chain
 from lora_proofs.falsify import Instance, Tape, closeness, falsify, judge
@@ -168,6 +168,13 @@ def test_each_rung_of_the_ladder_sees_the_moved_instance():
     finding = judge(claim_of(check), Instance({}, 0, (2.5,)))
     assert finding.verdict.outcome == "fails"
     assert seen[:3] == [(16, 2.5), (32, 2.5), (64, 2.5)]
+
+
+def test_a_case_of_other_parameters_keeps_the_tape():
+    def check(case):
+        return at_most(replace(case, params={"n": 5}).rng.random() * case["n"], 1.0)
+
+    assert judge(claim_of(check, n=(3,)), Instance({"n": 3}, 0, (0.5,))).ratio == 1.5
 
 
 def test_a_false_hypothesis_and_an_exception_are_no_violations():
@@ -519,9 +526,3 @@ def test_ctrl_c_prints_the_worst_so_far(run, monkeypatch):
     assert code == cli.INTERRUPTED
     assert "measured/bound = " in out
     assert "interrupted" in out
-
-
-def test_a_case_is_what_a_check_is_given():
-    seen = []
-    falsify(claim_of(lambda case: seen.append(case) or at_most(1, 2)), budget=1)
-    assert isinstance(seen[0], Case)
