@@ -114,7 +114,7 @@ def _(case: Case) -> Comparison:
     return at_most(exact.rank(changed - exact.product(frozen)), R * L)
 
 
-@PAPER.lemma("1-local-search", D=(3, 4), L=(2,), R=(1,), sampled=True)
+@PAPER.lemma("1-local-search", D=(3,), L=(2,), R=(1,), sampled=True)
 def lemma_1_local_search(case: Case) -> Comparison:
     r"""For all adapters of rank <= R, \| \prod_l (W_l + \Delta_l) - \bar W \|_F >= (\sum_{i > RL} \sigma_i^2)^{1/2}.
 
