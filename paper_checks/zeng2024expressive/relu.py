@@ -157,21 +157,31 @@ def lemma_3(case: Case) -> Comparison:
 
     Assumption 1: \prod_l W_l + LR_r(E) is non-singular for all r <= D. The product over all r-subsets S of
     det(\prod_l W_l + \sum_{i in S} \sigma_i u_i v_i^T) is a rational function of the entries; one rational point where
-    no factor vanishes shows that it is not the zero function, and so vanishes with probability 0. Measured at rational
-    points: how many of the 2^D determinants vanish. Measured in floats: the smallest singular value over r, which is
-    positive.
+    no factor vanishes shows that it is not the zero function, and so vanishes with probability 0. Measured over Q: how
+    many of the 2^D determinants vanish at the best of five points. Measured in floats: the smallest singular value
+    over r, which is positive.
     """
     D, L = case["D"], case["L"]
     if case["family"] == RATIONAL:
-        frozen = [instances.nonsingular(case.rng, D) for _ in range(L)]
-        E, U, V = instances.planted_svd(case.rng, D, list(range(2 * D + 1, 1, -2)))
-        spectrum = U.transpose() * E * V
-        return equal(sum(prefix_determinant(frozen, U, spectrum, V, S) == 0 for S in subsets(D)), 0)
+        return equal(min(vanishing_determinants(case) for _ in range(POINTS)), 0)
     frozen, target = (instances.chain(case.rng, D, n, case["family"]) for n in (L, 1))
     Pi = chain_product(frozen)
     U, s, Vt = np.linalg.svd(target[0] - Pi)
     smallest = min(float(singular_values(Pi + (U[:, :r] * s[:r]) @ Vt[:r])[-1]) for r in range(D + 1))
     return at_least(smallest, 1e-10)
+
+
+POINTS = 5
+"""Small integers meet the zero set now and then; a single point off it is what the proof needs."""
+
+
+def vanishing_determinants(case: Case) -> int:
+    """Return how many of the 2^D determinants vanish at the next random rational point."""
+    D = case["D"]
+    frozen = [instances.nonsingular(case.rng, D) for _ in range(case["L"])]
+    E, U, V = instances.planted_svd(case.rng, D, list(range(2 * D + 1, 1, -2)))
+    spectrum = U.transpose() * E * V
+    return sum(prefix_determinant(frozen, U, spectrum, V, S) == 0 for S in subsets(D))
 
 
 def subsets(n: int) -> list[tuple[int, ...]]:
