@@ -8,10 +8,10 @@ choice 0 = e_0 < e_1 < ... < e_m = L of layers
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, combinations
+from itertools import accumulate, chain, combinations
 
 _EXTRA_NODES = 2
-"""How many more layers than the target has hidden ones `choose_kinks` may share the kinks among."""
+"""How many more layers than the target has hidden ones `kink_plans` shares the kinks among."""
 
 
 def fits(D: int, ranks: Sequence[int], sizes: Sequence[int]) -> bool:
@@ -45,19 +45,28 @@ def count_admits(D: int, ranks: Sequence[int], total: int) -> bool:
     return any(excess[0] <= 0 for excess in fronts.get(0, ()))
 
 
-def choose_kinks(D: int, ranks: Sequence[int], Lbar: int) -> list[int] | None:
-    """Return numbers of neurons that pass the count, shared evenly among as few layers as possible, or None."""
+def kink_plans(D: int, ranks: Sequence[int], Lbar: int) -> Iterator[list[int]]:
+    """Yield numbers of neurons that pass the count, those with few layers first, then those that share evenly.
+
+    A target layer is given to one frozen layer, to two in any proportion, or to more in equal parts.
+    """
     L = len(ranks)
     for nodes in range(Lbar - 1, min(L - 1, Lbar - 1 + _EXTRA_NODES) + 1):
-        for layers in combinations(range(L - 1), nodes):
-            for shares in _compositions(nodes, Lbar - 1):
-                sizes, place = [0] * (L - 1), iter(layers)
-                for parts in shares:
-                    for i in range(parts):
-                        sizes[next(place)] = D // parts + (i < D % parts)
-                if fits(D, ranks, sizes):
-                    return sizes
-    return None
+        for shift in sorted(range(1 - D // 2, D // 2), key=abs) or [0]:
+            for layers in combinations(range(L - 1), nodes):
+                for shares in _compositions(nodes, Lbar - 1):
+                    sizes = [0] * (L - 1)
+                    split = chain.from_iterable(_split(D, parts, shift) for parts in shares)
+                    for layer, n in zip(layers, split, strict=True):
+                        sizes[layer] = n
+                    if (shift == 0 or 2 in shares) and fits(D, ranks, sizes):
+                        yield sizes
+
+
+def _split(D: int, parts: int, shift: int) -> list[int]:
+    """Return D in almost equal parts; if there are two, with so much moved to the first."""
+    sizes = [D // parts + (i < D % parts) for i in range(parts)]
+    return [sizes[0] + shift, sizes[1] - shift] if parts == 2 else sizes
 
 
 def _unknowns(D: int, n: int) -> int:

@@ -14,8 +14,10 @@ Between two layers s < e that are given neurons, Lemma 1 leaves only rank(T_e Z 
 Pi the frozen product and Z = 1 or the target's weight, whichever lies between. The T are unknown: linear pencils.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import Any
 
 import flint
@@ -24,13 +26,20 @@ from numpy.typing import NDArray
 
 from lora_proofs import exact
 from lora_proofs.constructions.certificate import Certificate
+from lora_proofs.constructions.kink_count import kink_plans
 from lora_proofs.constructions.krawczyk import BITS
 from lora_proofs.constructions.low_rank import Floats, LowRankSystem, Pencil
 from lora_proofs.linalg import is_object
 from lora_proofs.networks import ReluNetwork
 
-_TRIES = 30
-"""Starts of Newton's method, each with the target's neurons in another order. Most systems need one to five."""
+_TRIES = 6
+"""Starts of Newton's method where other systems may be tried: those that have solutions mostly need one to five."""
+
+_TRIES_OF_SCALES = 30
+"""The same where the unknowns are scales only: the systems are small, and there is no other."""
+
+_PLANS = 12
+"""Systems that are tried."""
 
 
 @dataclass(frozen=True)
@@ -176,14 +185,14 @@ class KinkSystem:
                 return Certificate(False, "", [reason], None)
             if any(flint.arb_mat(T.tolist()).det().contains(0) for T in self.mixings(np.array(balls, dtype=object))):
                 return Certificate(False, "", ["a mixing matrix could not be shown to be invertible"], None)
-        radius, scales = max(float(v.rad()) for v in balls), root[self.system.positive]
+        radius, scales = max((float(v.rad()) for v in balls), default=0.0), root[self.system.positive]
         return Certificate(
             True,
             "certified",
             [
                 f"Krawczyk's test: {equations} equations in {unknowns} unknowns, {unknowns - equations} of them "
                 f"fixed at floats, have exactly one solution within {radius:.2g} of a point near the floating root",
-                f"its {len(scales)} scales are positive, about {min(scales):.2g} or more; all T are invertible",
+                f"its {len(scales)} scales are positive, about {min(scales, default=1.0):.2g} or more; all T are invertible",
                 "all frozen weights are non-singular, so that Lemma 1 has adapters between the nodes",
             ],
             None,
@@ -191,7 +200,12 @@ class KinkSystem:
 
 
 def solve_kinks(
-    frozen: ReluNetwork, target: ReluNetwork, nodes: list[Node], ranks: Sequence[int], rng: np.random.Generator
+    frozen: ReluNetwork,
+    target: ReluNetwork,
+    nodes: list[Node],
+    ranks: Sequence[int],
+    rng: np.random.Generator,
+    tries: int = 30,
 ) -> tuple[KinkSystem, Floats]:
     """Return a system with a floating root. The neurons of its target may be in another order: see `permuted`.
 
@@ -200,7 +214,7 @@ def solve_kinks(
     ValueError
         If there are more equations than unknowns, or no start of Newton's method leads to a root.
     """
-    for attempt in range(_TRIES):
+    for attempt in range(tries):
         system = KinkSystem.of(frozen, permuted(target, rng) if attempt else target, nodes, ranks)
         equations, unknowns = system.system.equations, len(system.system.positive)
         if equations > unknowns:
@@ -208,15 +222,37 @@ def solve_kinks(
                 f"the ranks leave {equations} equations for {unknowns} unknowns, so generic networks have no solution; "
                 "pass larger ranks, or other kinks"
             )
-        noise = (0.1 + 0.9 * attempt / _TRIES) * rng.standard_normal(unknowns)
-        identity = np.concatenate([np.equal(*v.entries(frozen.d_in)[:2]).astype(float) for v in nodes[:-1]])
+        noise = (0.1 + 0.9 * attempt / tries) * rng.standard_normal(unknowns)
+        diagonal = [np.equal(*v.entries(frozen.d_in)[:2]) for v in nodes[:-1]]
+        identity = np.concatenate([np.empty(0), *diagonal])
         root = system.system.solve(np.where(system.system.positive, np.exp(noise), identity + noise))
         if root is not None:
             return system, root
     raise ValueError(
-        f"{_TRIES} starts of Newton's method found no positive solution of {equations} equations in {unknowns} "
+        f"{tries} starts of Newton's method found no positive solution of {equations} equations in {unknowns} "
         "unknowns; pass larger ranks, or other kinks"
     )
+
+
+def solve_some_kinks(
+    frozen: ReluNetwork,
+    target: ReluNetwork,
+    ranks: Sequence[int],
+    rng: np.random.Generator,
+    largest: int | None = None,
+) -> Iterator[tuple[KinkSystem, Floats]]:
+    """Yield the systems with a floating root among the first few that pass the count: see `kink_plans`.
+
+    `largest` bounds the number of equations of the systems that are tried.
+    """
+    D, L, Lbar = frozen.d_in, frozen.depth, target.depth
+    for sizes in islice(kink_plans(D, ranks, Lbar), _PLANS):
+        nodes = read_kinks(sizes, D, L, Lbar)
+        ends = [0, *(node.layer for node in nodes)]
+        if largest is None or sum(max(0, D - sum(ranks[s:e])) ** 2 for s, e in pairwise(ends)) <= largest:
+            with suppress(ValueError):  # no root was found, which says nothing about the next system
+                tries = _TRIES if len(nodes) > Lbar else _TRIES_OF_SCALES
+                yield solve_kinks(frozen, target, nodes, ranks, rng, tries)
 
 
 def permuted(target: ReluNetwork, rng: np.random.Generator) -> ReluNetwork:

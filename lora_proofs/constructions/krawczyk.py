@@ -21,7 +21,7 @@ BITS = 160
 """Working precision of the balls: float64 roots are first polished to about half of it."""
 
 _POLISHES = 6
-"""Steps of simplified Newton iteration; each gains the digits that Y is accurate to, ten or more."""
+"""Newton steps; each gains at most the digits that the floating Y is accurate to, ten or more for a fair system."""
 
 _RADII = (2**-64, 2**-48, 2**-32)
 """Half-widths of the boxes that are tried, relative to the size of the root."""
@@ -45,9 +45,10 @@ def certify_root(system: Evaluation, guess: Sequence[float]) -> list[Any] | None
     with flint.ctx.workprec(BITS):
         try:
             m = [flint.arb(float(v)) for v in guess]
-            Y = _approximate_inverse(system(m)[1])
             for _ in range(_POLISHES):
-                step = Y * system(m)[0]
+                value, J = system(m)
+                Y = _approximate_inverse(J)
+                step = Y * value
                 m = [(v - step[i, 0]).mid() for i, v in enumerate(m)]
             newton = Y * system(m)[0]
             for radius in _RADII:

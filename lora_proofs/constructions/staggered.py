@@ -21,8 +21,7 @@ import numpy as np
 
 from lora_proofs import exact
 from lora_proofs.constructions.certificate import Certificate
-from lora_proofs.constructions.kink_count import choose_kinks
-from lora_proofs.constructions.kinks import KinkSystem, float_networks, read_kinks, solve_kinks
+from lora_proofs.constructions.kinks import KinkSystem, float_networks, read_kinks, solve_kinks, solve_some_kinks
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.low_rank import Floats
 from lora_proofs.constructions.relu_network import AdaptedReluNetwork
@@ -76,7 +75,7 @@ def adapt_staggered(
     domain : Box or Ball
     kinks : L - 1 ints, optional
         How many neurons of the target layers 1, ..., Lbar - 1 the frozen layers 1, ..., L - 1 bend, in order; by
-        default a choice that leaves no more equations than unknowns.
+        default the simplest of several choices for which a solution is found.
     seed : int
         Of the starts of Newton's method.
 
@@ -92,16 +91,19 @@ def adapt_staggered(
     frozen, target = float_networks(frozen, target)
     D, L = frozen.d_in, frozen.depth
     budget = check_ranks(ranks, L)
-    sizes = choose_kinks(D, budget, target.depth) if kinks is None else kinks
-    if sizes is None:
-        raise ValueError(
-            f"the ranks {budget} leave more equations than unknowns, however evenly the kinks are shared; pass larger "
-            "ranks, or kinks"
-        )
-    nodes = read_kinks(sizes, D, L, target.depth)
-    solution, root = solve_kinks(frozen, target, nodes, budget, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    if kinks is None:
+        found = next(solve_some_kinks(frozen, target, budget, rng), None)
+        if found is None:
+            raise ValueError(
+                f"no solution was found for the ranks {budget}, with the kinks shared in the simplest ways; pass "
+                "larger ranks, or kinks"
+            )
+        solution, root = found
+    else:
+        solution, root = solve_kinks(frozen, target, read_kinks(kinks, D, L, target.depth), budget, rng)
     mixings = [np.eye(D), *solution.mixings(root)]
-    blocks = [range(s, e) for s, e in pairwise([0, *(node.layer for node in nodes)])]
+    blocks = [range(s, e) for s, e in pairwise([0, *(node.layer for node in solution.nodes)])]
     chains = [
         adapt_linear_chain([frozen.weights[l] for l in P], T @ Z @ np.linalg.inv(S), [budget[l] for l in P])
         for P, (S, T), (Z, _) in zip(blocks, pairwise(mixings), solution.steps(), strict=True)

@@ -1,0 +1,122 @@
+"""Layers that share the kinks of a target layer: the network, its certificate, and what the certificate refuses."""
+
+import numpy as np
+import pytest
+
+from lora_proofs import Ball, Box, ReluNetwork, exact, instances
+from lora_proofs.constructions import adapt_relu_network, certify_relu_network
+from lora_proofs.constructions.kinks import read_kinks
+from lora_proofs.constructions.staggered import adapt_staggered, certify_staggered
+
+
+def pair(D, L, Lbar, seed=0, init="uniform"):
+    rng = np.random.default_rng(seed)
+    return instances.relu_network(rng, D, L, init), instances.relu_network(rng, D, Lbar, init)
+
+
+def over_Q(network):
+    return ReluNetwork([exact.array(W) for W in network.weights], [exact.array(b) for b in network.biases])
+
+
+@pytest.mark.parametrize(
+    ("D", "L", "Lbar", "R", "kinks"),
+    [
+        (16, 3, 2, 10, None),
+        (8, 3, 2, 5, None),
+        (12, 3, 2, 8, [5, 7]),
+        (16, 4, 2, 7, [0, 16, 0]),
+        (8, 5, 3, 7, [4, 4, 0, 8]),
+        (6, 2, 1, 3, [0]),
+    ],
+)
+def test_the_network_is_the_target(D, L, Lbar, R, kinks):
+    frozen, target = pair(D, L, Lbar)
+    domain = Box(-4, 4)
+    result = adapt_staggered(frozen, target, R, domain=domain, kinks=kinks)
+    assert max(a.rank for a in result.adapters) <= R
+    for W, adapter, F in zip(frozen.weights, result.adapters, result.network.weights, strict=True):
+        assert np.array_equal(adapter.merge(W), F)
+    assert result.certificate.holds, result.certificate.reasons
+    x = exact.array(domain.sample(np.random.default_rng(1), 16, D))
+    worst = np.max(abs(over_Q(result.network)(x) - over_Q(target)(x)))
+    assert 0 < worst <= exact.number(result.certificate.error)
+    assert result.existence.holds, result.existence.reasons
+
+
+def test_whole_layers_would_need_more():
+    frozen, target = pair(8, 3, 2)
+    assert adapt_relu_network(frozen, target, 5, domain=Box(-4, 4)).error > 1e-3
+    result = adapt_staggered(frozen, target, 5, domain=Box(-4, 4))
+    assert result.partition == [range(1), range(1, 2), range(2, 3)]
+    assert not certify_relu_network(result.network, target, Box(-4, 4)).holds  # it follows whole layers only
+
+
+def test_a_ball_and_a_box_off_centre():
+    frozen, target = pair(8, 3, 2, seed=1)
+    for domain in (Ball(2), Box(1, 3), Box(np.arange(8.0) - 9, np.arange(8.0))):
+        result = adapt_staggered(frozen, target, 5, domain=domain)
+        assert result.certificate.holds, result.certificate.reasons
+
+
+@pytest.mark.parametrize("what", ["bias", "weight", "target", "domain", "scale"])
+def test_the_certificate_refuses_what_is_wrong(what):
+    frozen, target = pair(8, 3, 2)
+    result = adapt_staggered(frozen, target, 5, domain=Box(-4, 4))
+    weights, biases, root, domain = list(result.network.weights), list(result.network.biases), result.root, Box(-4, 4)
+    solution = result.solution
+    if what == "bias":
+        biases[1] = biases[1] + 1e-3
+    elif what == "weight":
+        weights[0] = weights[0] + 1e-4
+    elif what == "target":
+        object.__setattr__(solution, "target", ReluNetwork(target.weights, [target.biases[0], target.biases[1] + 1]))
+    elif what == "domain":
+        domain = Box(-40, 40)
+    else:
+        root = np.where(solution.system.positive, -root, root)
+    certificate = certify_staggered(ReluNetwork(weights, biases), solution, root, domain)
+    assert not certificate.holds
+    assert certificate.evidence == ""
+
+
+def test_the_certificate_bounds_a_small_fault():
+    frozen, target = pair(8, 3, 2)
+    result = adapt_staggered(frozen, target, 5, domain=Box(-4, 4))
+    biases = [*result.network.biases[:-1], result.network.biases[-1] + 1e-3]
+    certificate = certify_staggered(
+        ReluNetwork(result.network.weights, biases), result.solution, result.root, Box(-4, 4)
+    )
+    assert 1e-3 * (1 - 1e-6) < float(certificate.error) < 1e-3 * (1 + 1e-6)
+
+
+def test_more_seeds_and_families():
+    for init in ("gaussian", "scaled gaussian", "orthogonal"):
+        frozen, target = pair(6, 3, 2, seed=2, init=init)
+        assert adapt_staggered(frozen, target, 4, domain=Box(-1, 1)).certificate.holds
+
+
+def test_places_of_the_kinks():
+    nodes = read_kinks([0, 3, 1, 4], D=4, L=5, Lbar=3)
+    assert [(v.layer, v.target, v.neurons) for v in nodes] == [
+        (2, 1, range(3)),
+        (3, 1, range(3, 4)),
+        (4, 2, range(4)),
+        (5, 3, range(4)),
+    ]
+
+
+@pytest.mark.parametrize("kinks", [[8], [4, 3], [4, 5], [9, -1], [8, 8], [8, 0, 0]])
+def test_malformed_kinks(kinks):
+    frozen, target = pair(8, 3, 2)
+    with pytest.raises(ValueError, match="numbers of neurons for layers 1 to 2"):
+        adapt_staggered(frozen, target, 8, domain=Box(-1, 1), kinks=kinks)
+
+
+def test_too_small_ranks_and_a_domain_that_is_none():
+    frozen, target = pair(8, 3, 2)
+    with pytest.raises(ValueError, match="pass larger ranks"):
+        adapt_staggered(frozen, target, 4, domain=Box(-1, 1))
+    with pytest.raises(ValueError, match="48 equations for 40 unknowns"):
+        adapt_staggered(frozen, target, 4, domain=Box(-1, 1), kinks=[4, 4])
+    with pytest.raises(ValueError, match="pass a Box or a Ball"):
+        adapt_staggered(frozen, target, 5, domain=4)
