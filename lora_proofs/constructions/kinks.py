@@ -192,7 +192,8 @@ class KinkSystem:
             [
                 f"Krawczyk's test: {equations} equations in {unknowns} unknowns, {unknowns - equations} of them "
                 f"fixed at floats, have exactly one solution within {radius:.2g} of a point near the floating root",
-                f"its {len(scales)} scales are positive, about {min(scales, default=1.0):.2g} or more; all T are invertible",
+                f"its {len(scales)} scales are positive, the least about {min(scales, default=1.0):.2g}, and all T are "
+                "invertible",
                 "all frozen weights are non-singular, so that Lemma 1 has adapters between the nodes",
             ],
             None,
