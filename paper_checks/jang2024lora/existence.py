@@ -152,7 +152,8 @@ def theorem_3_1_blocks(case: Case) -> Comparison:
     excess, ranks = excess_after_reduction(problem, u, v)
     if excess[1] > 1e-9 * problem.objective(u, v):
         raise ArithmeticError("the reduced point is not optimal")
-    return at_most(sum(r * (r + 1) // 2 for r in ranks), case["d"])
+    spent = sum(r * (r + 1) // 2 for r in ranks)
+    return at_most((spent, spent), case["d"])
 
 
 @theorem_3_1_blocks.control("before the reduction")

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq
 
-from lora_proofs import Case, Comparison, at_least, equal, exact
+from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact
 from lora_proofs.ntk import thresholds, traps
 from lora_proofs.ntk.rational_problem import inner
 from lora_proofs.ntk.traps import Trap
@@ -39,6 +39,7 @@ from .planted import (
     index,
     is_stationary,
     jacobian,
+    on_face,
     planted,
     restricted,
     violated_and_null,
@@ -65,6 +66,12 @@ def full_rank_plant(case: Case) -> Plant:
     if not is_stationary(plant.trap):
         raise ArithmeticError("the point is not stationary")
     return plant
+
+
+def require_injective(plant: Plant) -> None:
+    """Raise unless A is injective on the face: random integers may hit the null set of step 3."""
+    if exact.rank(on_face(plant.trap, *plant.face())) < half(plant.trap.r):
+        raise OutOfScope("G is in the null set: A is not injective on the face")
 
 
 def escape_index(trap: Trap, directions: list[Any], flat: int = 0) -> int:
@@ -97,6 +104,7 @@ def theorem_4_1_sharp(case: Case) -> Comparison:
     least 1.
     """
     plant = full_rank_plant(case)
+    require_injective(plant)
     violated, null = violated_and_null(plant)
     return at_least(escape_index(plant.trap, violated + null, min(case["flat"], plant.trap.N - 1)), 1)
 
@@ -115,6 +123,7 @@ def theorem_4_1_sharp_blocks(case: Case) -> Comparison:
     """
     shapes, r = [tuple(sizes(shape)) for shape in case["shapes"].split("+")], case["r"]
     plant = planted(case.rng, shapes, [r, r - case["low"]], r, sharp(r) - 1, top=Fraction(5, 4))
+    require_injective(plant)
     violated, null = violated_and_null(plant)
     return at_least(escape_index(plant.trap, violated + null), 1)
 

@@ -87,11 +87,11 @@ def theorem_3_1_loose(case: Case) -> Comparison:
 
     Freeze v (n x r', m >= n) or u: A(u v^T) = c is a linear system with r' max(m, n) >= d unknowns, and it is
     solvable for every c if its matrix has rank d, as it has for almost all G and frozen factors once it has at one
-    rational point. Measured: the rank at a random integer point. (This is LoRA with a frozen factor, too. 768 x 768,
-    d = 64: r' = 1.)
+    rational point. Measured: the largest rank at three random integer points. (This is LoRA with a frozen factor,
+    too. 768 x 768, d = 64: r' = 1.)
     """
     m, n, d = sizes(case["shape"])
-    return equal(frozen_rank(case, -(-d // max(m, n))), d)
+    return equal(max(frozen_rank(case, -(-d // max(m, n))) for _ in range(3)), d)
 
 
 @theorem_3_1_loose.control("a rank less")

@@ -48,14 +48,14 @@ def few_shot_rank(case: Case) -> Comparison:
     Measured: the rule's smallest sufficient rank less the largest rank of a block of the certified optimum, at least 4.
     """
     problem, solution = few_shot(case["percent"])
-    return at_least(thresholds(problem)["theorem 4.1"].rank - max(solution.ranks), 4)
+    return at_least(float(thresholds(problem)["theorem 4.1"].rank - max(solution.ranks)), 4)
 
 
 @few_shot_rank.control("compared with the rank that K = 1 and four data would require")
 def _(case: Case) -> Comparison:
     _, solution = few_shot(case["percent"])
     table = thresholds(N=4, K=1, shapes=[(384, 384)] * 2, loss="logistic")
-    return at_least(table["theorem 4.1"].rank - max(solution.ranks), 4)
+    return at_least(float(table["theorem 4.1"].rank - max(solution.ranks)), 4)
 
 
 @PAPER.figure("few-shot-descent", r=RANKS, steps=(150,), seeded=False, requires=MINILM)
