@@ -27,6 +27,7 @@ _HOME = {
     "at_least": "claims",
     "at_most": "claims",
     "equal": "claims",
+    "required_rank": "constructions",
     "plan": "planner",
 }
 _MODULES = ("adapters", "claims", "constructions", "domains", "exact", "instances", "linalg", "networks", "ntk",

@@ -3,11 +3,15 @@
 from lora_proofs.constructions.certificate import Certificate, certify_relu_network
 from lora_proofs.constructions.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
 from lora_proofs.constructions.factor_pair import adapt_factor_pair
+from lora_proofs.constructions.gauge import RescaledNetwork, adapt_by_gauge
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.methods import adapt_relu_network
 from lora_proofs.constructions.partition import best_partition, required_ranks, uniform_partition
 from lora_proofs.constructions.rational_pair import exact_factor_pair
-from lora_proofs.constructions.relu_network import AdaptedReluNetwork, adapt_relu_network
+from lora_proofs.constructions.relu_network import AdaptedReluNetwork
+from lora_proofs.constructions.required_rank import RequiredRank, required_rank
 from lora_proofs.constructions.square_chain import AdaptedChain, Conditioning
+from lora_proofs.constructions.staggered import StaggeredNetwork, adapt_staggered
 from lora_proofs.constructions.transformer import AdaptedTransformer, adapt_transformer, functionality_gaps
 from lora_proofs.constructions.transformer_certificate import certify_transformer
 
@@ -18,9 +22,14 @@ __all__ = [
     "Certificate",
     "Conditioning",
     "ErrorBounds",
+    "RequiredRank",
+    "RescaledNetwork",
+    "StaggeredNetwork",
+    "adapt_by_gauge",
     "adapt_factor_pair",
     "adapt_linear_chain",
     "adapt_relu_network",
+    "adapt_staggered",
     "adapt_transformer",
     "best_partition",
     "certify_relu_network",
@@ -29,6 +38,7 @@ __all__ = [
     "exact_factor_pair",
     "fit_to_distribution",
     "functionality_gaps",
+    "required_rank",
     "required_ranks",
     "uniform_partition",
 ]

@@ -5,7 +5,20 @@ be compared with v3; every docstring states exactly what is checked. The order o
 in reports.
 """
 
-from . import linear, pairs, heads, relu, models, errors, tightness, final_layers, activations, transformer, algebra
+from . import (
+    linear,
+    pairs,
+    heads,
+    relu,
+    models,
+    sharper,
+    errors,
+    tightness,
+    final_layers,
+    activations,
+    transformer,
+    algebra,
+)
 from .paper import PAPER
 
 __all__ = [
@@ -19,6 +32,7 @@ __all__ = [
     "models",
     "pairs",
     "relu",
+    "sharper",
     "tightness",
     "transformer",
 ]
