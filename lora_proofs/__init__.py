@@ -30,7 +30,7 @@ _HOME = {
     "required_rank": "constructions",
     "plan": "planner",
 }
-_MODULES = ("adapters", "claims", "constructions", "domains", "exact", "instances", "linalg", "networks", "ntk",
+_MODULES = ("adapters", "claims", "constructions", "domains", "exact", "falsify", "instances", "linalg", "networks", "ntk",
             "planner", "precision", "pretrained", "symbolic")  # fmt: skip
 
 __all__ = [*_HOME, *_MODULES, "__version__", "verify"]

@@ -398,6 +398,7 @@ def test_their_true_twins_are_not(name):
     [
         "lemma-2-error-corrected-trace", "lemma-2-error-corrected-frobenius", "theorem-5-corrected",
         "theorem-5-trace-on-the-counterexample", "theorem-6-error-corrected", "lemma-1", "lemma-3",
+        "lemma-4", "formula-dimension-of-adapters",
     ],
 )  # fmt: skip
 def test_no_false_alarm_on_the_corrected_claims(label):

@@ -105,8 +105,9 @@ def frozen_rank(case: Case, r: int) -> int:
     m, n, d = sizes(case["shape"])
     if r == 0:
         return 0
-    frozen = instances.integers(case.rng, min(m, n), r)
-    G = (instances.integers(case.rng, max(m, n), min(m, n)) for _ in range(d))
+    rng = case.rng.spawn(1)[0]  # the point belongs to the method: a wide range makes it generic, on any seed
+    frozen = instances.integers(rng, min(m, n), r, -(10**6), 10**6)
+    G = (instances.integers(rng, max(m, n), min(m, n), -(10**6), 10**6) for _ in range(d))
     return exact.rank(fmpq_mat([(g * frozen).entries() for g in G]))
 
 

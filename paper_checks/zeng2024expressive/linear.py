@@ -316,9 +316,13 @@ def _(case: Case) -> Comparison:
 
 
 def tangent_dimension(case: Case) -> int:
-    """Return the rank of the derivative of (A, B) -> B A at random integer factors."""
+    """Return the rank of the derivative of (A, B) -> B A at random integer factors, of a range that makes them generic.
+
+    The point belongs to the method, not to the instance, which has no random numbers.
+    """
     D, R = case["D"], case["R"]
-    A, B = instances.integers(case.rng, R, D, -5, 5), instances.integers(case.rng, D, R, -5, 5)
+    rng = case.rng.spawn(1)[0]
+    A, B = instances.integers(rng, R, D, -(10**6), 10**6), instances.integers(rng, D, R, -(10**6), 10**6)
     rows = [[B[i, k] * (j == m) for i in range(D) for j in range(D)] for k in range(R) for m in range(D)]
     rows += [[A[k, j] * (i == m) for i in range(D) for j in range(D)] for k in range(R) for m in range(D)]
     return exact.rank(rows)
