@@ -30,8 +30,8 @@ _HOME = {
     "required_rank": "constructions",
     "plan": "planner",
 }
-_MODULES = ("adapters", "claims", "constructions", "domains", "exact", "falsify", "instances", "linalg", "networks", "ntk",
-            "planner", "precision", "pretrained", "symbolic")  # fmt: skip
+_MODULES = ("adapters", "claims", "constructions", "domains", "exact", "falsify", "instances", "linalg", "networks",
+            "ntk", "planner", "precision", "pretrained", "symbolic")  # fmt: skip
 
 __all__ = [*_HOME, *_MODULES, "__version__", "verify"]
 
