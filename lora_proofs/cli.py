@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lora_proofs.claims import Claim
     from lora_proofs.collect import Selection
     from lora_proofs.falsify import Search
+    from lora_proofs.gallery import Script as FigureScript
     from lora_proofs.report import Report
 
 SEEDS = 5
@@ -216,6 +217,69 @@ def plan(frozen: str, target: str, json_file: str | None) -> None:
     _say(str(found), "", json_file)
     if json_file:
         _write(json_file, found.to_json())
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--quick", is_flag=True, help="Small grids, all figures in minutes; kept apart from the full data.")
+@click.option("--reuse-data", is_flag=True, help="Draw from the data that is there, and compute nothing.")
+@click.option("--check", "compare", is_flag=True, help="Compare with the published values.")
+@click.option(
+    "-j", "--jobs", default=1, show_default=True, callback=_parse_jobs, metavar="N",
+    help="Worker processes; -1 uses every core.",
+)  # fmt: skip
+def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool, jobs: int) -> None:
+    """Rebuild figures: those of the given names or papers, or all; only what is stale is computed.
+
+    Exit code: 1 a published curve, not recorded as an artefact, lies outside our band over seeds and its reading error
+    (--check); 2 bad input; 130 interrupted; else 0.
+    """
+    from lora_proofs.gallery import FigureError, scripts
+
+    try:
+        found = scripts(names, quick)
+        if not reuse_data:
+            _compute_figures(found, jobs)
+        for script in found:
+            svg, _ = script.draw(_statements(script.claims))
+            _say(f"{script.name}: {svg}", "", None)
+        disagrees = compare and _compare_figures(found)
+    except (FigureError, OSError) as problem:
+        raise BadInput(str(problem)) from None
+    sys.exit(1 if disagrees else 0)
+
+
+def _compute_figures(found: list[FigureScript], jobs: int) -> None:
+    from lora_proofs.gallery import rebuild
+    from lora_proofs.sweep import cache_folder, versions
+
+    stale = [script for script in found if script.stale]
+    try:
+        with _progress_bar(sum(len(script.cases) for script in stale), 0) as advance:
+            for script in stale:
+                rebuild(script, jobs, cache_folder(), versions(), advance)
+    except KeyboardInterrupt:
+        _note("interrupted: finished cases are kept; the same command goes on from there")
+        sys.exit(INTERRUPTED)
+    except ImportError as problem:
+        raise BadInput(f"{problem}; README says what the figures need") from None
+
+
+def _compare_figures(found: list[FigureScript]) -> bool:
+    """Print how the published curves lie; tell whether one of them disagrees."""
+    wrong = False
+    for script in found:
+        for curve in script.compare():
+            wrong |= not curve.agrees
+            style = "good" if curve.inside == curve.points else "doubt" if curve.artefact else "bad"
+            tail = f"; {curve.worst}" if curve.worst else ""
+            tail += f" (recorded: {curve.artefact})" if curve.artefact and curve.worst else ""
+            _say(f"{script.name} {curve.curve}: {curve.inside} of {curve.points} points agree{tail}", style, None)
+    return wrong
+
+
+def _statements(labels: Sequence[str]) -> dict[str, str]:
+    return {c.label: c.statement for s in (_collect(labels) if labels else ()) for c in s.claims}
 
 
 def _one_claim(selectors: Sequence[str]) -> Claim:

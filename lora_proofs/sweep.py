@@ -173,7 +173,7 @@ class Journal:
     @classmethod
     def open(cls, tasks: Sequence[Task], warn: Callable[[str], object]) -> Journal:
         """Open the journal of these tasks and read what an earlier run finished."""
-        journal = cls(_cache_folder() / f"{_fingerprint(tasks)}.jsonl", warn)
+        journal = cls(cache_folder() / f"{_fingerprint(tasks)}.jsonl", warn)
         wanted = {task.key for task in tasks}
         try:
             journal.path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,8 @@ def _parse_line(line: str) -> Verdict | None:
         return None
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return the folder in which unfinished runs are kept."""
     if folder := os.environ.get("LORA_PROOFS_CACHE"):
         return Path(folder)
     base = os.environ.get("XDG_CACHE_HOME")

@@ -29,7 +29,7 @@ MATHEMATICS = (
 )
 JUDGEMENT = ({"claims"}, {"values", "verify", "falsify", "collect", "sweep"}, {"report"})
 LEAVES = {"plotting"}
-FREE = {"cli", "__init__", "__main__"}
+FREE = {"cli", "gallery", "__init__", "__main__"}
 
 # The public calls over Q live in `exact`, beside rank and solve, though the constructions are built on these;
 # `exact` hands them on lazily.

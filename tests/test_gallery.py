@@ -1,0 +1,154 @@
+"""Figures: what makes them stale, what a killed run keeps, how they are held against published values."""
+
+import json
+
+import pytest
+
+from lora_proofs import gallery
+from lora_proofs.gallery import FigureError, Script
+
+SOURCE = '''"""Title.
+
+More.
+"""
+import offset
+CLAIMS = ("p:lemma-1",)
+ARTEFACTS = {"a/odd": "a published artefact"}
+def cases(quick):
+    return [{"n": n} for n in ((1,) if quick else (1, 2))]
+def compute(n):
+    print_case(n)
+    pairs = [(c, s) for c in ("even", "odd") for s in (0, 1, 2)]
+    return [{"panel": "a", "curve": c, "seed": s, "x": n, "y": offset.OFFSET + n + s} for c, s in pairs]
+def print_case(n):
+    from pathlib import Path
+    with (Path(__file__).parent / "log").open("a") as file:
+        file.write(f"{n}")
+    if (Path(__file__).parent / "broken").exists() and n == 2:
+        raise KeyboardInterrupt
+def plot(rows, published):
+    from lora_proofs import plotting
+    figure, axes = plotting.grid()
+    plotting.band(axes[0, 0], plotting.points(rows, curve="even"), "even")
+    plotting.published_marks(axes[0, 0], published)
+    return figure
+'''
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "figures_folder", lambda: tmp_path)
+    monkeypatch.setattr("sys.path", [str(tmp_path), *__import__("sys").path])
+    monkeypatch.delitem(__import__("sys").modules, "offset", raising=False)
+    (tmp_path / "figure_a.py").write_text(SOURCE)
+    (tmp_path / "offset.py").write_text("OFFSET = 0\n")
+    return Script(tmp_path / "figure_a.py")
+
+
+def build(script, **options):
+    gallery.rebuild(script, 1, script.path.parent / "kept", {"python": "3"}, lambda name: None, **options)
+
+
+def log(script):
+    return (script.path.parent / "log").read_text()
+
+
+def publish(script, text):
+    folder = script.path.parent / "published"
+    folder.mkdir(exist_ok=True)
+    (folder / "figure_a.csv").write_text("panel,curve,x,y,reading_error\n" + text)
+
+
+def test_shared_modules_are_no_figures(script):
+    assert [s.name for s in gallery.scripts()] == ["figure_a"]
+    assert gallery.scripts(["figure"]) == gallery.scripts(["figure_a"])
+    with pytest.raises(FigureError, match="no figure is called 'figur'"):
+        gallery.scripts(["figur"])
+
+
+def test_computes_draws_and_describes(script):
+    assert script.stale
+    with pytest.raises(FigureError, match="no data"):
+        script.rows()
+    build(script)
+    assert not script.stale
+    rows = script.rows()
+    assert len(rows) == 12
+    assert rows[0] == {"panel": "a", "curve": "even", "seed": "0", "x": 1.0, "y": 1.0}
+    first = [path.read_bytes() for path in script.draw({"p:lemma-1": "A statement.\nDetails."})]
+    assert first == [path.read_bytes() for path in script.draw({"p:lemma-1": "A statement."})]
+    caption = json.loads(script.data.with_suffix(".json").read_text())["caption"]
+    assert caption == "Title. More. Median and range over 3 seeds. p:lemma-1: A statement."
+    with pytest.raises(FigureError, match="no paper has"):
+        script.draw({})
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        ("figure_a.py", "+ n + s", "+ n - s", True),
+        ("figure_a.py", "(1, 2))", "(1, 3))", True),
+        ("offset.py", "0", "1", True),
+        ("figure_a.py", '"Title', '"Another title', False),
+        ("figure_a.py", '"even")\n', '"something else")\n', False),
+        ("figure_a.py", "a published artefact", "another", False),
+    ],
+)
+def test_stale_when_what_computes_changes(script, file, old, new, stale):
+    build(script)
+    path = script.path.parent / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert Script(script.path).stale is stale
+
+
+def test_stale_when_the_data_was_edited(script):
+    build(script)
+    script.data.write_text(script.data.read_text().replace("4", "5"))
+    assert script.stale
+
+
+def test_an_interrupted_run_repeats_no_case(script):
+    broken = script.path.parent / "broken"
+    broken.touch()
+    with pytest.raises(KeyboardInterrupt):
+        build(script)
+    assert script.stale
+    broken.unlink()
+    build(Script(script.path))
+    assert log(script) == "122"
+    assert not list((script.path.parent / "kept").iterdir())
+
+
+def test_quick_data_is_kept_apart(script):
+    quick = Script(script.path, quick=True)
+    build(quick)
+    assert len(quick.rows()) == 6
+    assert script.stale
+    assert quick.data.parent.name == "quick"
+
+
+def test_compares_with_the_published_values(script):
+    build(script)
+    publish(script, "a,even,1,2.5,0.01\na,even,2,4.6,0.5\na,even,3,1,0.1\na,odd,1,9,0.1\n")
+    even, odd = script.compare()
+    assert (even.inside, even.points, even.agrees) == (1, 3, False)
+    assert "not computed" in even.worst
+    assert (odd.inside, odd.points, odd.agrees, odd.artefact) == (0, 1, True, "a published artefact")
+    publish(script, "a,even,1,3.4,0.5\na,even,2,4.6,0.7\n")  # within the reading error of the medians 2 and 3: no, yes
+    assert [d.inside for d in script.compare()] == [0]
+    publish(script, "a,even,1,3,0.0001\na,even,2,4.6,1.7\n")
+    assert [(d.inside, d.agrees) for d in script.compare()] == [(2, True)]
+
+
+def test_points_outside_a_quick_run_do_not_count(script):
+    quick = Script(script.path, quick=True)
+    build(quick)
+    publish(script, "a,even,1,2,0.01\na,even,2,100,0.5\n")
+    assert [(d.inside, d.points) for d in quick.compare()] == [(1, 1)]
+
+
+def test_rows_must_be_tidy(script):
+    script.path.write_text(SOURCE.replace('"seed": s, ', ""))
+    with pytest.raises(FigureError, match="seed"):
+        build(Script(script.path))
