@@ -1,0 +1,138 @@
+"""The adapted layer of section 4.1: merging, scaling, start, and the rank of several merged updates."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from flint import fmpq, fmpq_mat
+
+from lora_proofs import Adapter, Case, Comparison, at_least, equal, exact, instances
+
+from .paper import PAPER
+
+SHAPES = (
+    {"d": 6, "k": 5, "r": 2, "alpha": 16},
+    {"d": 4, "k": 7, "r": 4, "alpha": 8},
+    {"d": 5, "k": 5, "r": 1, "alpha": 2},
+)
+
+
+@PAPER.formula("3-merge", points=SHAPES)
+def merge(case: Case) -> Comparison:
+    r"""The merged weight W_0 + (alpha / r) B A gives h = W_0 x + (alpha / r) B A x, with A (r x k) and B (d x r).
+
+    `Adapter` works on integers and a dyadic alpha / r, where float64 does not round; the right-hand side is in Q.
+    Counted are the entries of h that differ.
+    """
+    return equal(differing_outputs(case, fmpq(case["alpha"], case["r"])), 0)
+
+
+@merge.control("scaled by alpha instead of alpha / r", points=({"d": 6, "k": 5, "r": 2, "alpha": 16},))
+def _(case: Case) -> Comparison:
+    return equal(differing_outputs(case, fmpq(case["alpha"])), 0)
+
+
+def differing_outputs(case: Case, scaling: Any) -> int:
+    """Count the outputs in which the merged layer and W x + scaling B A x differ."""
+    d, k, r = case["d"], case["k"], case["r"]
+    W, B, A, x = (case.rng.integers(-9, 10, shape) for shape in ((d, k), (d, r), (r, k), (k, 3)))
+    merged = Adapter(A=A.astype(float), B=B.astype(float), alpha=case["alpha"]).merge(W.astype(float)) @ x
+    W, B, A, x = map(exact.matrix, (W, B, A, x))
+    return nonzero(exact.matrix(merged) - (W * x + scaling * (B * (A * x))))
+
+
+@PAPER.formula(
+    "3-merge-half", gap="scope restriction: the same function in exact arithmetic", exponent=(11, 12, 14), seeded=False
+)
+def merge_half(case: Case) -> Comparison:
+    """Merged in half precision, an update below half a unit in the last place vanishes.
+
+    All 1024 half-precision weights in [1, 2) are tried, with the update 2^-exponent; their unit is 2^-10. Half a unit,
+    2^-11, is a tie and goes to the even neighbour: it is lost on every second weight. The count is of changed weights.
+    """
+    return equal(changed_by_merging(case["exponent"]), 512 if case["exponent"] == 11 else 0)
+
+
+@merge_half.control("an update of a whole unit", exponent=(10,))
+def _(case: Case) -> Comparison:
+    return equal(changed_by_merging(case["exponent"]), 0)
+
+
+def changed_by_merging(exponent: int) -> int:
+    """Count the weights of [1, 2) in half precision that adding 2^-exponent changes."""
+    W = np.arange(0x3C00, 0x4000, dtype=np.uint16).view(np.float16)
+    return int(np.count_nonzero((W.astype(np.float64) + 2.0**-exponent).astype(np.float16) != W))
+
+
+@PAPER.formula("3-start", points=SHAPES)
+def start(case: Case) -> Comparison:
+    """With A Gaussian and B = 0, training starts at the base model, and the gradient with respect to A is 0.
+
+    The loss |(W + (alpha / r) B A) X - Y|^2 / 2 is quadratic in each factor, so central differences are exact
+    derivatives. Counted are entries of B A and of the gradient with respect to A that are not 0.
+    """
+    return equal(sum(at_start(case, zero="B")[:2]), 0)
+
+
+@start.control("A = 0 and B Gaussian: now B does not move, but A does")
+def _(case: Case) -> Comparison:
+    return equal(sum(at_start(case, zero="A")[:2]), 0)
+
+
+@PAPER.formula("3-leaves", points=SHAPES)
+def leaves(case: Case) -> Comparison:
+    """From this start the first step moves B: its gradient (alpha / r) G A^T is not 0, G that of the weight."""
+    return at_least(at_start(case, zero="B")[2], 1)
+
+
+@leaves.control("A = B = 0, which never moves")
+def _(case: Case) -> Comparison:
+    return at_least(at_start(case, zero="AB")[2], 1)
+
+
+def at_start(case: Case, zero: str) -> tuple[int, int, int]:
+    """Count the entries that are not 0: of B A, of dL/dA and of dL/dB, where the factors named are 0."""
+    d, k, r = case["d"], case["k"], case["r"]
+    W, X, Y = (instances.integers(case.rng, *shape) for shape in ((d, k), (k, 4), (d, 4)))
+    B, A = (instances.rational_planted_rank(case.rng, *shape, r) for shape in ((d, r), (r, k)))
+    B, A = 0 * B if "B" in zero else B, 0 * A if "A" in zero else A
+
+    def loss(B: fmpq_mat, A: fmpq_mat) -> Fraction:
+        return exact.frobenius_norm_squared((W + fmpq(case["alpha"], r) * B * A) * X - Y) / 2
+
+    def slopes(at: fmpq_mat, other: Any) -> int:
+        return sum(other(at + E) != other(at - E) for E in units(at.nrows(), at.ncols()))
+
+    return nonzero(B * A), slopes(A, lambda A: loss(B, A)), slopes(B, lambda B: loss(B, A))
+
+
+@PAPER.formula("3-rank", d=(6,), k=(7,), r=(1, 2, 3), K=(1, 2, 3, 4))
+def rank_of_merges(case: Case) -> Comparison:
+    """K merged updates of rank r change almost every weight by a matrix of rank min(K r, d, k), not r."""
+    d, k, r, K = (case[name] for name in "dkrK")
+    total = fmpq_mat(d, k)
+    for _ in range(K):
+        total += instances.integers(case.rng, d, r, -99, 99) * instances.integers(case.rng, r, k, -99, 99)
+    return equal(exact.rank(total), min(K * r, d, k))
+
+
+@rank_of_merges.control("all K updates share A", d=(6,), k=(7,), r=(1, 2), K=(2, 3))
+def _(case: Case) -> Comparison:
+    d, k, r, K = (case[name] for name in "dkrK")
+    A = instances.integers(case.rng, r, k, -99, 99)
+    total = fmpq_mat(d, k)
+    for _ in range(K):
+        total += instances.integers(case.rng, d, r, -99, 99) * A
+    return equal(exact.rank(total), min(K * r, d, k))
+
+
+def nonzero(x: fmpq_mat) -> int:
+    """Count the entries that are not 0."""
+    return sum(v != 0 for v in x.entries())
+
+
+def units(m: int, n: int) -> Iterator[fmpq_mat]:
+    """Yield the matrix units."""
+    for a in range(m * n):
+        yield fmpq_mat(m, n, [int(b == a) for b in range(m * n)])
