@@ -24,7 +24,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partialmethod
+from functools import cached_property, lru_cache, partialmethod
 from importlib.util import find_spec
 from typing import Any
 
@@ -120,11 +120,7 @@ def _plain(params: Params) -> dict[str, Value]:
     """Copy parameters, refusing what a command line could not give back."""
     plain = {name: value.item() if isinstance(value, generic) else value for name, value in params.items()}
     for name, value in plain.items():
-        try:
-            ((_, back),) = parse_point(f"{name}={value}").items()
-        except ValueError:
-            back = None
-        if type(back) is not type(value) or back != value:
+        if not (type(value) in (bool, int, float, str) and _can_be_written(name, value)):
             raise ValueError(
                 f"parameter {name}={value!r} cannot be written on a command line; use an int, a finite float, "
                 "a bool, or a string without commas that does not read as a number (such as '1-0-2')"
@@ -132,17 +128,30 @@ def _plain(params: Params) -> dict[str, Value]:
     return plain
 
 
+@lru_cache(4096, typed=True)  # a sweep makes many cases of few values
+def _can_be_written(name: str, value: Value) -> bool:
+    try:
+        ((_, back),) = parse_point(f"{name}={value}").items()
+    except ValueError:
+        return False
+    return type(back) is type(value) and back == value
+
+
 @dataclass(frozen=True)
 class Case:
     """One instance of a claim: the only argument of a check.
 
     ``case["D"]`` reads a parameter: an int, float, bool or str. Parameters and seed determine ``case.rng``;
-    ``case.digits`` is the working precision, in decimal digits, that the check should compute with.
+    ``case.digits`` is the working precision, in decimal digits, that the check should compute with. At 16 digits,
+    ``case.backend`` and ``case.dtype`` name the array library and the type of its floating numbers;
+    `lora_proofs.backends.array` turns an instance into them.
     """
 
     params: Params = field(default_factory=dict)
     seed: int = 0
     digits: int = 16
+    backend: str = field(default="numpy", kw_only=True)
+    dtype: str = field(default="float64", kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "params", _plain(self.params))

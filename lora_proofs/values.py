@@ -31,20 +31,44 @@ class Evidence(StrEnum):
 class Quantity:
     """One side of a comparison, as an interval of rational numbers.
 
-    ``value`` is what reports show and JSON keeps; ``doubt`` says why it settles nothing, where that is so.
+    ``value`` is what reports show and JSON keeps; ``ends`` are the interval's, as exact numbers or floats; ``doubt``
+    says why it settles nothing, where that is so.
     """
 
     value: Any
     evidence: Evidence
     dtype: str
-    low: Fraction = Fraction(0)
-    high: Fraction = Fraction(0)
+    backend: str
+    ends: tuple[Any, Any] = (0, 0)
     doubt: str = ""
+
+    @property
+    def low(self) -> Fraction:
+        """The lower end."""
+        return Fraction(self.ends[0])
+
+    @property
+    def high(self) -> Fraction:
+        """The upper end."""
+        return Fraction(self.ends[1])
 
     @property
     def size(self) -> Fraction:
         """The largest absolute value in the interval."""
         return max(abs(self.low), abs(self.high))
+
+
+# The libraries that a value may come from, by the top of the name of its type's module.
+_LIBRARIES = {
+    "numpy": "numpy",
+    "array_api_strict": "strict",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "torch": "torch",
+    "cupy": "cupy",
+    "flint": "python-flint",
+    "mpmath": "mpmath",
+}
 
 
 def read(x: Any) -> Quantity:
@@ -55,6 +79,8 @@ def read(x: Any) -> Quantity:
     TypeError
         For what is no number, bracket or rank; a bool among them.
     """
+    if isinstance(x, float):  # NumPy's float64 too
+        return _read_float(float(x), "float64", "numpy")
     if isinstance(x, np.ndarray) and x.ndim == 0:
         x = x[()]
     if isinstance(x, (bool, np.bool_)):
@@ -65,49 +91,55 @@ def read(x: Any) -> Quantity:
         return _read_bracket(x)
     flint = sys.modules.get("flint")  # whoever made a flint number has imported it
     if flint is not None and isinstance(x, flint.arb):
-        return _read_bracket((_arb_end(x.lower()), _arb_end(x.upper())), dtype="arb")
+        return _read_bracket((_arb_end(x.lower()), _arb_end(x.upper())), dtype="arb", backend="python-flint")
     if flint is not None and isinstance(x, (flint.fmpz, flint.fmpq)):
         q = flint.fmpq(x)
-        return _exact(Fraction(int(q.p), int(q.q)))
+        return _exact(Fraction(int(q.p), int(q.q)), "python-flint")
     if isinstance(x, Rational):
-        return _exact(Fraction(int(x.numerator), int(x.denominator)))
-    if isinstance(x, (float, np.float16, np.float32)):
-        return _read_float(float(x), str(getattr(x, "dtype", "float64")))
+        return _exact(Fraction(int(x.numerator), int(x.denominator)), _library(x))
+    if isinstance(x, (np.float16, np.float32)):
+        return _read_float(float(x), str(x.dtype), "numpy")
     if hasattr(x, "_mpf_"):
         return _read_mpf(x)
+    if getattr(x, "shape", None) == () and "float" in str(x.dtype):
+        return _read_float(float(x), str(x.dtype).rpartition(".")[2], _library(x))
     raise TypeError(
         f"cannot compare a {type(x).__name__}: return a float, an mpf, an exact number, "
         "a bracket (lower, upper), or a numerical rank"
     )
 
 
-def _exact(q: Fraction) -> Quantity:
-    return Quantity(q, Evidence.EXACT, "rational", q, q)
+def _library(x: Any) -> str:
+    return _LIBRARIES.get(type(x).__module__.partition(".")[0], "python")
 
 
-def _read_float(x: float, dtype: str) -> Quantity:
+def _exact(q: Fraction, backend: str) -> Quantity:
+    return Quantity(q, Evidence.EXACT, "rational", backend, (q, q))
+
+
+def _read_float(x: float, dtype: str, backend: str) -> Quantity:
     if not math.isfinite(x):
-        return Quantity(x, Evidence.NUMERICAL, dtype, doubt=f"the value {x} is not finite")
-    return Quantity(x, Evidence.NUMERICAL, dtype, Fraction(x), Fraction(x))
+        return Quantity(x, Evidence.NUMERICAL, dtype, backend, doubt=f"the value {x} is not finite")
+    return Quantity(x, Evidence.NUMERICAL, dtype, backend, (x, x))
 
 
 def _read_mpf(x: Any) -> Quantity:
     if _special(x._mpf_):
-        return _read_float(float(x), "mpf")
+        return _read_float(float(x), "mpf", "mpmath")
     from mpmath import libmp, mp
 
     numerator, denominator = libmp.to_rational(x._mpf_)
     q = Fraction(int(numerator), int(denominator))
-    return Quantity(mp.make_mpf(x._mpf_), Evidence.NUMERICAL, "mpf", q, q)
+    return Quantity(mp.make_mpf(x._mpf_), Evidence.NUMERICAL, "mpf", "mpmath", (q, q))
 
 
 def _read_rank(x: Any) -> Quantity:
     rank, gap = int(x.rank), float(x.gap)
     doubt = "" if gap >= RANK_GAP else f"rank {rank} has a spectral gap of {gap:.3g}, below {RANK_GAP:g}"
-    return Quantity(rank, Evidence.NUMERICAL, "rank", Fraction(rank), Fraction(rank), doubt)
+    return Quantity(rank, Evidence.NUMERICAL, "rank", "numpy", (rank, rank), doubt)
 
 
-def _read_bracket(ends: tuple[Any, ...] | list[Any], dtype: str = "") -> Quantity:
+def _read_bracket(ends: tuple[Any, ...] | list[Any], dtype: str = "", backend: str = "") -> Quantity:
     if len(ends) != 2:
         raise TypeError(f"a bracket has two ends (lower, upper), not {len(ends)}")
     if any(isinstance(end, (tuple, list)) for end in ends):
@@ -117,7 +149,8 @@ def _read_bracket(ends: tuple[Any, ...] | list[Any], dtype: str = "") -> Quantit
     if not doubt and low.low > high.high:
         raise ValueError(f"the bracket ({low.value}, {high.value}) is empty")
     value = (low.value, high.value)
-    return Quantity(value, Evidence.CERTIFIED, dtype or low.dtype, low.low, high.high, doubt)
+    interval = (low.ends[0], high.ends[1])
+    return Quantity(value, Evidence.CERTIFIED, dtype or low.dtype, backend or low.backend, interval, doubt)
 
 
 def _arb_end(end: Any) -> Any:

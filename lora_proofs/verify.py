@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
 from lora_proofs.claims import Case, Check, Claim, Comparison, Control, OutOfScope, format_point
+from lora_proofs.threads import Limit, one_thread
 from lora_proofs.values import Evidence, Quantity, decode, encode, read
 
 __all__ = ["LADDER", "RTOL", "Evidence", "Outcome", "Verdict", "verify"]
 
 LADDER = (16, 32, 64)
+SINGLE_DIGITS = 6
 RTOL = 1e-8
 
 
@@ -31,6 +31,9 @@ class Outcome(StrEnum):
     FAILS = "fails"
     INCONCLUSIVE = "inconclusive"
     OUT_OF_SCOPE = "out of scope"
+
+
+_USUAL = {"backend": Case.backend, "dtype": Case.dtype}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Verdict:
         With values in the form that JSON keeps: float, ``mpf``, ``Fraction`` (exact), int (a numerical
         rank), or a pair of these (a bracket).
     dtype, backend : str
-        What the measured value was computed in.
+        What the measured value was computed in, read off its type; empty when there is none. What was asked for is
+        in the case.
     seconds : float
         Time spent, all rungs together. Not part of equality.
     negative_control : str or None
@@ -68,7 +72,7 @@ class Verdict:
     evidence: Evidence | None = None
     comparison: Comparison | None = None
     dtype: str = ""
-    backend: str = "numpy"
+    backend: str = ""
     seconds: float = field(default=0.0, compare=False)
     negative_control: str | None = None
     gap: str = ""
@@ -96,7 +100,10 @@ class Verdict:
         """Return the command that runs this case alone, for a check file outside the checks folder too."""
         case = ["--case", format_point(self.case.params)] if self.case.params else []
         words = ["lora-proofs", "check", *filter(None, [path]), self.claim, *case]
-        return shlex.join([*words, "--seed", str(self.case.seed), "--seeds", "1"])
+        words += ["--seed", str(self.case.seed), "--seeds", "1"]
+        words += ["--backend", self.case.backend] if self.case.backend != Case.backend else []
+        words += ["--dtype", self.case.dtype] if self.case.dtype != Case.dtype else []
+        return shlex.join(words)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain data, from which `from_json` makes an equal verdict."""
@@ -105,7 +112,8 @@ class Verdict:
             if self.comparison
             else (None, None, None)
         )
-        return {
+        asked = {"backend": self.case.backend, "dtype": self.case.dtype}
+        data = {
             "claim": self.claim,
             "kind": self.kind,
             "outcome": self.outcome.value,
@@ -125,6 +133,7 @@ class Verdict:
             "reason": self.reason,
             "error": self.error,
         }
+        return data if asked == _USUAL else {**data, "asked": asked}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Verdict:
@@ -135,7 +144,7 @@ class Verdict:
         return cls(
             claim=data["claim"],
             kind=data["kind"],
-            case=Case(data["params"], data["seed"], data["digits"]),
+            case=Case(data["params"], data["seed"], data["digits"], **data.get("asked", {})),
             outcome=Outcome(data["outcome"]),
             evidence=Evidence(data["evidence"]) if data["evidence"] else None,
             comparison=comparison,
@@ -164,6 +173,8 @@ def _judge(measured: Quantity, relation: str, bound: Quantity, rtol: float) -> t
     """Compare at one precision, with ``slack = rtol * max(1, |bound|)``, or none where both are exact."""
     if doubt := measured.doubt or bound.doubt:
         return Outcome.INCONCLUSIVE, doubt
+    if _clearly_holds(measured.value, relation, bound.value, rtol):
+        return Outcome.HOLDS, ""
     exact = _weigh(measured, bound) is Evidence.EXACT
     slack = Fraction(0) if exact else Fraction(rtol) * max(Fraction(1), bound.size)
     least, most = measured.low - bound.high, measured.high - bound.low
@@ -176,6 +187,14 @@ def _judge(measured: Quantity, relation: str, bound: Quantity, rtol: float) -> t
     return (Outcome.FAILS, "") if fails else (Outcome.INCONCLUSIVE, "the bracket straddles the bound")
 
 
+def _clearly_holds(measured: Any, relation: str, bound: Any, rtol: float) -> bool:
+    """Compare two floats with half the slack: what the rounding of this line could change is far from it."""
+    if not type(measured) is type(bound) is float:
+        return False
+    excess, slack = measured - bound, rtol * max(1.0, abs(bound)) / 2
+    return (relation == ">=" or excess <= slack) and (relation == "<=" or excess >= -slack)
+
+
 def _moves(now: Quantity, before: Quantity, rtol: float) -> bool:
     """Tell whether more precision still changes a measured number; a bracket is certified at any rung."""
     if now.evidence is Evidence.CERTIFIED:
@@ -183,28 +202,19 @@ def _moves(now: Quantity, before: Quantity, rtol: float) -> bool:
     return bool(before.doubt) or abs(now.low - before.low) > Fraction(rtol) * max(Fraction(1), now.size)
 
 
-@contextmanager
-def _working_precision(digits: int) -> Iterator[None]:
-    """Give the check its precision, and undo what it sets: a verdict must not depend on what ran before."""
-    import flint
-    import mpmath
-
-    with mpmath.workdps(digits), flint.ctx.workdps(digits):
-        yield
-
-
 def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
     """Judge a claim, or one of its negative controls, on a case.
 
     The check runs with 16 digits, and where the claim is not met again with 32 and with 64. A violation
     counts as *fails* only if it is exact or certified, or is there at 64 digits while the measured value has stopped
-    moving since 32; a check that computes with floats whatever ``case.digits`` says forgoes that protection.
+    moving since 32; a check that computes with floats whatever ``case.digits`` says forgoes that protection. Where
+    ``case.dtype`` is float32, that is tried first, and believed only if the claim holds.
 
     Parameters
     ----------
     claim : Claim
     case : Case
-        Its digits are ignored: the ladder sets them.
+        Its digits are ignored: the ladder sets them, 6 of them standing for float32.
     control : Control, optional
         One of ``claim.controls``, to judge in place of the claim.
 
@@ -214,24 +224,20 @@ def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
         Also when the check raises: `OutOfScope` gives *out of scope*, any other exception *inconclusive* with
         ``error=True``.
     """
-    # scipy has a BLAS of its own. Loaded only by the check, it would escape the limit on threads, and the
-    # first verdict of a process could differ from the second.
-    import scipy.linalg  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
     start = time.perf_counter()
     check = control.check if control else claim.check
     rtol = claim.tolerance[0] if claim.tolerance else RTOL
-    with threadpool_limits(1):
-        rung, found = _climb(check, case, rtol)
+    with one_thread() as threads:
+        digits, found = _climb(check, case, rtol, threads)
     return Verdict(
         claim=claim.label,
         kind=claim.kind,
-        case=rung,
+        case=Case(case.params, case.seed, digits, backend=case.backend, dtype=case.dtype),
         outcome=found.outcome,
         evidence=found.evidence,
         comparison=found.comparison,
         dtype=found.measured.dtype if found.measured else "",
+        backend=found.measured.backend if found.measured else "",
         seconds=time.perf_counter() - start,
         negative_control=control.description if control else None,
         gap=claim.gap,
@@ -259,27 +265,37 @@ class _Finding:
         return self.outcome is Outcome.HOLDS or violated or self.evidence in (Evidence.EXACT, None)
 
 
-def _climb(check: Check, case: Case, rtol: float) -> tuple[Case, _Finding]:
-    """Run the check with more and more digits until its outcome is final."""
+def _climb(check: Check, case: Case, rtol: float, threads: Limit) -> tuple[int, _Finding]:
+    """Run the check with more and more digits until its outcome is final; return the digits that settled it."""
+    if case.dtype == "float32":
+        found = _look(check, Case(case.params, case.seed, backend=case.backend, dtype="float32"), rtol, threads)
+        if found.outcome is Outcome.HOLDS:
+            single = found.measured is not None and found.measured.dtype == "float32"
+            return SINGLE_DIGITS if single else LADDER[0], found
     before: Quantity | None = None
     measured: Quantity | None = None
     for digits in LADDER:
-        rung = Case(case.params, case.seed, digits)
-        found = _look(check, rung, rtol)
+        found = _look(check, Case(case.params, case.seed, digits, backend=case.backend), rtol, threads)
         if found.final:
-            return rung, found
+            return digits, found
         before, measured = measured, found.measured
     if found.outcome is Outcome.FAILS and before and measured and _moves(measured, before, rtol):
         moving = f"violated, but the measured value still moves at {LADDER[-1]} digits"
         found = replace(found, outcome=Outcome.INCONCLUSIVE, reason=moving)
-    return rung, found
+    return digits, found
 
 
-def _look(check: Check, rung: Case, rtol: float) -> _Finding:
+def _look(check: Check, rung: Case, rtol: float, threads: Limit) -> _Finding:
     """Run the check once and judge what it returns."""
+    found = _judge_once(check, rung, rtol)
+    if threads.renew():  # the check itself loaded a library, and ran it on as many threads as that liked
+        found = _judge_once(check, replace(rung), rtol)
+    return found
+
+
+def _judge_once(check: Check, rung: Case, rtol: float) -> _Finding:
     try:
-        with _working_precision(rung.digits):
-            comparison = check(rung)
+        comparison = _run(check, rung)
         if not isinstance(comparison, Comparison):
             raise TypeError(f"the check returned a {type(comparison).__name__}, not a Comparison")
         measured, bound = read(comparison.measured), read(comparison.bound)
@@ -292,6 +308,19 @@ def _look(check: Check, rung: Case, rtol: float) -> _Finding:
     kept = Comparison(measured.value, comparison.relation, bound.value)
     rigorous = Evidence.NUMERICAL not in (measured.evidence, bound.evidence)
     return _Finding(outcome, reason, _weigh(measured, bound), kept, measured, rigorous)
+
+
+def _run(check: Check, rung: Case) -> Comparison:
+    """Give the check its precision, and undo what it sets: a verdict must not depend on what ran before."""
+    import flint
+    import mpmath
+
+    before = mpmath.mp.prec, flint.ctx.prec
+    mpmath.mp.dps = flint.ctx.dps = rung.digits
+    try:
+        return check(rung)
+    finally:
+        mpmath.mp.prec, flint.ctx.prec = before
 
 
 def _one_line(text: str) -> str:
