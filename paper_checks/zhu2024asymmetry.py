@@ -213,7 +213,12 @@ def _gap(case: Case, rank: int) -> tuple[Any, Any]:
 WIDE = ({"d_in": 4, "d_out": 4, "r": 1}, {"d_in": 4, "d_out": 4, "r": 3}, {"d_in": 4, "d_out": 6, "r": 2})
 
 
-@PAPER.theorem("4.3-isotropic", points=WIDE, gap="scope restriction: the mean over isotropic Delta, and d_in <= d_out")
+@PAPER.theorem(
+    "4.3-isotropic",
+    points=WIDE,
+    sampled=True,
+    gap="scope restriction: the mean over isotropic Delta, and d_in <= d_out",
+)
 def theorem_4_3_isotropic(case: Case) -> Comparison:
     r"""Delta isotropic, d_in <= d_out: in the mean over Delta, Q and U, tuning B gains at least what tuning A gains.
 
@@ -263,7 +268,9 @@ def _white(case: Case) -> Any:
     return (of_B - of_A) / inner(delta, S)
 
 
-@PAPER.theorem("4.3-similarly-ordered", d=(4, 7), gap="scope restriction: Delta^T Delta must not oppose S")
+@PAPER.theorem(
+    "4.3-similarly-ordered", d=(4, 7), sampled=True, gap="scope restriction: Delta^T Delta must not oppose S"
+)
 def theorem_4_3_similarly_ordered(case: Case) -> Comparison:
     r"""S, Delta^T Delta similarly ordered in one basis: d Tr Delta S^2 Delta^T >= Tr S Tr Delta S Delta^T.
 

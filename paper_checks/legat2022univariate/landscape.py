@@ -1,0 +1,194 @@
+"""The landscape over Q: derivatives, coprime squares, planted critical points, and the failure of one square."""
+
+import numpy as np
+from flint import fmpq, fmpq_mat, fmpq_poly
+
+from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact
+
+from .paper import (
+    NORMS,
+    PAPER,
+    gradient,
+    hankel,
+    hessian,
+    moments,
+    multiplication,
+    random_poly,
+    residual,
+    value,
+    weights,
+)
+
+
+@PAPER.formula("derivatives", d=(2, 3), r=(1, 2), norm=NORMS)
+def derivatives(case: Case) -> Comparison:
+    r"""D f_p(u)[v] = 4 \sum <q, u_i v_i> and D^2 f_p(u)[v, v] = 8 |\sum u_i v_i|^2 + 4 <q, \sum v_i^2>.
+
+    Compared over Q with differences of f_p(u + t v) at t = -2, ..., 2, exact for polynomials of degree 4 in t.
+    """
+    return equal(_derivative_error(case, fmpq(1)), 0)
+
+
+@derivatives.control("half the Hessian")
+def _(case: Case) -> Comparison:
+    return equal(_derivative_error(case, fmpq(1, 2)), 0)
+
+
+def _derivative_error(case: Case, scale: fmpq) -> fmpq:
+    d, r, w = case["d"], case["r"], weights(case["norm"], case["d"])
+    u, v = ([random_poly(case, d) for _ in range(r)] for _ in range(2))
+    p = random_poly(case, 2 * d)
+    at = {t: value([a + t * b for a, b in zip(u, v, strict=True)], p, w) for t in range(-2, 3)}
+    first = (at[-2] - 8 * at[-1] + 8 * at[1] - at[2]) / 12
+    second = (16 * (at[-1] + at[1]) - at[-2] - at[2] - 30 * at[0]) / 12
+    step = fmpq_mat(r * (d + 1), 1, [b[a] for b in v for a in range(d + 1)])
+    along = (step.transpose() * gradient(u, p, w))[0, 0]
+    curved = (step.transpose() * hessian(u, p, w) * step)[0, 0]
+    return abs(first - along) + abs(second - scale * curved)
+
+
+@PAPER.lemma("coprime", d=(2, 4), common=(0, 1, 2))
+def coprime(case: Case) -> Comparison:
+    r"""(v_1, v_2) -> u_1 v_1 + u_2 v_2 has rank 2d + 1 - deg gcd(u_1, u_2), for v_i of degree <= d = deg u_1.
+
+    So where u_1 and u_2 are coprime, <q, u_i v> = 0 for all v forces q = 0: a critical point is then a
+    decomposition of p, without the Hessian.
+    """
+    u, common = _with_common_factor(case)
+    return equal(exact.rank(multiplication(u, case["d"])), 2 * case["d"] + 1 - common)
+
+
+@coprime.control("the common factor is forgotten", common=(1, 2), d=(2, 4))
+def _(case: Case) -> Comparison:
+    u, _ = _with_common_factor(case)
+    return equal(exact.rank(multiplication(u, case["d"])), 2 * case["d"] + 1)
+
+
+def _with_common_factor(case: Case) -> tuple[list[fmpq_poly], int]:
+    """Return u_1 of degree d, u_2, and the degree of their greatest common divisor, which is at least `common`."""
+    g = random_poly(case, case["common"])
+    u = [g * random_poly(case, case["d"] - case["common"]) for _ in range(2)]
+    return u, u[0].gcd(u[1]).degree()
+
+
+FACTORS = ("real", "complex", "resonant")
+
+
+def planted(case: Case) -> tuple[list[fmpq_poly], fmpq_poly, list[fmpq]]:
+    """Return a critical point u of f_p, p and the weights: u_i = g a_i, and <q, g v> = 0 for all v.
+
+    g has rational roots ("real"), a pair of complex ones, or the pair at which a_1^2 + a_2^2 vanishes too ("resonant").
+    With real roots q is a combination of evaluations there, whose signs decide whether H(q) >= 0.
+    """
+    d, r, kind = case["d"], case["r"], case["factor"]
+    w = weights(case["norm"], d)
+    if kind == "real":
+        roots = [fmpq(int(x), 2) for x in case.rng.choice(np.arange(-4, 5), 2, replace=False)]
+        g = fmpq_poly([roots[0] * roots[1], -roots[0] - roots[1], 1])
+        charge = [int(x) for x in case.rng.choice([-1, 1, 2], 2)]
+        functional = [sum((c * a**k for c, a in zip(charge, roots, strict=True)), fmpq(0)) for k in range(2 * d + 1)]
+    else:
+        b = fmpq(int(case.rng.integers(1, 4)))
+        g = fmpq_poly([b * b, 0, 1])
+        # The real part of c z^k at the root z = i b.
+        c, turn = [int(x) for x in case.rng.integers(-2, 3, 2)], ((1, 0), (0, -1), (-1, 0), (0, 1))
+        c[0] = c[0] or 1
+        functional = [b**k * (c[0] * turn[k % 4][0] + c[1] * turn[k % 4][1]) for k in range(2 * d + 1)]
+    cofactors = [random_poly(case, d - 2) for _ in range(r)]
+    if kind == "resonant":
+        cofactors = [fmpq_poly([0, 1]), fmpq_poly([b])] + [fmpq_poly([0])] * (r - 2)
+    u = [g * a for a in cofactors]
+    q = fmpq_poly([m / w_k for m, w_k in zip(functional, w, strict=True)])
+    return u, sum((x * x for x in u), fmpq_poly([0])) - q, w
+
+
+SIZES = ((3, 2), (4, 2), (3, 3))
+
+
+@PAPER.theorem(
+    "1",
+    points=[{"d": d, "r": r, "norm": norm, "factor": kind} for d, r in SIZES for norm in NORMS for kind in FACTORS],
+    sampled=True,
+)
+def theorem_1(case: Case) -> Comparison:
+    r"""For every p and every r >= 2, each critical point of f_p whose Hessian is >= 0 is a global minimum.
+
+    Numbered as recalled. At coprime u_i lemma-coprime decides, so the critical points are planted where all u_i share a
+    factor g and q is any functional that vanishes on the multiples of g. The value is global iff H(q) >= 0. Counted,
+    over Q: a gradient that is not 0, and a Hessian that is >= 0 where H(q) is not.
+    """
+    u, p, w = planted(case)
+    critical = exact.is_zero(gradient(u, p, w))
+    spurious = exact.is_positive_semidefinite(hessian(u, p, w)) and not is_global(u, p, w)
+    return equal(int(not critical) + int(spurious), 0)
+
+
+def is_global(u: list[fmpq_poly], p: fmpq_poly, w: list[fmpq]) -> bool:
+    """Tell whether H(q) >= 0, which at a critical point is to say that f_p(u) is least over all sums of squares."""
+    return exact.is_positive_semidefinite(hankel(moments(residual(u, p), w)))
+
+
+@theorem_1.control("r = 1: p = x^2 + c^2 at u = x", points=[{"c": "5/4"}, {"c": "9/8"}])
+def _(case: Case) -> Comparison:
+    u, p, w = one_square(case)
+    critical = exact.is_zero(gradient(u, p, w))
+    spurious = exact.is_positive_semidefinite(hessian(u, p, w)) and not is_global(u, p, w)
+    return equal(int(not critical) + int(spurious), 0)
+
+
+@PAPER.theorem("1-decides", factor=("real",), d=(3,), r=(2,), norm=NORMS)
+def theorem_1_decides(case: Case) -> Comparison:
+    """At the planted points with real roots: the Hessian is >= 0 iff all charges of q are positive.
+
+    Both happen: the instances of theorem-1 contain global minima as well as saddles. Compared: 1 or 0.
+    """
+    u, p, w = planted(case)
+    positive = _charges_are_positive(u, p, w)
+    return equal(int(exact.is_positive_semidefinite(hessian(u, p, w))), int(positive))
+
+
+def _charges_are_positive(u: list[fmpq_poly], p: fmpq_poly, w: list[fmpq]) -> bool:
+    """Read the charges off q: <q, (x - a')^2> = charge of a times (a - a')^2, for the two roots a, a' of g."""
+    g = u[0].gcd(u[1])
+    m, roots = moments(residual(u, p), w), sorted(root for root, _ in g.roots())
+    if len(roots) != 2 or g.degree() != 2:
+        raise OutOfScope("the cofactors are not coprime")
+    return all(m[2] - 2 * a * m[1] + a * a * m[0] > 0 for a in roots)
+
+
+@theorem_1_decides.control("every planted point is a minimum", points=[{"d": 3, "r": 2, "norm": "coefficient"}])
+def _(case: Case) -> Comparison:
+    saddles = 0
+    for seed in range(8):
+        u, p, w = planted(Case({**case.params, "factor": "real"}, seed))
+        saddles += not exact.is_positive_semidefinite(hessian(u, p, w))
+    return equal(saddles, 0)
+
+
+def one_square(case: Case) -> tuple[list[fmpq_poly], fmpq_poly, list[fmpq]]:
+    """Return u = x, p = x^2 + c^2, and the weights 1."""
+    c = fmpq(*map(int, case["c"].split("/")))
+    return [fmpq_poly([0, 1])], fmpq_poly([c * c, 0, 1]), weights("coefficient", 1)
+
+
+@PAPER.theorem("1-sharp", c=("5/4", "9/8", "4/3"), seeded=False)
+def theorem_1_sharp(case: Case) -> Comparison:
+    r"""One square is not enough: for p = x^2 + c^2, 1 < c^2 < 2, u = x is a strict local minimum that is not global.
+
+    So r >= 2 is sharp. f_p(x) = c^4 > 1 = f_p(c). Measured: c^4, if the gradient at x is 0 and the Hessian there minus
+    I / 10 is >= 0.
+    """
+    return at_least(*_one_square_values(case))
+
+
+@theorem_1_sharp.control("c^2 > 2: a saddle", c=("3/2",))
+def _(case: Case) -> Comparison:
+    return at_least(*_one_square_values(case))
+
+
+def _one_square_values(case: Case) -> tuple[fmpq, fmpq]:
+    u, p, w = one_square(case)
+    strict = exact.is_positive_semidefinite(hessian(u, p, w) - exact.identity(2) / 10)
+    local = value(u, p, w) if strict and exact.is_zero(gradient(u, p, w)) else fmpq(0)
+    c = fmpq(*map(int, case["c"].split("/")))
+    return local, value([fmpq_poly([c])], p, w) + fmpq(1, 100)
