@@ -9,7 +9,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lora_proofs.falsify import Search
     from lora_proofs.gallery import Script as FigureScript
     from lora_proofs.report import Report
+    from lora_proofs.sweep import Plan
 
 SEEDS = 5
 INTERRUPTED = 130
@@ -112,22 +113,26 @@ def list_claims(json_file: str | None) -> None:
     "-j", "--jobs", default=1, show_default=True, callback=_parse_jobs, metavar="N",
     help="Worker processes; -1 uses every core.",
 )  # fmt: skip
+@click.option("--dask", metavar="ADDRESS", help="Run on the cluster of this Dask scheduler, such as tcp://host:8786.")
 @click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
 @click.option("--junit", "junit_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write JUnit XML.")
 @click.option("--strict", is_flag=True, help="Exit with 3 when something is inconclusive.")
 def check(
     selectors: tuple[str, ...], seeds: int, seed: int, points: list[Params], jobs: int,
-    json_file: str | None, junit_file: str | None, strict: bool,
+    dask: str | None, json_file: str | None, junit_file: str | None, strict: bool,
 ) -> None:  # fmt: skip
     """Check claims: those of the given files, papers or labels, or every paper's.
 
     Exit code: 0 all hold; 1 something fails; 2 bad input; 3 inconclusive (with --strict); 130 interrupted.
     """
+    from lora_proofs.sweep import plan
+
     _require_folders(json_file, junit_file)
     selections = _collect(selectors)
     if points:
         _require_parameters(selections, points)
-    report = _run(selections, seeds, seed, points or [{}], jobs)
+    stretches = plan(selections, seeds, seed, points or [{}])
+    report = _run(stretches, selections, jobs, dask)
     for line in report.lines():
         _say(line.text, line.style, json_file)
     if json_file:
@@ -137,33 +142,32 @@ def check(
     sys.exit(report.exit_code(strict))
 
 
-def _run(selections: list[Selection], seeds: int, seed: int, points: list[Params], jobs: int) -> Report:
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
+def _run(stretches: Plan, selections: list[Selection], jobs: int, dask: str | None) -> Report:
     from lora_proofs.collect import CollectError
     from lora_proofs.report import Report
-    from lora_proofs.sweep import Journal, plan, sweep
+    from lora_proofs.sweep import Journal, fingerprint, size, sweep
+    from lora_proofs.workers import ClusterError, WorkerDied, cluster, processes
 
-    tasks = plan(selections, seeds, seed, points)
-    journal = Journal.open(tasks, warn=lambda text: _note(f"warning: {text}"))
-    if journal.finished:
-        _note(f"resuming: {len(journal.finished)} of {len(tasks)} cases were finished before")
+    total = size(stretches)
+    journal = Journal(fingerprint(stretches), total, warn=lambda text: _note(f"warning: {text}"))
+    if journal.kept:
+        _note(f"resuming: {journal.kept} of {total} cases were finished before")
     start = time.perf_counter()
     try:
-        with _progress_bar(len(tasks), len(journal.finished)) as advance:
-            verdicts = sweep(tasks, jobs, journal, progress=lambda verdict: advance(verdict.claim))
+        with cluster(dask) if dask else processes(jobs) as workers, _progress_bar(total, journal.kept) as advance:
+            tallies = sweep(stretches, journal, workers, advance)
     except KeyboardInterrupt:
-        _note(f"interrupted: {journal.kept} of {len(tasks)} cases are kept; the same command goes on from there")
+        _note(f"interrupted: {journal.kept} of {total} cases are kept; the same command goes on from there")
         sys.exit(INTERRUPTED)
-    except TerminatedWorkerError:
+    except WorkerDied as problem:
         raise click.ClickException(
-            f"a worker process died (out of memory?); {journal.kept} of {len(tasks)} cases are kept; "
+            f"{problem}; {journal.kept} of {total} cases are kept; "
             "the same command goes on from there, with -j 1 it needs the least memory"
         ) from None
-    except CollectError as problem:  # a check file that changed while the run went on
+    except (ClusterError, CollectError) as problem:  # the latter from a check file that changed while the run went on
         raise BadInput(str(problem)) from None
     command = shlex.join(["lora-proofs", *sys.argv[1:]])
-    return Report(selections, verdicts, time.perf_counter() - start, command)
+    return Report(selections, tallies, time.perf_counter() - start, command, journal.verdicts)
 
 
 @cli.command()
@@ -217,6 +221,75 @@ def plan(frozen: str, target: str, json_file: str | None) -> None:
     _say(str(found), "", json_file)
     if json_file:
         _write(json_file, found.to_json())
+
+
+@cli.command()
+@click.argument("frozen", type=click.Path(exists=True, dir_okay=False))
+@click.argument("target", type=click.Path(exists=True, dir_okay=False))
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--rank", type=click.IntRange(min=1), default=8, show_default=True, help="Rank of every adapter.")
+@click.option("--box", type=float, default=4.0, show_default=True, help="ReLU networks: certify for |x_i| up to this.")
+def export(frozen: str, target: str, folder: str, rank: int, box: float) -> None:
+    """Build the adapters that turn one stored model into another, and write them as a PEFT folder.
+
+    FROZEN and TARGET are safetensors files: of the same tensors (a base and its fine-tune: each matrix that differs
+    gets its best adapter), or two ReLU networks of different depth as `plan` reads them (Theorem 3, biases included).
+    """
+    from lora_proofs.export import export_adapters
+
+    with _bad_input():
+        for line in export_adapters(frozen, target, folder, rank, box).lines:
+            _say(line, "", None)
+
+
+@cli.command()
+@click.argument("adapter", type=click.Path(exists=True, file_okay=False))
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option("--rank", type=click.IntRange(min=1), help="Rank of the result.")
+@click.option("--tolerance", type=float, help="Or: the smallest ranks with ||dW - dW'||_F <= TOLERANCE ||dW||_F.")
+@click.option(
+    "--problem", type=click.Path(exists=True, dir_okay=False), metavar="NPZ",
+    help="Or: keep the outputs of this linearised problem (gradients.MODULE, offsets, labels, loss, lam).",
+)  # fmt: skip
+def compress(adapter: str, out: str, rank: int | None, tolerance: float | None, problem: str | None) -> None:
+    """Reduce the ranks of a trained PEFT adapter, with a certified error, and write it to another folder."""
+    from lora_proofs.compress import compress_folder
+
+    if sum(option is not None for option in (rank, tolerance, problem)) != 1:
+        raise BadInput("pass one of --rank, --tolerance and --problem")
+    with _bad_input():
+        for line in compress_folder(adapter, out, rank, tolerance, problem):
+            _say(line, "", None)
+
+
+@cli.command()
+@click.argument("adapter", type=click.Path(exists=True, file_okay=False))
+@click.argument("base", type=click.Path(exists=True))
+@click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
+def inspect(adapter: str, base: str, json_file: str | None) -> None:
+    """Show spectra, intruder dimensions and ranks of a PEFT adapter, beside the papers' thresholds.
+
+    BASE is the model's folder, or its safetensors file.
+    """
+    from lora_proofs.adapters import load_peft
+    from lora_proofs.inspection import inspect_adapter, read_base, table, to_json
+
+    _require_folders(json_file)
+    with _bad_input():
+        weights, d_head = read_base(base)
+        reports = inspect_adapter(load_peft(adapter), weights, d_head)
+    _say(table(reports), "", json_file)
+    if json_file:
+        _write(json_file, to_json(reports))
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    """Turn the one clear line of a ValueError into bad input."""
+    try:
+        yield
+    except ValueError as problem:
+        raise BadInput(str(problem)) from None
 
 
 @cli.command()
@@ -403,10 +476,13 @@ def _describe(selection: Selection) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
-    """Show a live bar on a terminal, and nothing where standard error is piped."""
+def _progress_bar(total: int, done: int) -> Iterator[Callable[..., None]]:
+    """Show a live bar on a terminal, and nothing where standard error is piped.
+
+    What is yielded takes a label and how many units are done with it, one by default.
+    """
     if not sys.stderr.isatty():
-        yield lambda label: None
+        yield lambda label, count=1: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -414,7 +490,17 @@ def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=total, completed=done)
-        yield lambda label: progress.update(bar, advance=1, description=label)
+        shown, waiting = time.perf_counter(), 0
+
+        def advance(label: str, count: int = 1) -> None:
+            nonlocal shown, waiting
+            waiting += count
+            if (now := time.perf_counter()) - shown > 0.05:  # drawing takes longer than a small case
+                progress.update(bar, advance=waiting, description=label)
+                shown, waiting = now, 0
+
+        yield advance
+        progress.update(bar, advance=waiting)
 
 
 def _require_folders(*files: str | None) -> None:
@@ -424,10 +510,10 @@ def _require_folders(*files: str | None) -> None:
             raise BadInput(f"the folder of {file} does not exist")
 
 
-def _write(file: str, text: str) -> None:
+def _write(file: str, text: str | Iterable[str]) -> None:
     try:
         with click.open_file(file, "w", encoding="utf-8") as stream:
-            stream.write(text)
+            stream.writelines([text] if isinstance(text, str) else text)
     except OSError as problem:
         raise BadInput(f"cannot write {file}: {problem.strerror}") from None
 

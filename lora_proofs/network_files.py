@@ -1,7 +1,7 @@
 """ReLU networks in safetensors files."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from lora_proofs.linalg import check_matrix
 from lora_proofs.networks import ReluNetwork
+from lora_proofs.tensor_files import read_tensors
 
 
 def read_network(path: str | Path) -> ReluNetwork:
@@ -32,14 +33,14 @@ def read_network(path: str | Path) -> ReluNetwork:
     ValueError
         If the file cannot be read, a tensor has another name, or the tensors are no network.
     """
-    stored = _read_tensors(path)
+    stored = {name: x.astype(np.float32) if x.dtype == np.float16 else x for name, x in read_tensors(path).items()}
     layers: dict[str, dict[str, Any]] = {}
     for name, tensor in stored.items():
         layer, _, part = name.rpartition(".")
         if part not in ("weight", "bias"):
             raise ValueError(f"{path}: the tensor {name!r} is neither LAYER.weight nor LAYER.bias of a ReLU network")
         layers.setdefault(layer, {})[part] = tensor
-    order = sorted(layers, key=_natural)
+    order = layer_names(stored)
     for layer in order:
         if "weight" not in layers[layer]:
             raise ValueError(f"{path}: layer {layer!r} has a bias but no weight; store both, or the weight alone")
@@ -51,22 +52,9 @@ def read_network(path: str | Path) -> ReluNetwork:
         raise ValueError(f"{path}: {problem}; the layers are, in order, {', '.join(order) or 'none'}") from None
 
 
-def _read_tensors(path: str | Path) -> Mapping[str, Any]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ModuleNotFoundError:
-        raise ValueError("reading safetensors files needs the package safetensors: pip install safetensors") from None
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError, TypeError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise ValueError(f"cannot read {path} as a safetensors file: {reason}") from None
-    wide = ("float32", "float64")
-    return {
-        name: t.astype(np.float32) if "float" in str(t.dtype) and str(t.dtype) not in wide else t
-        for name, t in tensors.items()
-    }
+def layer_names(tensors: Iterable[str]) -> list[str]:
+    """Return the names of the layers in their order, from names of tensors ``LAYER.weight`` and ``LAYER.bias``."""
+    return sorted({name.rpartition(".")[0] for name in tensors}, key=_natural)
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

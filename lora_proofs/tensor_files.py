@@ -1,0 +1,67 @@
+"""Tensors by name in safetensors files: no pickle, and one clear error for a file that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+
+
+def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Return the floating-point tensors of a safetensors file by name, sorted.
+
+    They keep their dtype; bfloat16, which NumPy lacks, is widened to float32, which is exact.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    ValueError
+        If the package safetensors is missing, or the file cannot be read, is damaged, or holds other numbers.
+    """
+    try:
+        from safetensors import SafetensorError, deserialize
+    except ModuleNotFoundError:
+        raise ValueError("reading safetensors files needs the package safetensors: pip install safetensors") from None
+    try:
+        stored: list[tuple[str, dict[str, Any]]] = deserialize(Path(path).read_bytes())  # type: ignore[no-untyped-call]
+    except (OSError, SafetensorError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise ValueError(f"cannot read {path} as a safetensors file: {reason}") from None
+    return {name: _decode(path, name, entry) for name, entry in sorted(stored)}
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write tensors to a safetensors file.
+
+    Raises
+    ------
+    ValueError
+        If the package safetensors is missing, or the file cannot be written.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import save_file
+    except ModuleNotFoundError:
+        raise ValueError("writing safetensors files needs the package safetensors: pip install safetensors") from None
+    try:
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path, {"format": "pt"})
+    except (OSError, SafetensorError) as problem:
+        raise ValueError(f"cannot write {path}: {getattr(problem, 'strerror', None) or problem}") from None
+
+
+def _decode(path: str | Path, name: str, entry: dict[str, Any]) -> NDArray[Any]:
+    kind = str(entry["dtype"])
+    if kind == "BF16":  # the upper half of a float32
+        upper = np.frombuffer(entry["data"], "<u2").astype("<u4")
+        return (upper << 16).view("<f4").reshape(entry["shape"])
+    if kind not in _DTYPES:
+        raise ValueError(f"{path}: {name} has dtype {kind}; pass real floating numbers")
+    return np.frombuffer(entry["data"], _DTYPES[kind]).reshape(entry["shape"])

@@ -1,0 +1,121 @@
+"""Compression: as good as Eckart & Young allow, and the printed error is never too small."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from lora_proofs import Adapter, exact, ntk
+from lora_proofs.adapters import load_peft, load_peft_biases, save_peft
+from lora_proofs.cli import cli
+from lora_proofs.compress import compress, compress_folder, difference_norm, distance, read_problem
+
+
+def trained(r=6, out=12, in_=9, alpha=3.0, decay=0.3, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    B = np.linalg.qr(rng.standard_normal((out, r)))[0] * decay ** np.arange(r)
+    return Adapter(rng.standard_normal((r, in_)).astype(dtype), B.astype(dtype), alpha)
+
+
+def exact_square(one, other):
+    """Return ||delta - delta'||_F^2 over Q; float scaling factors are exact dyadic numbers."""
+    deltas = [exact.number(a.scaling) * exact.matrix(a.B) * exact.matrix(a.A) for a in (one, other)]
+    return exact.frobenius_norm_squared(deltas[0] - deltas[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("rank", [1, 3, 6])
+def test_error_is_the_best_one_and_its_bracket_holds_the_exact_one(dtype, rank):
+    adapter = trained(dtype=dtype)
+    found = compress(adapter, rank)
+    assert found.adapter.rank == rank
+    assert found.adapter.A.dtype == dtype
+    low, high = found.error
+    assert exact.number(low) ** 2 <= exact.number(exact_square(adapter, found.adapter)) <= exact.number(high) ** 2
+    delta = adapter.scaling * adapter.B.astype(float) @ adapter.A.astype(float)
+    tail = np.linalg.svd(delta, compute_uv=False)[rank:]
+    rounding = 50 * float(np.finfo(dtype).eps) * found.norm[1]
+    assert high <= np.linalg.norm(tail) + rounding
+    assert found.best <= high
+
+
+def test_a_wrong_factor_is_seen_in_the_bracket():
+    adapter = trained()
+    kept = compress(adapter, 6).adapter
+    assert difference_norm(adapter, kept)[1] < 2e-14
+    worse = Adapter(kept.A, kept.B * (1 + 1e-6))
+    assert difference_norm(adapter, worse)[0] > 5e-7 * np.linalg.norm(adapter.delta())
+
+
+def test_distance_encloses_the_exact_one():
+    rng = np.random.default_rng(1)
+    adapter, E = trained(), rng.standard_normal((12, 9))
+    low, high = distance(E, adapter)
+    delta = exact.number(adapter.scaling) * exact.matrix(adapter.B) * exact.matrix(adapter.A)
+    square = exact.number(exact.frobenius_norm_squared(exact.matrix(E) - delta))
+    assert exact.number(low) ** 2 <= square <= exact.number(high) ** 2
+    assert high - low < 1e-12
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 0.1, 1e-2, 1e-6])
+def test_tolerance_gives_the_smallest_rank(tolerance):
+    adapter = trained()
+    found = compress(adapter, tolerance=tolerance)
+    assert found.error[1] <= tolerance * found.norm[0]
+    if found.adapter.rank:
+        assert compress(adapter, found.adapter.rank - 1).error[0] > tolerance * found.norm[0]
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="either rank or tolerance"):
+        compress(trained())
+    with pytest.raises(ValueError, match="tolerance must be"):
+        compress(trained(), tolerance=2.0)
+    with pytest.raises(ValueError, match="no adapter in float16 is that close"):
+        compress(trained(dtype=np.float16), tolerance=1e-12)
+    with pytest.raises(ValueError, match="rank"):
+        compress(trained(), rank=-1)
+
+
+def problem_file(path, modules, N=4, seed=0):
+    rng = np.random.default_rng(seed)
+    arrays = {f"gradients.{m}": rng.standard_normal((N, 1, 12, 9)) for m in modules}
+    labels = rng.standard_normal((N, 1))
+    np.savez(path, offsets=np.zeros((N, 1)), labels=labels, loss="squared", lam=0.1, **arrays)
+    return path
+
+
+def test_reduce_rank_keeps_the_outputs_of_a_linearised_problem(tmp_path):
+    saved = {"a": trained(seed=1), "b": trained(seed=2)}
+    save_peft(tmp_path / "in", saved, {"a": np.ones(12), "b": np.zeros(12)})
+    file = problem_file(tmp_path / "problem.npz", saved)
+    lines = compress_folder(tmp_path / "in", tmp_path / "out", None, None, file)
+    kept = load_peft(tmp_path / "out")
+    problem, modules = read_problem(file)
+    assert modules == ["a", "b"]
+    assert isinstance(problem, ntk.LinearizedProblem)
+    assert sum(a.rank * (a.rank + 1) // 2 for a in kept.values()) <= 4
+    assert kept.keys() == saved.keys()
+    gradients = np.load(file)
+    before, after = (
+        sum(np.tensordot(gradients[f"gradients.{m}"], adapters[m].delta(), 2) for m in modules)
+        for adapters in (saved, kept)
+    )
+    np.testing.assert_allclose(after, before, atol=1e-12)
+    assert "outputs change by" in lines[-1]
+    problem_file(file, ["a"])
+    with pytest.raises(ValueError, match="look at b"):
+        compress_folder(tmp_path / "in", tmp_path / "out", None, None, file)
+    (tmp_path / "problem.npz").write_bytes(b"\x80\x04")
+    with pytest.raises(ValueError, match="cannot read"):
+        read_problem(tmp_path / "problem.npz")
+
+
+def test_command_line(tmp_path):
+    save_peft(tmp_path / "in", {"a": trained(), "b": trained(seed=3)}, {"a": np.ones(12), "b": np.zeros(12)})
+    run = CliRunner().invoke(cli, ["compress", f"{tmp_path}/in", f"{tmp_path}/out", "--rank", "2"])
+    assert (run.exit_code, run.output.count("rank 6 -> 2")) == (0, 2)
+    assert {a.rank for a in load_peft(tmp_path / "out").values()} == {2}
+    np.testing.assert_array_equal(load_peft_biases(tmp_path / "out")["a"], np.ones(12))
+    for words in ([], ["--rank", "2", "--tolerance", "0.1"]):
+        run = CliRunner().invoke(cli, ["compress", f"{tmp_path}/in", f"{tmp_path}/out", *words])
+        assert (run.exit_code, run.output) == (2, "Error: pass one of --rank, --tolerance and --problem\n")
