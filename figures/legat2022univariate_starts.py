@@ -2,8 +2,8 @@
 
 f(u) = |u_1^2 + ... + u_r^2 - p|^2 in the coefficient norm. Left: p of degree 10 is a sum of two squares, so its least
 value is 0. Right: p of degree 10 is none, and f less the least value found is drawn. Each start is Gaussian; the 40
-final values, of a trust-region method, are sorted. Values below 1e-28 (left) and 1e-16 (right) are drawn there. The published paper's
-experiments, at degrees up to a million, are not repeated.
+final values, of a trust-region method, are sorted. Values below 1e-28 (left) and 1e-16 (right) are drawn there.
+The published experiments, at degrees up to a million, are not repeated.
 """
 
 import numpy as np
