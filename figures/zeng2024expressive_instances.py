@@ -53,7 +53,9 @@ def transformer(seed: int, L: int, R: int, pretrained: bool) -> tuple[Transforme
     torch.manual_seed(seed)
     target, frozen = _draw_transformer(L), _draw_transformer(L, R)
     if pretrained:
-        _pretrain(lambda Z: _forward(frozen, Z), list(frozen.values()), lambda Z: _forward(target, Z), (D, TOKENS), seed)
+        _pretrain(
+            lambda Z: _forward(frozen, Z), list(frozen.values()), lambda Z: _forward(target, Z), (D, TOKENS), seed
+        )
     return _as_network(frozen, L), _as_network(target, L)
 
 
