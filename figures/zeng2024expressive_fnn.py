@@ -20,6 +20,7 @@ from zeng2024expressive_instances import (
 )
 from zeng2024expressive_panels import BOX, CONSTRUCTION, FLOAT32, GRADIENT, grid, row, seeds
 from zeng2024expressive_panels import plot as plot_panel
+from zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 from lora_proofs.constructions import adapt_relu_network
@@ -40,8 +41,6 @@ def cases(quick):
 
 def compute(Lbar, pretrained, seed, quick):
     """Return the test errors of the construction, of the published one in float32, and of trained adapters."""
-    from lora_proofs.training import train_adapters
-
     frozen, target = relu(seed, 2 * Lbar, Lbar, pretrained)
     name, x, settings = PANELS[Lbar, pretrained], inputs(seed, TEST_POINTS, D), grid(quick)
     sampled = inputs(seed, BATCH, D)
@@ -51,7 +50,7 @@ def compute(Lbar, pretrained, seed, quick):
         theirs = published_construction(frozen, target, R, sampled)
         rows.append(row(name, CONSTRUCTION, seed, R, mean_squared_error(ours, target, x)))
         rows.append(row(name, FLOAT32, seed, R, mean_squared_error(theirs, target, x.astype(np.float32))))
-    best = train_adapters([target], [frozen], seeds=(seed,), **settings).best
+    best = best_adapters([target], [frozen], seeds=(seed,), **settings)
     return rows + [row(name, GRADIENT, seed, R, y) for R, y in zip(settings["ranks"], best.test_loss[0], strict=True)]
 
 

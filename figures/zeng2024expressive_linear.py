@@ -9,6 +9,7 @@ import numpy as np
 from zeng2024expressive_instances import TEST_POINTS, D, inputs, linear
 from zeng2024expressive_panels import CONSTRUCTION, GRADIENT, grid, row, seeds
 from zeng2024expressive_panels import plot as plot_panel
+from zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 from lora_proofs.constructions import adapt_linear_chain
@@ -24,8 +25,6 @@ def cases(quick):
 
 def compute(pretrained, seed, quick):
     """Return the test errors of the two kinds of adapters, and the closed form."""
-    from lora_proofs.training import train_adapters
-
     frozen, target = linear(seed, pretrained)
     name, x, settings = PANELS[pretrained], inputs(seed, TEST_POINTS, D), grid(quick)
     sigma = np.linalg.svd(target - frozen[1] @ frozen[0], compute_uv=False)
@@ -35,7 +34,7 @@ def compute(pretrained, seed, quick):
         error = A_2.merge(frozen[1]) @ A_1.merge(frozen[0]) - target
         rows.append(row(name, "closed form", seed, R, np.sum(sigma[2 * R :] ** 2) / D))
         rows.append(row(name, CONSTRUCTION, seed, R, np.mean((x @ error.T) ** 2)))
-    best = train_adapters([[target]], [frozen], seeds=(seed,), **settings).best
+    best = best_adapters([[target]], [frozen], seeds=(seed,), **settings)
     return rows + [row(name, GRADIENT, seed, R, y) for R, y in zip(settings["ranks"], best.test_loss[0], strict=True)]
 
 

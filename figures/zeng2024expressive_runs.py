@@ -1,0 +1,26 @@
+"""Training runs of Zeng & Lee's grid, kept on disk, since several figures look at the same runs from different sides."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from joblib import Memory
+
+import lora_proofs
+from lora_proofs.journal import cache_folder, digest, versions
+
+_MEMORY = Memory(cache_folder() / "training", verbose=0)
+
+
+def best_adapters(targets: Sequence[Any], frozen: Sequence[Any], **settings: Any) -> Any:
+    """Return ``lora_proofs.training.train_adapters(...).best``, from disk if the same code has already computed it."""
+    sources = Path(lora_proofs.__file__).parent / "training"
+    return _best_adapters((digest(sources), versions()), targets, frozen, settings)
+
+
+@_MEMORY.cache
+def _best_adapters(code: Any, targets: Sequence[Any], frozen: Sequence[Any], settings: dict[str, Any]) -> Any:
+    """Train; `code` is there to tell the results of other code apart."""
+    from lora_proofs.training import train_adapters
+
+    return train_adapters(targets, frozen, **settings).best
