@@ -1,7 +1,7 @@
 """What M prefix tokens reach of the initial states of a diagonal state space layer, and how long they have to be.
 
 H = 6 states, b = 1. Left: the distance of a random unit state from the states that M tokens reach, exact up to the last
-rounding; 5 random states, medians and ranges. From M = H on it is 0, drawn at 1e-12, unless an eigenvalue repeats.
+rounding; 5 random states, medians and ranges. From M = H on it is 0, unless an eigenvalue repeats.
 Right: the norm of the shortest prefix of M >= H tokens for these states. Eigenvalues: "spread", six equally spaced
 ones in [-0.9, 0.9]; "slow", six in [0.9, 0.95]; "repeated", 0.5 twice and four others. Not in the published paper.
 """
@@ -52,11 +52,11 @@ def plot(rows, published):
 
     figure, axes = plotting.grid(columns=2)
     for index, layer in enumerate(EIGENVALUES):
-        plotting.band(axes[0, 0], plotting.points(rows, panel="distance", curve=layer), layer, index, floor=1e-12)
+        plotting.band(axes[0, 0], plotting.points(rows, panel="distance", curve=layer), layer, index)
         if of_layer := plotting.points(rows, panel="norm", curve=layer):
             plotting.band(axes[0, 1], of_layer, layer, index)
-    axes[0, 0].set(yscale="log", xlabel="tokens $M$", ylabel="distance of a unit state")
-    axes[0, 1].set(yscale="log", xlabel="tokens $M$", ylabel="norm of the prefix", xlim=(0.5, 10.5))
+    axes[0, 0].set(xlabel="tokens $M$", ylabel="distance of a unit state")
+    axes[0, 1].set(yscale="log", xlabel="tokens $M$", ylabel="norm of the prefix", xlim=(5.5, 10.5))
     axes[0, 0].legend()
-    axes[0, 1].legend(loc="upper left")
+    axes[0, 1].legend(loc="center right")
     return figure
