@@ -1,0 +1,278 @@
+r"""Hayou, Ghosh & Yu, LoRA+: Efficient Low Rank Adaptation of Large Models, arXiv 2402.12354v2, ICML 2024.
+
+Metadata and abstract were read (equal learning rates of A and B are inefficient in wide networks, a well-chosen ratio
+is not), and that the official code asks for a ratio eta_B / eta_A above 1. The toy model and its theorem are as
+recalled, and re-derived. The recommended ratio 2^4 and the gains of 1 to 2 per cent are empirical and not checked.
+
+Toy model: f = b a^T x with a, x in R^n, b in R, target y, loss (f - y)^2 / 2, U = f - y. A step of gradient descent is
+
+    a+ = a - eta_A U b x,   b+ = b - eta_B U a^T x.
+
+Only p = a^T x and b enter f = b p, and |x|^2 = n for inputs of order 1: training is a recursion of two numbers, over Q.
+Start: b = 0 and p of order 1, as in LoRA with entries of a of variance 1 / n.
+"""
+
+from math import ceil, log, sqrt
+from typing import Any
+
+from flint import fmpq, fmpq_mat
+
+from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, instances
+
+PAPER = Paper(
+    key="hayou2024loraplus",
+    title="LoRA+: Efficient Low Rank Adaptation of Large Models",
+    authors=("Soufiane Hayou", "Nikhil Ghosh", "Bin Yu"),
+    year=2024,
+    arxiv="2402.12354v2",
+)
+
+STEPS = 4
+
+
+def inner(x: fmpq_mat, y: fmpq_mat) -> Any:
+    """Return x^T y."""
+    return (x.transpose() * y)[0, 0]
+
+
+def sign(x: Any) -> int:
+    """Return -1, 0 or 1."""
+    return int(x > 0) - int(x < 0)
+
+
+# ------------------------------------------------------------------------------------------- the change of f in a step
+
+
+@PAPER.formula("decomposition", n=(1, 3, 8))
+def decomposition(case: Case) -> Comparison:
+    """One step changes f by d_1 + d_2 + d_3: A moves, B moves, both do.
+
+    d_1 = -eta_A U b^2 |x|^2, d_2 = -eta_B U (a^T x)^2, d_3 = eta_A eta_B U^2 b (a^T x) |x|^2.
+    """
+    measured, (first, second, third) = one_step(case)
+    return equal(measured, first + second + third)
+
+
+@decomposition.control("without the product of both moves")
+def _(case: Case) -> Comparison:
+    measured, (first, second, _) = one_step(case)
+    return equal(measured, first + second)
+
+
+def one_step(case: Case) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Return the change of f after a step with vectors, and the three terms."""
+    a, x = (instances.integers(case.rng, case["n"], 1, 1, 5) for _ in range(2))
+    b, y, eta_A, eta_B = (fmpq(int(z), 7) for z in case.rng.integers(1, 6, 4))
+    p, square = inner(a, x), inner(x, x)
+    U = b * p - y - fmpq(1, 11)  # not 0
+    after = (b - eta_B * U * p) * inner(a - eta_A * U * b * x, x)
+    return after - b * p, (-eta_A * U * b**2 * square, -eta_B * U * p**2, eta_A * eta_B * U**2 * b * p * square)
+
+
+@PAPER.formula("decomposition-sign", n=(1, 3, 8))
+def decomposition_sign(case: Case) -> Comparison:
+    """For the sign of the gradient (Adam without memory), d_1 = -eta_A s |b| |x|_1 and d_2 = -eta_B s |a^T x|.
+
+    With s = sign U; d_3 = eta_A eta_B s^2 sign(b) sign(a^T x) |x|_1. A's share grows like n, as with gradient descent.
+    """
+    measured, terms = one_sign_step(case)
+    return equal(measured, sum(terms))
+
+
+@decomposition_sign.control("the Euclidean norm in place of |x|_1", n=(3, 8))
+def _(case: Case) -> Comparison:
+    measured, (first, second, third) = one_sign_step(case)
+    return equal(measured, first / case["n"] + second + third)
+
+
+def one_sign_step(case: Case) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Return the change of f after a sign step with vectors, and the three terms."""
+    a, x = (instances.integers(case.rng, case["n"], 1, 1, 5) for _ in range(2))
+    x = fmpq_mat(case["n"], 1, [v * (-1) ** i for i, v in enumerate(x.entries())])
+    b, y, eta_A, eta_B = (fmpq(int(z), 7) for z in case.rng.integers(1, 6, 4))
+    p = inner(a, x) + fmpq(1, 2)  # a shift of a along e_1 / (2 x_1), so that p is not 0
+    a = a + fmpq_mat(case["n"], 1, [fmpq(1, 2) / x[0, 0], *[0] * (case["n"] - 1)])
+    U = b * p - y - fmpq(1, 11)
+    step = fmpq_mat(case["n"], 1, [sign(U * b * v) for v in x.entries()])
+    after = (b - eta_B * sign(U * p)) * inner(a - eta_A * step, x)
+    length = sum(abs(v) for v in x.entries())
+    terms = (
+        -eta_A * sign(U) * abs(b) * length,
+        -eta_B * sign(U) * abs(p),
+        eta_A * eta_B * abs(sign(U)) * sign(p) * length,
+    )
+    return after - b * p, terms
+
+
+# ----------------------------------------------------------------------------------------------- the scale of the rates
+
+
+def run(p: Any, b: Any, y: Any, eta_A: Any, eta_B: Any, square: Any, steps: int = STEPS) -> list[tuple[Any, Any]]:
+    """Return (p, b) at the start and after each step, for |x|^2 = square."""
+    path = [(p, b)]
+    for _ in range(steps):
+        U = b * p - y
+        p, b = p - eta_A * U * b * square, b - eta_B * U * p
+        path.append((p, b))
+    return path
+
+
+def draw(case: Case) -> tuple[Any, Any]:
+    """Return a start p of order 1 and a target y of order 1."""
+    p, y = (fmpq(int(z), 8) for z in case.rng.integers(6, 11, 2))
+    return p, y
+
+
+WIDTHS = (4**3, 4**5, 4**7)
+
+
+@PAPER.theorem("efficient", n=WIDTHS)
+def efficient(case: Case) -> Comparison:
+    """With eta_A = c / n and eta_B = c training does not depend on the width: f_t, a_t^T x and b_t are those of n = 1.
+
+    So d_1, d_2, d_3 are of order 1. Measured is the sum of the differences over the path, c = 1/2.
+    """
+    return equal(path_difference(case, fmpq(1, 2 * case["n"])), 0)
+
+
+@efficient.control("eta_A = c / n^2")
+def _(case: Case) -> Comparison:
+    return equal(path_difference(case, fmpq(1, 2 * case["n"] ** 2)), 0)
+
+
+def path_difference(case: Case, eta_A: Any) -> Any:
+    """Return the sum of |differences| between the paths of width n and width 1."""
+    (p, y), half = draw(case), fmpq(1, 2)
+    wide, narrow = run(p, fmpq(0), y, eta_A, half, case["n"]), run(p, fmpq(0), y, half, half, 1)
+    return sum(abs(u - v) for at, other in zip(wide, narrow, strict=True) for u, v in zip(at, other, strict=True))
+
+
+@PAPER.theorem("equal-rates-stall", n=WIDTHS)
+def stall(case: Case) -> Comparison:
+    """With equal rates eta_A = eta_B = c / n the output stays where it was: f_T = O(1 / n) after T steps from b = 0.
+
+    While |U| <= y, b and p are at most B and P with B+ = B + (c / n) y P, P+ = P + c y B. Their product is below 5 / n
+    for c = 1/2, T = 4, p, y <= 5/4, n >= 64.
+    """
+    n, path = case["n"], equal_rates(case)
+    if any(b * p < 0 for p, b in path):
+        raise ArithmeticError("f left [0, y]: the bound does not apply")
+    return at_most(path[-1][0] * path[-1][1], fmpq(5, n))
+
+
+@stall.control("the rates of LoRA+")
+def _(case: Case) -> Comparison:
+    p, y = draw(case)
+    p, b = run(p, fmpq(0), y, fmpq(1, 2 * case["n"]), fmpq(1, 2), case["n"])[-1]
+    return at_most(b * p, fmpq(5, case["n"]))
+
+
+def equal_rates(case: Case) -> list[tuple[Any, Any]]:
+    """Run with eta_A = eta_B = 1 / (2 n) from b = 0."""
+    p, y = draw(case)
+    rate = fmpq(1, 2 * case["n"])
+    return run(p, fmpq(0), y, rate, rate, case["n"])
+
+
+@PAPER.theorem("equal-rates-blow-up", n=WIDTHS)
+def blow_up(case: Case) -> Comparison:
+    """With equal rates eta_A = eta_B = c of order 1 the error grows like n at the second step.
+
+    From b = 0: b_1 = c y p, U_1 = y (c p^2 - 1), and a^T x grows by c |U_1| b_1 n. For c = 1/2 and p, y in [3/4, 5/4]
+    that gives |U_2| >= (n / 64) |U_0|.
+    """
+    return at_least(*second_error(case, fmpq(1, 2)))
+
+
+@blow_up.control("rates c / n")
+def _(case: Case) -> Comparison:
+    return at_least(*second_error(case, fmpq(1, 2 * case["n"])))
+
+
+def second_error(case: Case, rate: Any) -> tuple[Any, Any]:
+    """Return |U_2| at equal rates, and (n / 64) |U_0|."""
+    p, y = draw(case)
+    p, b = run(p, fmpq(0), y, rate, rate, case["n"], steps=2)[-1]
+    return abs(b * p - y), fmpq(case["n"], 64) * y
+
+
+# ---------------------------------------------------------------------------------------------- what "efficient" means
+
+
+@PAPER.lemma("rescaling", kappa=(2, 3))
+def rescaling(case: Case) -> Comparison:
+    """The map (a, b, eta_A, eta_B) -> (k a, b / k, k^2 eta_A, eta_B / k^2) leaves every f_t unchanged.
+
+    Only eta_A eta_B is visible in f. Measured is the sum of |differences| of f over the path.
+    """
+    return equal(rescaled_difference(case, power=2), 0)
+
+
+@rescaling.control("rates scaled by k instead of k^2")
+def _(case: Case) -> Comparison:
+    return equal(rescaled_difference(case, power=1), 0)
+
+
+def rescaled_difference(case: Case, power: int) -> Any:
+    """Return the sum of |f_t - f_t of the rescaled problem|."""
+    (p, y), k = draw(case), fmpq(case["kappa"])
+    b, eta_A, eta_B = fmpq(1, 3), fmpq(1, 10), fmpq(1, 5)
+    one = run(p, b, y, eta_A, eta_B, 4)
+    other = run(k * p, b / k, y, k**power * eta_A, eta_B / k**power, 4)
+    return sum(abs(p * b - q * c) for (p, b), (q, c) in zip(one, other, strict=True))
+
+
+@PAPER.theorem(
+    "equal-rates-rescaled",
+    n=(2**4, 2**8, 2**12),
+    gap="scope restriction: equal rates are inefficient where the feature a^T x is to stay of order 1",
+)
+def equal_rates_rescaled(case: Case) -> Comparison:
+    """With a_0 scaled up by n^{1/4}, equal rates c / sqrt(n) give LoRA+'s outputs f_t at every width, exactly.
+
+    By the rescaling: a^T x is then of order n^{1/4} and b of order n^{-1/4}, and the product of the rates is that of
+    LoRA+, c^2 / n. Measured is the sum of |differences| of f over the path.
+    """
+    return equal(equal_rates_difference(case, scale=round(case["n"] ** 0.25)), 0)
+
+
+@equal_rates_rescaled.control("the start of LoRA+")
+def _(case: Case) -> Comparison:
+    return equal(equal_rates_difference(case, scale=1), 0)
+
+
+def equal_rates_difference(case: Case, scale: int) -> Any:
+    """Return the sum of |f_t - f_t of LoRA+| for equal rates c / sqrt(n) from scale times the start."""
+    (p, y), n = draw(case), case["n"]
+    rate = fmpq(1, 2 * round(n**0.5))
+    plus = run(p, fmpq(0), y, fmpq(1, 2 * n), fmpq(1, 2), n)
+    same = run(scale * p, fmpq(0), y, rate, rate, n)
+    return sum(abs(p * b - q * c) for (p, b), (q, c) in zip(plus, same, strict=True))
+
+
+@PAPER.theorem("equal-rates-logarithm", n=(2**8, 2**12, 2**16, 2**20), seeded=False)
+def logarithm(case: Case) -> Comparison:
+    """Also from p = 1, b = 0, equal rates c / sqrt(n) learn: f >= y / 4 after at most a logarithm of n steps (y = 1).
+
+    While f <= 1/4, q = p + sqrt(n) b grows by 1 + 3 c / 4 a step at least, d = p - sqrt(n) b does not grow, and
+    f = (q^2 - d^2) / (4 sqrt n): so (log(1 + sqrt n) / (2 log(1 + 3 c / 4))) steps suffice, rounded up. Here c = 1/2.
+    Numbers double in length with each step over Q, so the steps are counted in floats.
+    """
+    return at_most(float(steps_to_quarter(case["n"], 0.5)), float(ceil(log(1 + sqrt(case["n"])) / (2 * log(1.375)))))
+
+
+@logarithm.control("rates c / n")
+def _(case: Case) -> Comparison:
+    steps = steps_to_quarter(case["n"], 0.5 / sqrt(case["n"]))
+    return at_most(float(steps), float(ceil(log(1 + sqrt(case["n"])) / (2 * log(1.375)))))
+
+
+def steps_to_quarter(n: int, c: float) -> int:
+    """Count the steps until f >= 1/4, at most 100, from p = 1, b = 0 with both rates c / sqrt(n)."""
+    p, b, rate = 1.0, 0.0, c / sqrt(n)
+    for step in range(100):
+        if p * b >= 0.25:
+            return step
+        U = p * b - 1
+        p, b = p - rate * U * b * n, b - rate * U * p
+    return 100
