@@ -1,0 +1,403 @@
+r"""LoRA in matrix factorisation under gradient flow (AISTATS 2025): alignment, spectral start, and limits.
+
+From the abstract: from a small initialisation of scale alpha, gradient flow reaches a neighbourhood of the optimum,
+smaller for smaller alpha, with an error that the misalignment of the singular spaces of pretrained model and target
+governs; from a spectral initialisation it reaches any precision. Problem 2 and the theorems were not at hand.
+Re-derived here, for
+
+    L = |Y - (W_2 + B_2 A_2)(W_1 + B_1 A_1)|_F^2 / 2,   W_1, W_2 frozen,
+
+and, where a closed form exists, for one adapter of rank one, L = |E - b a^T|_F^2 / 2 with E = sigma u v^T, from a
+balanced start |a| = |b|: with z = (b, a), M = [[0, E], [E^T, 0]], gradient flow is dz/dt = (M - |z|^2/2) z. In z_0 =
+alpha (p e + n), e = (u, v)/sqrt(2) is the direction to be found and n, orthogonal to (u, v) and (u, -v), what is
+misaligned.
+"""
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from flint import acb, arb, fmpq, fmpq_mat, fmpq_series
+
+from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, exact, instances
+
+PAPER = Paper(
+    key="xu2025understanding",
+    title="Understanding the Learning Dynamics of LoRA: A Gradient Flow Perspective on Low-Rank Adaptation in Matrix "
+    "Factorization",
+    authors=(
+        "Ziqing Xu",
+        "Hancheng Min",
+        "Lachlan Ewen MacDonald",
+        "Jinqi Luo",
+        "Salma Tarmoun",
+        "Enrique Mallada",
+        "Rene Vidal",
+    ),
+    year=2025,
+    arxiv="2503.06982v1",
+)
+
+
+class Adapters(NamedTuple):
+    """The trainable matrices."""
+
+    B1: fmpq_mat
+    A1: fmpq_mat
+    B2: fmpq_mat
+    A2: fmpq_mat
+
+
+class Problem(NamedTuple):
+    """The frozen matrices and the target."""
+
+    W1: fmpq_mat
+    W2: fmpq_mat
+    Y: fmpq_mat
+
+    def residual(self, x: Adapters) -> fmpq_mat:
+        """Return Y - (W_2 + B_2 A_2)(W_1 + B_1 A_1)."""
+        return self.Y - (self.W2 + x.B2 * x.A2) * (self.W1 + x.B1 * x.A1)
+
+    def flow(self, x: Adapters) -> Adapters:
+        """Return the negative gradient of L."""
+        E = self.residual(x)
+        G1, G2 = (self.W2 + x.B2 * x.A2).transpose() * E, E * (self.W1 + x.B1 * x.A1).transpose()
+        A1t, A2t, B1t, B2t = (y.transpose() for y in (x.A1, x.A2, x.B1, x.B2))
+        return Adapters(G1 * A1t, B1t * G1, G2 * A2t, B2t * G2)
+
+
+def square(x: fmpq_mat) -> Fraction:
+    """Return the squared Frobenius norm."""
+    return exact.frobenius_norm_squared(x)
+
+
+def draw(case: Case, m: int, n: int) -> fmpq_mat:
+    """Return a random integer matrix."""
+    return instances.integers(case.rng, m, n)
+
+
+def random_adapters(case: Case, n: int, r: int) -> Adapters:
+    """Return random integer adapters of rank r for square layers."""
+    return Adapters(draw(case, n, r), draw(case, r, n), draw(case, n, r), draw(case, r, n))
+
+
+# --------------------------------------------------------------------------------------------- conserved quantities
+
+
+@PAPER.formula("conservation", n=(3, 4), r=(1, 2))
+def conservation(case: Case) -> Comparison:
+    r"""Gradient flow conserves B_l^T B_l - A_l A_l^T, l = 1, 2, whatever W_1, W_2 and Y.
+
+    Measured: the squared norm of the derivatives of both, exactly, at random integer points.
+    """
+    return equal(imbalance_rate(case, speed=1), 0)
+
+
+@conservation.control("B learns twice as fast as A")
+def _(case: Case) -> Comparison:
+    return equal(imbalance_rate(case, speed=2), 0)
+
+
+def imbalance_rate(case: Case, speed: int) -> Fraction:
+    """Return the squared norm of the time derivatives, with the flow of B multiplied by `speed`."""
+    n, r = case["n"], case["r"]
+    problem, x = Problem(*(draw(case, n, n) for _ in range(3))), random_adapters(case, n, r)
+    dx, total = problem.flow(x), Fraction(0)
+    for B, A, dB, dA in ((x.B1, x.A1, dx.B1, dx.A1), (x.B2, x.A2, dx.B2, dx.A2)):
+        half = speed * B.transpose() * dB - dA * A.transpose()
+        total += square(half + half.transpose())
+    return total
+
+
+# ----------------------------------------------------------------------------- one adapter: closed form from balance
+
+
+@PAPER.theorem("closed-form", m=(2, 3), n=(2, 3))
+def closed_form(case: Case) -> Comparison:
+    r"""From a balanced start, z(t) = e^{Mt} z_0 / N(t), N^2 = 1 + \int_0^t |e^{Ms} z_0|^2 ds, solves the gradient flow.
+
+    For every E. S = z z^T = y y^T / N^2 with y = e^{Mt} z_0 is a power series in t over Q; measured is the number of
+    its first coefficients at which dS/dt differs from that of db/dt = (E - b a^T) a, da/dt = (E - b a^T)^T b.
+    """
+    return equal(mismatches(case, balanced=True), 0)
+
+
+@closed_form.control("|a| is not |b|")
+def _(case: Case) -> Comparison:
+    return equal(mismatches(case, balanced=False), 0)
+
+
+def mismatches(case: Case, balanced: bool) -> int:
+    """Count the coefficients up to t^6 that differ, over the entries of S."""
+    m, n, terms = case["m"], case["n"], 8
+    E = draw(case, m, n) + fmpq_mat(m, n, [fmpq(1, 2)] * (m * n))
+    b, a = ([fmpq(3), fmpq(4), fmpq(0)][:k] for k in (m, n))
+    a = a if balanced else [2 * x for x in a]
+    start = fmpq_mat(m + n, 1, [x / 5 for x in (*b, *a)])
+    M = fmpq_mat(m + n, m + n)
+    for i in range(m):
+        for j in range(n):
+            M[i, m + j] = M[m + j, i] = E[i, j]
+    power, coefficients = start, [start]
+    for k in range(1, terms):
+        power = M * power / k
+        coefficients.append(power)
+    y = [fmpq_series([c[i, 0] for c in coefficients], prec=terms) for i in range(m + n)]
+    N2 = 1 + sum((x * x for x in y), fmpq_series([0], prec=terms)).integral()
+    S = [[p * q / N2 for q in y] for p in y]
+    bb, aa = sum(S[i][i] for i in range(m)), sum(S[m + i][m + i] for i in range(n))
+    decay = [aa] * m + [bb] * n
+    wrong = 0
+    for i in range(m + n):
+        for j in range(m + n):
+            rate = -(decay[i] + decay[j]) * S[i][j]
+            rate += sum(M[i, k] * S[k][j] + S[i][k] * M[k, j] for k in range(m + n))
+            wrong += sum(x != 0 for x in (S[i][j].derivative() - rate).coeffs()[: terms - 2])
+    return wrong
+
+
+class State(NamedTuple):
+    """The losses on the target direction and off it, and the growth s = alpha^2 p^2 (w^2 - 1) / (2 sigma)."""
+
+    on: arb
+    off: arb
+    growth: arb
+    time: arb
+
+
+SIGMA, P = fmpq(2), fmpq(1)
+MISALIGNED = fmpq(25)
+"""|n|^2, shared equally by b and a."""
+
+
+def state(alpha: Any, growth: int, misaligned: Any = MISALIGNED) -> State:
+    """Enclose the losses |E - b a^T|_F^2 on and off u v^T at the time at which e^{sigma t} = 10^growth."""
+    w = fmpq(10) ** growth
+    t = arb(w).log() / arb(SIGMA)
+    s = alpha**2 * P**2 * (w * w - 1) / (2 * SIGMA)
+    N2 = 1 + arb(s) + arb(alpha**2 * misaligned) * t
+    along = arb(alpha**2 * P**2 * w * w) / N2 / 2  # (b_u)^2 = (a_v)^2
+    across = arb(alpha**2 * misaligned) / N2 / 2  # |b_n|^2 = |a_n|^2
+    return State((arb(SIGMA) - along) ** 2, 2 * along * across + across**2, arb(s), t)
+
+
+ALPHAS = ("1/10", "1/100", "1/1000", "1/10000")
+
+
+@PAPER.theorem("alignment", alpha=ALPHAS, growth=(0, 1, 2, 4, 8), seeded=False)
+def alignment(case: Case) -> Comparison:
+    r"""At every time the loss off the target direction is at most sigma alpha^2 |n|^2 + alpha^4 |n|^4 / 4.
+
+    The misaligned part of z is alpha n / N(t), never more than at the start, while the aligned one grows to sqrt(2
+    sigma): "reducing the initialisation scale improves alignment". Here growth is log10 of e^{sigma t}, alpha p <=
+    sqrt(2 sigma). Measured: the ratio of loss and bound.
+    """
+    alpha = exact.number(Fraction(case["alpha"]))
+    bound = SIGMA * alpha**2 * MISALIGNED + alpha**4 * MISALIGNED**2 / 4
+    return at_most(state(alpha, case["growth"]).off / arb(bound), 1)
+
+
+@alignment.control(
+    "order alpha^4, when the target direction is being fitted", points=[{"alpha": "1/1000", "growth": 3}]
+)
+def _(case: Case) -> Comparison:
+    alpha = exact.number(Fraction(case["alpha"]))
+    return at_most(state(alpha, case["growth"]).off / arb(alpha**4 * MISALIGNED**2), 1)
+
+
+@PAPER.proposition("transient", alpha=ALPHAS, growth=(4, 6, 10), seeded=False)
+def transient(case: Case) -> Comparison:
+    r"""For every alpha the loss tends to 0: what a small alpha bounds is a floor on the way, not the limit.
+
+    With s = alpha^2 p^2 (e^{2 sigma t} - 1) / (2 sigma) <= N^2, the loss is at most (sigma (1 + alpha^2 |n|^2 t) /
+    s)^2 + sigma alpha^2 |n|^2 / s + (alpha^2 |n|^2 / (2 s))^2. A smaller alpha leaves a smaller error once the target
+    direction is fitted, and gets there later by log(1/alpha) / sigma. One adapter, E within its reach. Measured: the
+    ratio.
+    """
+    return at_most(decay(case, factor=1), 1)
+
+
+@transient.control("a growth 100 times as fast", growth=(10,), alpha=ALPHAS[:2])
+def _(case: Case) -> Comparison:
+    return at_most(decay(case, factor=100), 1)
+
+
+def decay(case: Case, factor: int) -> arb:
+    """Return the loss over its bound, with s multiplied by `factor`."""
+    alpha = exact.number(Fraction(case["alpha"]))
+    found = state(alpha, case["growth"])
+    s, stray, sigma = found.growth * factor, arb(alpha**2 * MISALIGNED), arb(SIGMA)
+    bound = (sigma * (1 + stray * found.time) / s) ** 2 + sigma * stray / s + (stray / s / 2) ** 2
+    return (found.on + found.off) / bound
+
+
+@PAPER.corollary("spectral", sigma=("1/2", "3/1"), alpha=("1/10", "1/1000"), seeded=False)
+def spectral(case: Case) -> Comparison:
+    r"""From a spectral start, n = 0, sigma - b_u a_v = (sigma - x_0) / (1 + x_0 (e^{2 sigma t} - 1) / sigma).
+
+    x_0 = alpha^2 / 2, and the loss is half the square: every precision is reached, in a time of order log(1/alpha) /
+    sigma. x = b_u a_v obeys dx/dt = 2 (sigma - x) x; measured is the number of the first coefficients in t at which
+    the formula does not, over Q.
+    """
+    return equal(logistic_mismatches(case, rate=2), 0)
+
+
+@spectral.control("half the rate")
+def _(case: Case) -> Comparison:
+    return equal(logistic_mismatches(case, rate=1), 0)
+
+
+def logistic_mismatches(case: Case, rate: int) -> int:
+    """Count the coefficients up to t^8 that differ."""
+    sigma, start = (exact.number(Fraction(case[name])) for name in ("sigma", "alpha"))
+    start = start**2 / 2
+    growth = fmpq_series([0, rate * sigma], prec=10).exp()
+    x = sigma - (sigma - start) / (1 + start * (growth - 1) / sigma)
+    difference = x.derivative() - 2 * (sigma - x) * x
+    return sum(y != 0 for y in difference.coeffs()[:9])
+
+
+# ------------------------------------------------------------------------- two layers with common singular vectors
+
+
+@PAPER.theorem("decoupling", n=(3, 4), r=(1, 2))
+def decoupling(case: Case) -> Comparison:
+    r"""If W_1, W_2 and Y share singular vectors and the adapters start along them, they stay so: modes decouple.
+
+    Y = U D V^T, W_2 = U D_2 Q^T, W_1 = Q D_1 V^T, B_2 = U b_2, A_2 = a_2 Q^T, B_1 = Q b_1, A_1 = a_1 V^T with
+    rectangular diagonals. Measured: the squared norm of the part of the gradient that is not of this form, over Q.
+    """
+    return equal(off_modes(case, aligned=True), 0)
+
+
+@decoupling.control("Y with singular vectors of its own")
+def _(case: Case) -> Comparison:
+    return equal(off_modes(case, aligned=False), 0)
+
+
+@PAPER.corollary("linear-rate", n=(3, 4), r=(1, 2))
+def linear_rate(case: Case) -> Comparison:
+    r"""Mode by mode |grad L|^2 = e^2 [(a_2^2 + b_2^2) h_1^2 + (a_1^2 + b_1^2) h_2^2], h = w + b a, e = y - h_2 h_1.
+
+    With positive a, b, w and e > 0 all of them grow, the bracket too: L_mode(t) <= L_mode(0) e^{-2 mu t} with its
+    value mu at the start. That is "any precision" from a spectral initialisation, for modes that the adapters have.
+    Measured: the squared norm of the matrix gradient less the sum over modes.
+    """
+    problem, x, _, modes = common(case, aligned=True)
+    found = sum(square(g) for g in problem.flow(x))
+    return equal(found - sum(rate(*mode) for mode in modes), 0)
+
+
+@linear_rate.control("the second layer's adapters left out of the bracket")
+def _(case: Case) -> Comparison:
+    problem, x, _, modes = common(case, aligned=True)
+    found = sum(square(g) for g in problem.flow(x))
+    return equal(found - sum(rate(*mode[:3], mode[3], mode[4], 0, 0) for mode in modes), 0)
+
+
+def rate(y: Any, w1: Any, w2: Any, b1: Any, a1: Any, b2: Any, a2: Any) -> Fraction:
+    """Return e^2 times the bracket of one mode."""
+    h1, h2 = w1 + b1 * a1, w2 + b2 * a2
+    value = (y - h2 * h1) ** 2 * ((a2 * a2 + b2 * b2) * h1 * h1 + (a1 * a1 + b1 * b1) * h2 * h2)
+    return Fraction(int(value.p), int(value.q))
+
+
+def rectangular(values: list[Any], m: int, n: int) -> fmpq_mat:
+    """Return the m x n matrix with these diagonal entries."""
+    return fmpq_mat(m, n, [values[i] if i == j else 0 for i in range(m) for j in range(n)])
+
+
+def common(case: Case, aligned: bool) -> tuple[Problem, Adapters, tuple[fmpq_mat, ...], list[tuple[Any, ...]]]:
+    """Return a problem in common singular vectors U, Q, V (Y not, unless aligned), spectral adapters and r modes."""
+    n, r, rng = case["n"], case["r"], case.rng
+    U, Q, V = (instances.rational_orthogonal(rng, n) for _ in range(3))
+    y, w1, w2 = ([fmpq(int(x)) for x in rng.integers(low, low + 9, n)] for low in (30, 1, 1))
+    b1, a1, b2, a2 = ([fmpq(int(x), 4) for x in rng.integers(1, 5, r)] for _ in range(4))
+    left = U if aligned else instances.rational_orthogonal(rng, n)
+    problem = Problem(
+        Q * rectangular(w1, n, n) * V.transpose(),
+        U * rectangular(w2, n, n) * Q.transpose(),
+        left * rectangular(y, n, n) * V.transpose(),
+    )
+    x = Adapters(
+        Q * rectangular(b1, n, r),
+        rectangular(a1, r, n) * V.transpose(),
+        U * rectangular(b2, n, r),
+        rectangular(a2, r, n) * Q.transpose(),
+    )
+    return problem, x, (U, Q, V), list(zip(y[:r], w1[:r], w2[:r], b1, a1, b2, a2, strict=True))
+
+
+def off_modes(case: Case, aligned: bool) -> Fraction:
+    """Return the squared norm of the off-diagonal part of the gradient in the common bases."""
+    problem, x, (U, Q, V), _ = common(case, aligned)
+    g = problem.flow(x)
+    parts = (Q.transpose() * g.B1, g.A1 * V, U.transpose() * g.B2, g.A2 * Q)
+    total = Fraction(0)
+    for part in parts:
+        for i in range(part.nrows()):
+            for j in range(part.ncols()):
+                if i != j:
+                    total += exact.frobenius_norm_squared(exact.block(part, range(i, i + 1), range(j, j + 1)))
+    return total
+
+
+# --------------------------------------------------------------------------------- targets out of first-order reach
+
+
+@PAPER.proposition("saddle", n=(3, 4))
+def saddle(case: Case) -> Comparison:
+    r"""A direction u v^T out of range(W_2) and row(W_1) is learned only at third order in the start's scale.
+
+    Y = W_2 W_1 + u v^T, W_1 and W_2 of rank n - 1: adapters of rank one represent Y exactly, but W_2^T E = 0 and E
+    W_1^T = 0, so the linearised flow at zero vanishes: no alignment phase. Measured: the least order in alpha of the
+    gradient at alpha times random integers; with the exact representation checked (else 0).
+    """
+    return equal(least_order(case, reachable=False), 3)
+
+
+@saddle.control("u in range(W_2)")
+def _(case: Case) -> Comparison:
+    return equal(least_order(case, reachable=True), 3)
+
+
+def least_order(case: Case, reachable: bool) -> int:
+    """Return the least order with a non-zero coefficient, or 0 if the adapters that should represent Y do not."""
+    n = case["n"]
+    U, Q, V = (instances.rational_orthogonal(case.rng, n) for _ in range(3))
+    kept = rectangular([*[fmpq(1)] * (n - 1), fmpq(0)], n, n)
+    W1, W2 = Q * kept * V.transpose(), U * kept * Q.transpose()
+    u, q, v = (exact.block(X, range(n), range(n - 1, n)) for X in (U, Q, V))
+    witness = Adapters(q, v.transpose(), u, q.transpose())
+    if not exact.is_zero(Problem(W1, W2, W2 * W1 + u * v.transpose()).residual(witness)):
+        return 0
+    if reachable:
+        u = exact.block(U, range(n), range(1))
+    problem, x = Problem(W1, W2, W2 * W1 + u * v.transpose()), random_adapters(case, n, 1)
+    nodes = [fmpq(i) for i in range(8)]  # the gradient is a polynomial of degree 7 in alpha
+    values = [[y for g in problem.flow(Adapters(*(alpha * m for m in x))) for y in g.entries()] for alpha in nodes]
+    vandermonde = fmpq_mat(8, 8, [a**k for a in nodes for k in range(8)])
+    coefficients = vandermonde.solve(fmpq_mat(values))
+    return next(k for k in range(8) if any(coefficients[k, j] != 0 for j in range(coefficients.ncols())))
+
+
+@PAPER.corollary("escape", alpha=ALPHAS, seeded=False)
+def escape(case: Case) -> Comparison:
+    r"""Such a direction takes a time of at least (alpha^{-2} - 4) / 2 to be half learned, not log(1/alpha).
+
+    All four entries equal x: dx/dt = (1 - x^4) x^3, from alpha to 1/2. Certified quadrature of the time.
+    """
+    alpha = exact.number(Fraction(case["alpha"]))
+    return at_least(escape_time(alpha), (1 / alpha**2 - 4) / 2)
+
+
+@escape.control("logarithmic, as for a direction within reach: at most 10 log(1/alpha)", alpha=ALPHAS[1:])
+def _(case: Case) -> Comparison:
+    alpha = exact.number(Fraction(case["alpha"]))
+    return at_most(escape_time(alpha), 10 * (1 / arb(alpha)).log())
+
+
+def escape_time(alpha: Any) -> arb:
+    """Enclose the time from alpha to 1/2, integrated over x^{-2}."""
+    integral = acb.integral(lambda s, _: 1 / (1 - 1 / (s * s)) / 2, acb(4), acb(1 / alpha**2))
+    return integral.real
