@@ -116,8 +116,14 @@ def _parse_value(text: str) -> Value:
     return text
 
 
-def _plain(params: Params) -> dict[str, Value]:
+class _Plain(dict[str, Value]):
+    """Parameters that `_plain` has looked at."""
+
+
+def _plain(params: Params) -> _Plain:
     """Copy parameters, refusing what a command line could not give back."""
+    if isinstance(params, _Plain):  # each case of a sweep takes its parameters from a grid
+        return params
     plain = {name: value.item() if isinstance(value, generic) else value for name, value in params.items()}
     for name, value in plain.items():
         if not (type(value) in (bool, int, float, str) and _can_be_written(name, value)):
@@ -125,7 +131,7 @@ def _plain(params: Params) -> dict[str, Value]:
                 f"parameter {name}={value!r} cannot be written on a command line; use an int, a finite float, "
                 "a bool, or a string without commas that does not read as a number (such as '1-0-2')"
             )
-    return plain
+    return _Plain(plain)
 
 
 @lru_cache(4096, typed=True)  # a sweep makes many cases of few values
@@ -191,9 +197,9 @@ def _distinct(points: Iterator[dict[str, Value]]) -> Grid:
     return tuple({repr(sorted(point.items())): point for point in points}.values())
 
 
-def _cases(grid: Grid, seeds: range, at: Sequence[Params]) -> Iterator[Case]:
-    fixed = ({**point, **given} for given in at for point in grid if given.keys() <= point.keys())
-    return (Case(point, seed) for point in _distinct(fixed) for seed in seeds)
+def _points(grid: Grid, at: Sequence[Params]) -> Grid:
+    """Put values in place of the grid's, for each mapping in turn; leave out points that lack one of its parameters."""
+    return _distinct({**point, **given} for given in at for point in grid if given.keys() <= point.keys())
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +211,17 @@ class Control:
     grid: Grid = field(repr=False)
     seeded: bool = True
 
+    def points(self, at: Sequence[Params] = ({},)) -> Grid:
+        """Return the points of the grid; see `Claim.cases`."""
+        return _points(self.grid, at)
+
+    def seeds(self, seeds: int, seed0: int = 0) -> range:
+        """Return the seeds, of which a control gets at most `CONTROL_SEEDS`."""
+        return range(seed0, seed0 + min(seeds, CONTROL_SEEDS if self.seeded else 1))
+
     def cases(self, seeds: int = 1, seed0: int = 0, at: Sequence[Params] = ({},)) -> Iterator[Case]:
         """Iterate over the control's cases: as `Claim.cases`, on at most `CONTROL_SEEDS` seeds."""
-        return _cases(self.grid, range(seed0, seed0 + min(seeds, CONTROL_SEEDS if self.seeded else 1)), at)
+        return (Case(point, seed) for point in self.points(at) for seed in self.seeds(seeds, seed0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,6 +298,14 @@ class Claim:
         """The required modules that are not installed, each with the command that installs it."""
         return tuple((module, command) for module, command in self.requires if not _installed(module))
 
+    def points(self, at: Sequence[Params] = ({},)) -> Grid:
+        """Return the points of the grid; see `cases`."""
+        return _points(self.grid, at)
+
+    def seeds(self, seeds: int, seed0: int = 0) -> range:
+        """Return the seeds, which are only one where the check draws no random numbers."""
+        return range(seed0, seed0 + (seeds if self.seeded else 1))
+
     def cases(self, seeds: int = 1, seed0: int = 0, at: Sequence[Params] = ({},)) -> Iterator[Case]:
         """Iterate over the cases: every point of the grid on every seed.
 
@@ -295,7 +317,7 @@ class Claim:
             Values that replace the grid's, for each mapping in turn. Points that lack one of its parameters
             are left out.
         """
-        return _cases(self.grid, range(seed0, seed0 + (seeds if self.seeded else 1)), at)
+        return (Case(point, seed) for point in self.points(at) for seed in self.seeds(seeds, seed0))
 
     def control(
         self, description: str, *, points: Sequence[Params] = (), **grid: Sequence[Value]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lora_proofs.collect import Selection
     from lora_proofs.falsify import Search
     from lora_proofs.gallery import Script as FigureScript
+    from lora_proofs.plans import Plan
     from lora_proofs.report import Report
-    from lora_proofs.sweep import Plan
 
 SEEDS = 5
 INTERRUPTED = 130
@@ -125,7 +125,7 @@ def check(
 
     Exit code: 0 all hold; 1 something fails; 2 bad input; 3 inconclusive (with --strict); 130 interrupted.
     """
-    from lora_proofs.sweep import plan
+    from lora_proofs.plans import plan
 
     _require_folders(json_file, junit_file)
     selections = _collect(selectors)
@@ -144,12 +144,13 @@ def check(
 
 def _run(stretches: Plan, selections: list[Selection], jobs: int, dask: str | None) -> Report:
     from lora_proofs.collect import CollectError
+    from lora_proofs.journal import Journal
     from lora_proofs.report import Report
-    from lora_proofs.sweep import Journal, fingerprint, size, sweep
+    from lora_proofs.sweep import sweep
     from lora_proofs.workers import ClusterError, WorkerDied, cluster, processes
 
-    total = size(stretches)
-    journal = Journal(fingerprint(stretches), total, warn=lambda text: _note(f"warning: {text}"))
+    journal = Journal(stretches, warn=lambda text: _note(f"warning: {text}"))
+    total = journal.size
     if journal.kept:
         _note(f"resuming: {journal.kept} of {total} cases were finished before")
     start = time.perf_counter()
@@ -281,6 +282,42 @@ def inspect(adapter: str, base: str, json_file: str | None) -> None:
     _say(table(reports), "", json_file)
     if json_file:
         _write(json_file, to_json(reports))
+
+
+@cli.command()
+@click.argument("homework", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--reference", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="The same check file with its holes filled in.",
+)  # fmt: skip
+@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Hidden seeds per case.")
+@click.option("--seed", type=click.IntRange(min=0), help="The first hidden seed.  [default: drawn at random]")
+@click.option("--seconds", type=click.FloatRange(min=0.01), default=10, show_default=True, help="Limit of one call.")
+@click.option("--megabytes", type=click.IntRange(min=512), default=4096, show_default=True, help="Limit of memory.")
+@click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
+def grade(
+    homework: Path, reference: Path, seeds: int, seed: int | None, seconds: float, megabytes: int, json_file: str | None
+) -> None:
+    """Grade a homework: run the reference's claims on hidden cases with the student's functions in the holes.
+
+    HOMEWORK runs in a process of its own. Exit code: 0 full marks; 1 less; 2 bad input.
+    """
+    from secrets import randbelow
+
+    from lora_proofs.collect import CollectError
+    from lora_proofs.homework import GradeError
+    from lora_proofs.homework import grade as run
+
+    _require_folders(json_file)
+    try:
+        found = run(homework, reference, randbelow(10**6) if seed is None else seed, seeds, seconds, megabytes)
+    except (GradeError, CollectError) as problem:
+        raise BadInput(str(problem)) from None
+    for line in found.lines():
+        _say(line, "head" if line.startswith("score") else "", json_file)
+    if json_file:
+        _write(json_file, found.to_json())
+    sys.exit(0 if found.score == len(found.claims) else 1)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import platform
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -16,11 +16,9 @@ from typing import Any
 from lora_proofs import __version__
 from lora_proofs.claims import Claim, format_point
 from lora_proofs.collect import Selection, checks_folder
-from lora_proofs.sweep import versions
+from lora_proofs.environment import versions
+from lora_proofs.tally import Tally, is_expected
 from lora_proofs.verify import Evidence, Outcome, Verdict
-
-# A claim that fails everywhere should not bury the other claims.
-SHOWN_PER_CLAIM = 3
 
 
 @dataclass(frozen=True)
@@ -33,82 +31,56 @@ class Line:
 
 @dataclass(frozen=True)
 class ClaimReport:
-    """One claim with its verdicts and those of its controls.
+    """One claim and what its verdicts and those of its controls add up to.
 
     ``path`` is what a reproducing command must name beside the label: empty in the checks folder.
     """
 
     claim: Claim
     path: str
-    verdicts: tuple[Verdict, ...]
-    controls: tuple[Verdict, ...]
+    tally: Tally
 
     @property
     def not_run(self) -> bool:
         """Whether the claim needs a package that is not installed."""
         return bool(self.claim.missing)
 
-    @cached_property
-    def outcomes(self) -> Counter[Outcome]:
-        """How often each outcome came up, controls left out."""
-        return Counter(verdict.outcome for verdict in self.verdicts)
-
     @property
     def problem(self) -> str:
         """What is wrong with the claim as a whole, though each verdict by itself may be in order."""
-        if self.verdicts and self.outcomes[Outcome.OUT_OF_SCOPE] == len(self.verdicts):
+        outcomes, cases = self.tally.outcomes, self.tally.cases
+        if cases and outcomes[Outcome.OUT_OF_SCOPE] == cases:
             return "out of scope on every case"
-        refuted = self.outcomes[Outcome.FAILS] or self.outcomes[Outcome.INCONCLUSIVE]
-        if self.verdicts and self.claim.false_as_printed and not refuted:
+        refuted = outcomes[Outcome.FAILS] or outcomes[Outcome.INCONCLUSIVE]
+        if cases and self.claim.false_as_printed and not refuted:
             return "recorded as false as printed, yet it fails on no case"
         return ""
-
-    def expected(self, verdict: Verdict) -> bool:
-        """Tell whether a verdict is as it should be."""
-        if verdict.error:
-            return False
-        if verdict.negative_control is not None:
-            return bool(verdict.caught)
-        if verdict.outcome is Outcome.FAILS:
-            return self.claim.false_as_printed
-        return verdict.outcome is not Outcome.INCONCLUSIVE
-
-    @property
-    def unexpected(self) -> list[Verdict]:
-        """The verdicts that a reader must see."""
-        return [verdict for verdict in (*self.verdicts, *self.controls) if not self.expected(verdict)]
-
-    @property
-    def exact(self) -> bool:
-        """Whether exact evidence settles at least one case of the claim."""
-        return any(v.evidence is Evidence.EXACT and self.expected(v) for v in self.verdicts)
 
     @property
     def sentence(self) -> str:
         """Outcome, evidence, controls and time in one line."""
-        if self.not_run or not self.verdicts:
+        tally = self.tally
+        if self.not_run or not tally.cases:
             return "not run"
-        caught = sum(bool(verdict.caught) for verdict in self.controls)
-        controls = f"{caught} of {_count(len(self.controls), 'control')} caught" if self.controls else "no control"
-        seconds = sum(verdict.seconds for verdict in (*self.verdicts, *self.controls))
-        return f"{self._finding}; {controls}; {seconds:.1f} s"
+        controls = f"{tally.caught} of {_count(tally.controls, 'control')} caught" if tally.controls else "no control"
+        return f"{self._finding}; {controls}; {tally.seconds:.1f} s"
 
     @property
     def _finding(self) -> str:
         if self.problem:
             return f"error: {self.problem}"
-        outside = self.outcomes[Outcome.OUT_OF_SCOPE]
-        tried = len(self.verdicts) - outside
-        holds = self.outcomes[Outcome.HOLDS]
+        outcomes, evidence = self.tally.outcomes, self.tally.evidence
+        outside = outcomes[Outcome.OUT_OF_SCOPE]
+        tried = self.tally.cases - outside
+        holds = outcomes[Outcome.HOLDS]
         if holds == tried and self.claim.sampled:
             text = f"no counterexample in {tried} {'try' if tried == 1 else 'tries'}"
         elif holds == tried:
             text = f"holds on {holds} of {_count(tried, 'case')}"
         else:
-            parts = [f"{outcome} on {self.outcomes[outcome]}" for outcome in _WORST_FIRST if self.outcomes[outcome]]
+            parts = [f"{outcome} on {outcomes[outcome]}" for outcome in _WORST_FIRST if outcomes[outcome]]
             text = f"{', '.join(parts)} of {_count(tried, 'case')}"
             text += " (false as printed, as recorded)" if self.claim.false_as_printed else ""
-        evidence = Counter(verdict.evidence for verdict in self.verdicts if verdict.evidence)
         if len(evidence) == 1:
             text += f" ({next(iter(evidence))})"
         elif evidence:
@@ -118,10 +90,10 @@ class ClaimReport:
     @property
     def style(self) -> str:
         """The style of the claim's line."""
-        if self.not_run or not self.verdicts:
+        if self.not_run or not self.tally.cases:
             return "doubt"
-        bad = self.problem or any(v.outcome is not Outcome.INCONCLUSIVE or v.error for v in self.unexpected)
-        return "bad" if bad else "doubt" if self.unexpected else "good"
+        bad = self.problem or self.tally.bad
+        return "bad" if bad else "doubt" if self.tally.unexpected else "good"
 
 
 _WORST_FIRST = (Outcome.FAILS, Outcome.INCONCLUSIVE, Outcome.HOLDS)
@@ -134,36 +106,35 @@ class Report:
     Attributes
     ----------
     selections : sequence of Selection
-    verdicts : sequence of Verdict
-        In the order of the plan.
+    tallies : mapping of str to Tally
+        By the claims' labels.
     seconds : float
         Wall-clock time of the run.
     command : str
         The command line, for the record.
+    verdicts : callable
+        Returns an iterator over the verdicts, in the order of the plan.
     """
 
     selections: Sequence[Selection]
-    verdicts: Sequence[Verdict]
+    tallies: Mapping[str, Tally]
     seconds: float
     command: str = ""
+    verdicts: Callable[[], Iterable[Verdict]] = tuple
 
     @cached_property
     def claims(self) -> list[ClaimReport]:
         """One entry for each claim that ran, or that lacks a package."""
-        found: dict[str, list[Verdict]] = {}
-        for verdict in self.verdicts:
-            found.setdefault(verdict.claim, []).append(verdict)
         home = checks_folder()
         return [
             ClaimReport(
                 claim,
                 "" if selection.path.parent == home else str(selection.path),
-                tuple(v for v in found.get(claim.label, ()) if v.negative_control is None),
-                tuple(v for v in found.get(claim.label, ()) if v.negative_control is not None),
+                self.tallies.get(claim.label, Tally()),
             )
             for selection in self.selections
             for claim in selection.claims
-            if claim.label in found or claim.missing
+            if claim.label in self.tallies or claim.missing
         ]
 
     @cached_property
@@ -172,21 +143,21 @@ class Report:
 
         A *fails* of a claim that is recorded as false counts under ``gaps_confirmed`` alone.
         """
-        outcomes = sum((entry.outcomes for entry in self.claims), Counter[Outcome]())
-        confirmed = sum(entry.outcomes[Outcome.FAILS] for entry in self.claims if entry.claim.false_as_printed)
-        controls = [verdict for entry in self.claims for verdict in entry.controls]
+        tallies = [entry.tally for entry in self.claims]
+        outcomes = sum((tally.outcomes for tally in tallies), Counter[Outcome]())
+        confirmed = sum(e.tally.outcomes[Outcome.FAILS] for e in self.claims if e.claim.false_as_printed)
         return {
             "holds": outcomes[Outcome.HOLDS],
             "fails": outcomes[Outcome.FAILS] - confirmed,
             "inconclusive": outcomes[Outcome.INCONCLUSIVE],
             "out_of_scope": outcomes[Outcome.OUT_OF_SCOPE],
-            "controls": len(controls),
-            "controls_caught": sum(bool(verdict.caught) for verdict in controls),
+            "controls": sum(tally.controls for tally in tallies),
+            "controls_caught": sum(tally.caught for tally in tallies),
             "gaps_confirmed": confirmed,
-            "errors": sum(v.error for v in self.verdicts) + sum(bool(entry.problem) for entry in self.claims),
+            "errors": sum(tally.errors for tally in tallies) + sum(bool(entry.problem) for entry in self.claims),
             "not_run": sum(entry.not_run for entry in self.claims),
-            "claims": sum(bool(entry.verdicts) for entry in self.claims),
-            "claims_exact": sum(entry.exact for entry in self.claims),
+            "claims": sum(bool(tally.cases) for tally in tallies),
+            "claims_exact": sum(bool(tally.exact) for tally in tallies),
         }
 
     def exit_code(self, strict: bool = False) -> int:
@@ -229,11 +200,11 @@ class Report:
 
     def _detail_lines(self) -> Iterator[Line]:
         for entry in self.claims:
-            for verdict in entry.unexpected[:SHOWN_PER_CLAIM]:
+            for _, verdict in entry.tally.shown:
                 yield Line("")
                 yield Line(describe(verdict), "doubt" if verdict.outcome is Outcome.INCONCLUSIVE else "bad")
                 yield Line(f"  {verdict.reproduce(entry.path)}")
-            if (more := len(entry.unexpected) - SHOWN_PER_CLAIM) > 0:
+            if (more := entry.tally.unexpected - len(entry.tally.shown)) > 0:
                 yield Line(f"  and {more} more of {entry.claim.label}")
 
     def _last_line(self) -> Line:
@@ -249,9 +220,9 @@ class Report:
         )
         return Line(text, "bad" if self.exit_code() else "doubt" if counts["inconclusive"] else "good")
 
-    def json(self) -> str:
-        """Write the report as JSON, schema 1."""
-        data = {
+    def json(self) -> Iterator[str]:
+        """Write the report as JSON, schema 1, piece by piece: a verdict a line."""
+        head = {
             "schema": 1,
             "environment": {
                 "lora-proofs": __version__,
@@ -260,21 +231,25 @@ class Report:
                 "command": self.command,
             },
             "summary": self.summary,
-            "verdicts": [verdict.to_json() for verdict in self.verdicts],
+            "verdicts": [],
         }
-        return json.dumps(data, indent=1, allow_nan=False) + "\n"
+        yield json.dumps(head, indent=1).removesuffix("]\n}")
+        separator = "\n  "
+        for verdict in self.verdicts():
+            yield f"{separator}{json.dumps(verdict.to_json(), allow_nan=False)}"
+            separator = ",\n  "
+        yield "\n ]\n}\n"
 
     def junit(self, strict: bool = False) -> str:
         """Write the report as JUnit XML: a suite a paper, a test case a verdict."""
-        root = ET.Element("testsuites", name="lora-proofs")
         entries = {entry.claim.label: entry for entry in self.claims}
+        found: dict[str, list[ET.Element]] = {label: [] for label in entries}
+        for verdict in self.verdicts():
+            found[verdict.claim].append(_junit_case(entries[verdict.claim], verdict, strict))
+        root = ET.Element("testsuites", name="lora-proofs")
         for selection in self.selections:
-            cases = [
-                case
-                for claim in selection.claims
-                if claim.label in entries
-                for case in _junit_cases(entries[claim.label], strict)
-            ]
+            shown = [claim.label for claim in selection.claims if claim.label in entries]
+            cases = [case for label in shown for case in (*found[label], *_junit_whole(entries[label]))]
             tags = Counter(child.tag for case in cases for child in case)
             counts = {"failures": tags["failure"], "errors": tags["error"], "skipped": tags["skipped"]}
             suite = ET.SubElement(root, "testsuite", name=selection.paper.key, tests=str(len(cases)))
@@ -285,14 +260,16 @@ class Report:
         return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _junit_cases(entry: ClaimReport, strict: bool) -> Iterator[ET.Element]:
+def _junit_case(entry: ClaimReport, verdict: Verdict, strict: bool) -> ET.Element:
+    case = ET.Element("testcase", classname=verdict.claim, name=_name(verdict), time=f"{verdict.seconds:.3f}")
+    if tag := _junit_tag(verdict, strict):
+        child = ET.SubElement(case, tag, message=_clean(describe(verdict)))
+        child.text = _clean(verdict.reproduce(entry.path))
+    return case
+
+
+def _junit_whole(entry: ClaimReport) -> Iterator[ET.Element]:
     claim = entry.claim
-    for verdict in (*entry.verdicts, *entry.controls):
-        case = ET.Element("testcase", classname=claim.label, name=_name(verdict), time=f"{verdict.seconds:.3f}")
-        if tag := _junit_tag(entry, verdict, strict):
-            child = ET.SubElement(case, tag, message=_clean(describe(verdict)))
-            child.text = _clean(verdict.reproduce(entry.path))
-        yield case
     whole = ET.Element("testcase", classname=claim.label, name="the claim as a whole", time="0.000")
     if entry.problem:
         ET.SubElement(whole, "error", message=_clean(entry.problem))
@@ -303,12 +280,12 @@ def _junit_cases(entry: ClaimReport, strict: bool) -> Iterator[ET.Element]:
         yield whole
 
 
-def _junit_tag(entry: ClaimReport, verdict: Verdict, strict: bool) -> str:
+def _junit_tag(verdict: Verdict, strict: bool) -> str:
     if verdict.error:
         return "error"
     if verdict.negative_control is None and verdict.outcome is Outcome.OUT_OF_SCOPE:
         return "skipped"
-    if entry.expected(verdict):
+    if is_expected(verdict):
         return ""
     doubtful = verdict.negative_control is None and verdict.outcome is Outcome.INCONCLUSIVE
     return "skipped" if doubtful and not strict else "failure"

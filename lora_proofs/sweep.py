@@ -1,257 +1,163 @@
-"""Run many cases, serially or in processes, and survive a kill in the middle.
+"""Run many cases, serially, in processes or on a cluster, and survive a kill in the middle.
 
-A task is plain data: a worker loads the check file by itself and builds the case from parameters and seed. So a
-verdict depends neither on the number of workers, nor on the order, nor on what ran before.
+A stretch of cases is plain data: a worker loads the check file by itself and builds each case from parameters and seed.
+So a verdict depends neither on the number of workers, nor on the order, nor on what ran before.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 
-from lora_proofs.claims import Case, Claim, Control, Params
-from lora_proofs.collect import Selection, load
-from lora_proofs.verify import Verdict, verify
+from lora_proofs.claims import Claim
+from lora_proofs.collect import CollectError, load
+from lora_proofs.environment import cache_folder, digest, versions
+from lora_proofs.journal import Entry, Journal, line
+from lora_proofs.plans import Plan, Stretch, size
+from lora_proofs.tally import Tally
+from lora_proofs.threads import one_thread
+from lora_proofs.verify import judge
+from lora_proofs.workers import Workers
 
-# Sending a batch to a worker costs about a millisecond; below this duration that would be felt, and a kill
-# loses at most one batch a worker.
+__all__ = ["cache_folder", "sweep", "versions"]
+
+# A worker reports after this time. A journey to it and back takes some milliseconds, which should not be felt, and a
+# kill loses the work of at most two journeys a worker.
 BATCH_SECONDS = 0.1
+
+# The precision of mpmath is a global of the process, so two threads of one worker must not run checks at once.
+_ALONE = Lock()
+
+
+Tallies = dict[str, Tally]
 
 
 @dataclass(frozen=True)
-class Task:
-    """One claim, or one of its controls, on one case.
+class _Piece:
+    """Some cases of a stretch, by their numbers."""
 
-    ``source`` is the digest of the check file, by which a worker knows that what it loaded has changed.
-    """
-
-    path: str
-    source: str
-    label: str
-    control: str | None
-    params: Params
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """A text that distinguishes the task from every other task of a run."""
-        return _key(self.label, self.control, self.params, self.seed)
+    stretch: Stretch
+    numbers: Sequence[int]
 
 
-def _key(label: str, control: str | None, params: Params, seed: int) -> str:
-    return json.dumps([label, control, sorted(params.items()), seed])
+@dataclass
+class _Done:
+    """What a worker reports: so many of the cases that it was given, from the first on."""
 
-
-def plan(selections: Sequence[Selection], seeds: int = 1, seed0: int = 0, at: Sequence[Params] = ({},)) -> list[Task]:
-    """List the tasks of a run in the order in which its verdicts will be reported.
-
-    Claims whose requirements are not installed have none. See `Claim.cases` for `seeds`, `seed0` and `at`.
-    """
-    tasks = []
-    digests = {selection.path: _digest(selection.path) for selection in selections}
-    for path, claim in ((s.path, claim) for s in selections for claim in s.claims if not claim.missing):
-        sources: list[tuple[str | None, Claim | Control]] = [(None, claim)]
-        sources += [(control.description, control) for control in claim.controls]
-        for name, source in sources:
-            cases = source.cases(seeds, seed0, at)
-            tasks += [Task(str(path), digests[path], claim.label, name, case.params, case.seed) for case in cases]
-    return tasks
+    count: int = 0
+    lines: list[bytes] = field(default_factory=list)
+    tallies: Tallies = field(default_factory=dict)
 
 
 def sweep(
-    tasks: Sequence[Task],
-    jobs: int = 1,
-    journal: Journal | None = None,
-    progress: Callable[[Verdict], object] = lambda verdict: None,
-) -> list[Verdict]:
-    """Run the tasks that the journal does not hold, and return all verdicts in the order of the tasks.
+    stretches: Plan,
+    journal: Journal,
+    workers: Workers | None = None,
+    progress: Callable[[str, int], object] = lambda label, count: None,
+) -> Tallies:
+    """Run the cases that the journal does not hold, and count the verdicts of each claim, those of the journal too.
 
     Parameters
     ----------
-    tasks : sequence of Task
-    jobs : int
-        Number of worker processes; 1 runs in this process, -1 uses every core.
-    journal : Journal, optional
-        Where finished verdicts are kept until the run is complete.
+    stretches : Plan
+    journal : Journal
+        Where the verdicts are kept; it is deleted from the disk when the run is complete.
+    workers : Workers, optional
+        From `lora_proofs.workers`; none: this process.
     progress : callable
-        Called with each verdict as it comes.
+        Called with a label and the number of verdicts that came in.
     """
-    verdicts = dict(journal.finished) if journal else {}
-    todo = [task for task in tasks if task.key not in verdicts]
-    for verdict in _run(todo, jobs):
-        if journal:
-            journal.append(verdict)
-        verdicts[_verdict_key(verdict)] = verdict
-        progress(verdict)
-    if journal:
-        journal.delete()
-    return [verdicts[task.key] for task in tasks]
+    tallies: Tallies = {}
+    held = bytearray(size(stretches))
+    for position, verdict in journal.finished():
+        held[position] = True
+        tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
+    todo = [piece for stretch in stretches if (piece := _missing(stretch, held)).numbers]
+    if workers is None:
+        with closing(_judge(todo)) as judged:
+            for position, verdict in judged:
+                journal.write([line(position, verdict)])
+                tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
+                progress(verdict.claim, 1)
+    else:
+        for done in _gather(todo, workers):
+            journal.write(done.lines)
+            for label, tally in done.tallies.items():
+                tallies.setdefault(label, Tally()).merge(tally)
+            progress(next(reversed(done.tallies)), done.count)
+    journal.delete()
+    return tallies
 
 
-def _verdict_key(verdict: Verdict) -> str:
-    return _key(verdict.claim, verdict.negative_control, verdict.case.params, verdict.case.seed)
+def _missing(stretch: Stretch, held: bytearray) -> _Piece:
+    here = held[stretch.first : stretch.first + len(stretch)]
+    return _Piece(stretch, [i for i, there in enumerate(here) if not there] if any(here) else range(len(stretch)))
 
 
 @cache
 def _claims(path: str, source: str) -> dict[str, Claim]:
     """Load a check file, once a process and state of the file."""
+    if digest(Path(path)) != source:
+        raise CollectError(f"{path} is not the file that the run started with: it changed, or this machine has another")
     return {claim.label: claim for _, paper in load(Path(path)) for claim in paper.claims}
 
 
-def _perform(task: Task) -> Verdict:
-    claim = _claims(task.path, task.source)[task.label]
-    controls = {control.description: control for control in claim.controls}
-    return verify(claim, Case(task.params, task.seed), controls[task.control] if task.control else None)
+def _judge(pieces: Iterable[_Piece]) -> Generator[Entry, None, None]:
+    """Yield the verdicts on the cases, in order."""
+    with _ALONE, one_thread() as threads:
+        for stretch, numbers in ((piece.stretch, piece.numbers) for piece in pieces):
+            claim = _claims(stretch.path, stretch.source)[stretch.label]
+            control = next((c for c in claim.controls if c.description == stretch.control), None)
+            for number in numbers:
+                yield stretch.first + number, judge(claim, stretch.case(number), control, threads)
 
 
-def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Verdict]:
-    """Yield the verdicts of the tasks as they come."""
-    from joblib import Parallel, delayed, effective_n_jobs
-
-    if effective_n_jobs(jobs) == 1:
-        yield from map(_perform, tasks)
-        return
-    costs: dict[tuple[str, str | None], float] = {}
-    workers = Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
-    for verdicts in workers(delayed(_perform_batch)(batch) for batch in _batches(tasks, costs)):
-        for verdict in verdicts:
-            costs[verdict.claim, verdict.negative_control] = verdict.seconds
-            yield verdict
-
-
-def _batches(tasks: Sequence[Task], costs: dict[tuple[str, str | None], float]) -> Iterator[list[Task]]:
-    """Cut the tasks into batches of about `BATCH_SECONDS`, by what the latest case of each claim cost.
-
-    `costs` fills while the batches are consumed; a claim that has no cost yet goes out one case at a time.
-    """
-    batch: list[Task] = []
-    expected = 0.0
-    for task in tasks:
-        batch.append(task)
-        expected += costs.get((task.label, task.control), BATCH_SECONDS)
-        if expected >= BATCH_SECONDS:
-            yield batch
-            batch, expected = [], 0.0
-    if batch:
-        yield batch
+def _work(pieces: list[_Piece]) -> _Done:
+    """Judge as many of the cases as `BATCH_SECONDS` allow, but one at least."""
+    end = time.perf_counter() + BATCH_SECONDS
+    done = _Done()
+    with closing(_judge(pieces)) as judged:
+        for position, verdict in judged:
+            done.count += 1
+            done.lines.append(line(position, verdict))
+            done.tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
+            if time.perf_counter() > end:
+                break
+    return done
 
 
-def _perform_batch(tasks: list[Task]) -> list[Verdict]:
-    # Ctrl-C reaches the whole process group. The parent ends the workers; a traceback from each would bury
-    # its message.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return [_perform(task) for task in tasks]
+def _gather(pieces: Iterable[_Piece], workers: Workers) -> Iterator[_Done]:
+    """Give the workers more than they manage in `BATCH_SECONDS`, and again to anyone what they bring back undone."""
+    todo = deque(pieces)
+    left = sum(len(piece.numbers) for piece in todo)
+    flying: dict[Future[_Done], list[_Piece]] = {}
+    while todo or flying:
+        width = workers.width()
+        while todo and len(flying) < 2 * width:
+            given = list(_take(todo, 1 + left // (4 * width)))
+            left -= sum(len(piece.numbers) for piece in given)
+            flying[workers.executor.submit(_work, given)] = given
+        for future in wait(flying, return_when=FIRST_COMPLETED).done:
+            undone, done = deque(flying.pop(future)), future.result()
+            list(_take(undone, done.count))
+            left += sum(len(piece.numbers) for piece in undone)
+            todo.extendleft(reversed(undone))
+            yield done
 
 
-@dataclass
-class Journal:
-    """The verdicts of an unfinished run, one JSON object a line; only the parent process writes it.
-
-    Attributes
-    ----------
-    path : Path
-        Named by a fingerprint of everything that the verdicts depend on, so a stale one is never read.
-    finished : dict
-        Task key to verdict, as an earlier run that was cut off left them.
-    warn : callable
-        Told, once and in one line, when the verdicts cannot be kept. The run goes on.
-    """
-
-    path: Path
-    warn: Callable[[str], object]
-    finished: dict[str, Verdict] = field(default_factory=dict)
-    _writable: bool = True
-
-    @classmethod
-    def open(cls, tasks: Sequence[Task], warn: Callable[[str], object]) -> Journal:
-        """Open the journal of these tasks and read what an earlier run finished."""
-        journal = cls(cache_folder() / f"{_fingerprint(tasks)}.jsonl", warn)
-        wanted = {task.key for task in tasks}
-        try:
-            journal.path.parent.mkdir(parents=True, exist_ok=True)
-            text = journal.path.read_text("utf-8", "replace") if journal.path.exists() else ""
-        except OSError as problem:
-            journal._give_up(problem)
-            return journal
-        if not text.endswith("\n"):
-            journal._write("\n" if text else "")  # a kill tore the last line: start a new one
-        verdicts = filter(None, map(_parse_line, text.split("\n")))
-        journal.finished = {key: verdict for verdict in verdicts if (key := _verdict_key(verdict)) in wanted}
-        return journal
-
-    def append(self, verdict: Verdict) -> None:
-        """Write one verdict, at once."""
-        self.finished[_verdict_key(verdict)] = verdict
-        self._write(json.dumps(verdict.to_json()) + "\n")
-
-    @property
-    def kept(self) -> int:
-        """How many verdicts the next run would find."""
-        return len(self.finished) if self._writable else 0
-
-    def delete(self) -> None:
-        """Remove the journal of a completed run, which must never be served in place of a new one."""
-        if self._writable:
-            self.path.unlink(missing_ok=True)
-
-    def _write(self, text: str) -> None:
-        if not self._writable:
-            return
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as problem:
-            self._give_up(problem)
-
-    def _give_up(self, problem: OSError) -> None:
-        self._writable = False
-        self.warn(f"cannot keep finished cases in {self.path.parent} ({problem.strerror}); the run goes on")
-
-
-def _parse_line(line: str) -> Verdict | None:
-    try:
-        return Verdict.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def cache_folder() -> Path:
-    """Return the folder in which unfinished runs are kept."""
-    if folder := os.environ.get("LORA_PROOFS_CACHE"):
-        return Path(folder)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lora_proofs"
-
-
-def _fingerprint(tasks: Sequence[Task]) -> str:
-    """Digest the sources, the versions of what computes, and the selection of tasks."""
-    parts = [_digest(Path(__file__).parent), json.dumps(versions())]
-    parts += [f"{task.path} {task.source} {task.key}" for task in tasks]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-def _digest(path: Path) -> str:
-    """Digest a Python file, or all those of a package."""
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-        digest.update(f"{file.relative_to(path.parent)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that compute."""
-    found = {"python": platform.python_version()}
-    for name in ("numpy", "scipy", "python-flint", "mpmath"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+def _take(pieces: deque[_Piece], count: int) -> Iterator[_Piece]:
+    """Take so many cases from the left, or all that there are."""
+    while pieces and count:
+        piece = pieces.popleft()
+        taken, rest = piece.numbers[:count], piece.numbers[count:]
+        if rest:
+            pieces.appendleft(replace(piece, numbers=rest))
+        yield replace(piece, numbers=taken)
+        count -= len(taken)

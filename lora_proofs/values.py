@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from numbers import Rational
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +26,7 @@ class Evidence(StrEnum):
     NUMERICAL = "numerical"
 
 
-@dataclass(frozen=True)
-class Quantity:
+class Quantity(NamedTuple):
     """One side of a comparison, as an interval of rational numbers.
 
     ``value`` is what reports show and JSON keeps; ``ends`` are the interval's, as exact numbers or floats; ``doubt``

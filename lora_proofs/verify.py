@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from lora_proofs.claims import Case, Check, Claim, Comparison, Control, OutOfScope, format_point
 from lora_proofs.threads import Limit, one_thread
@@ -224,15 +224,20 @@ def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
         Also when the check raises: `OutOfScope` gives *out of scope*, any other exception *inconclusive* with
         ``error=True``.
     """
+    with one_thread() as threads:
+        return judge(claim, case, control, threads)
+
+
+def judge(claim: Claim, case: Case, control: Control | None, threads: Limit) -> Verdict:
+    """Do as `verify` does, where native libraries are already limited to one thread."""
     start = time.perf_counter()
     check = control.check if control else claim.check
     rtol = claim.tolerance[0] if claim.tolerance else RTOL
-    with one_thread() as threads:
-        digits, found = _climb(check, case, rtol, threads)
+    digits, found = _climb(check, case, rtol, threads)
     return Verdict(
         claim=claim.label,
         kind=claim.kind,
-        case=Case(case.params, case.seed, digits, backend=case.backend, dtype=case.dtype),
+        case=case if digits == case.digits else replace(case, digits=digits),
         outcome=found.outcome,
         evidence=found.evidence,
         comparison=found.comparison,
@@ -246,8 +251,7 @@ def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
     )
 
 
-@dataclass(frozen=True)
-class _Finding:
+class _Finding(NamedTuple):
     """The part of a verdict that one rung of the ladder sees."""
 
     outcome: Outcome
@@ -281,7 +285,7 @@ def _climb(check: Check, case: Case, rtol: float, threads: Limit) -> tuple[int, 
         before, measured = measured, found.measured
     if found.outcome is Outcome.FAILS and before and measured and _moves(measured, before, rtol):
         moving = f"violated, but the measured value still moves at {LADDER[-1]} digits"
-        found = replace(found, outcome=Outcome.INCONCLUSIVE, reason=moving)
+        found = found._replace(outcome=Outcome.INCONCLUSIVE, reason=moving)
     return digits, found
 
 

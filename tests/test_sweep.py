@@ -1,15 +1,21 @@
 import json
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
 
 from lora_proofs.claims import Case
-from lora_proofs.collect import collect
-from lora_proofs.sweep import BATCH_SECONDS, Journal, Task, _batches, plan, sweep
+from lora_proofs.collect import CollectError, collect
+from lora_proofs.environment import cache_folder
+from lora_proofs.journal import Journal
+from lora_proofs.plans import plan, size
+from lora_proofs.sweep import _Piece, _take, sweep
+from lora_proofs.workers import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,8 +65,24 @@ def study(tmp_path, monkeypatch):
     return path
 
 
-def tasks_of(path, seeds=2):
+def plan_of(path, seeds=2):
     return plan(collect([str(path)]), seeds)
+
+
+def cases_of(stretches):
+    """Yield label, control, parameters and seed of each case of a plan."""
+    for stretch in stretches:
+        for number in range(len(stretch)):
+            case = stretch.case(number)
+            yield stretch.label, stretch.control, case.params, case.seed
+
+
+def run(stretches, jobs=1, **kwargs):
+    """Sweep, and return the verdicts."""
+    journal = Journal(stretches, fail_on_warning)
+    with processes(jobs) as workers:
+        sweep(stretches, journal, workers, **kwargs)
+    return list(journal.verdicts())
 
 
 def plain(verdicts):
@@ -77,121 +99,161 @@ def fail_on_warning(text):
 
 
 def test_the_plan_lists_claims_then_their_controls(study):
-    tasks = tasks_of(study, seeds=3)
-    kinds = [(task.label, task.control) for task in tasks]
-    assert kinds == (
-        [("study:lemma-1", None)] * 15 + [("study:lemma-1", "swapped")] * 10 + [("study:theorem-2", None)] * 2
-    )
-    assert len({task.key for task in tasks}) == len(tasks)
+    stretches = plan_of(study, seeds=3)
+    assert [(s.label, s.control, len(s)) for s in stretches] == [
+        ("study:lemma-1", None, 15),
+        ("study:lemma-1", "swapped", 10),
+        ("study:theorem-2", None, 2),
+    ]
+    assert [s.first for s in stretches] == [0, 15, 25]
+    assert size(stretches) == 27
+    assert len({repr(case) for case in cases_of(stretches)}) == 27
+
+
+def test_the_plan_holds_the_cases_of_the_claims(study):
+    (selection,) = collect([str(study)])
+    claims = {claim.label: claim for claim in selection.claims}
+    for stretch in plan([selection], 3, 4):
+        (control,) = [c for c in claims[stretch.label].controls if c.description == stretch.control] or [None]
+        assert [stretch.case(i) for i in range(len(stretch))] == [*(control or claims[stretch.label]).cases(3, 4)]
 
 
 def test_the_plan_keeps_to_the_fixed_parameters(study):
-    tasks = plan(collect([str(study)]), 1, 7, [{"n": 9}, {"n": 9}, {"k": 2}])
-    assert [(task.params, task.seed) for task in tasks] == [({"n": 9}, 7), ({"n": 9}, 7), ({"k": 2}, 7)]
+    stretches = plan(collect([str(study)]), 1, 7, [{"n": 9}, {"n": 9}, {"k": 2}])
+    assert [case[2:] for case in cases_of(stretches)] == [({"n": 9}, 7), ({"n": 9}, 7), ({"k": 2}, 7)]
 
 
 def test_processes_give_the_same_verdicts_in_the_same_order(study):
-    tasks = tasks_of(study, seeds=3)
-    serial = sweep(tasks)
-    assert plain(sweep(tasks, jobs=2)) == plain(serial)
-    assert plain(reversed(sweep(tasks[::-1]))) == plain(serial)
-    assert plain(sweep(tasks[5:6])) == plain(serial[5:6])
+    stretches = plan_of(study, seeds=3)
+    serial = run(stretches)
+    assert plain(run(stretches, jobs=2)) == plain(serial)
+    alone = run(plan(collect([str(study), "study:lemma-1"]), 1, 2))
+    assert plain(alone[:5]) == plain(v for v in serial[:15] if v.case.seed == 2)
+
+
+def test_tallies_do_not_depend_on_the_number_of_workers(study):
+    def counted(jobs):
+        stretches = plan_of(study)
+        with processes(jobs) as workers:
+            tallies = sweep(stretches, Journal(stretches, fail_on_warning), workers)
+        return {
+            label: (t.outcomes, t.evidence, t.controls, t.caught, t.errors, t.unexpected, t.bad, t.shown)
+            for label, t in tallies.items()
+        }
+
+    assert counted(2) == counted(1)
 
 
 def test_a_changed_check_file_is_read_again_by_living_workers(study):
     label = "study:theorem-2"
-    before = sweep(plan(collect([str(study), label])), jobs=2)
+    before = run(plan(collect([str(study), label])), jobs=2)
     study.write_text(CHECK.replace("np.linalg.norm(A, 2))", "np.linalg.norm(A @ A, 2))"))
-    after = sweep(plan(collect([str(study), label])), jobs=2)
+    after = run(plan(collect([str(study), label])), jobs=2)
     assert {verdict.outcome for verdict in before} == {"fails"}
     assert {verdict.outcome for verdict in after} == {"holds"}
 
 
-def test_progress_hears_of_every_verdict(study):
+def test_a_check_file_that_is_another_than_planned_is_refused(study):
+    stretches = plan_of(study)
+    study.write_text(CHECK + "\n")
+    with pytest.raises(CollectError, match="is not the file that the run started with"):
+        run(stretches)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_progress_hears_of_every_verdict(study, jobs):
     heard = []
-    verdicts = sweep(tasks_of(study), progress=heard.append)
-    assert heard == verdicts
+    verdicts = run(plan_of(study), jobs, progress=lambda label, count: heard.append(count))
+    assert sum(heard) == len(verdicts)
 
 
-def test_batches_grow_to_the_wanted_duration():
-    tasks = [Task("path", "digest", "label", None, {}, seed) for seed in range(250)]
-    assert [len(batch) for batch in _batches(tasks[:3], {})] == [1, 1, 1]
-    sizes = [len(batch) for batch in _batches(tasks, {("label", None): BATCH_SECONDS / 100})]
-    assert sum(sizes) == 250
-    assert max(sizes) <= 101
-    assert [len(batch) for batch in _batches(tasks[:2], {("label", None): 5.0})] == [1, 1]
+@pytest.mark.parametrize("numbers", [range(100), list(range(0, 200, 2))])
+def test_pieces_are_cut_without_loss(numbers):
+    pieces = deque([_Piece("a", numbers[:30]), _Piece("b", numbers[30:35]), _Piece("c", numbers[35:])])
+    taken = [list(_take(pieces, count)) for count in (1, 32, 40, 100)]
+    assert [sum(len(piece.numbers) for piece in part) for part in taken] == [1, 32, 40, 27]
+    assert [n for part in taken for piece in part for n in piece.numbers] == [*numbers]
+    assert not pieces
+
+
+def test_a_plan_of_a_million_cases_is_small(study):
+    stretches = plan_of(study, seeds=10**6)
+    assert size(stretches) == 5 * 10**6 + 12
+    assert len(pickle.dumps(stretches)) < 3000
 
 
 def test_a_completed_run_leaves_no_journal_and_is_run_again(study):
-    tasks = tasks_of(study)
+    stretches = plan_of(study)
     for _ in range(2):
-        journal = Journal.open(tasks, fail_on_warning)
-        assert journal.finished == {}
-        sweep(tasks, journal=journal)
+        journal = Journal(stretches, fail_on_warning)
+        assert journal.kept == 0
+        sweep(stretches, journal)
         assert not journal.path.exists()
     assert len(executed(study)) == 20
 
 
-def interrupt_after(count, tasks, **kwargs):
+def interrupt_after(count, stretches):
     """Run until so many verdicts are in, as a crash of the parent would."""
-    journal = Journal.open(tasks, fail_on_warning)
+    journal = Journal(stretches, fail_on_warning)
     left = iter(range(count - 1))
 
-    def progress(verdict):
+    def progress(label, count):
         if next(left, None) is None:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        sweep(tasks, journal=journal, progress=progress, **kwargs)
+        sweep(stretches, journal, progress=progress)
     return journal.path
 
 
-def test_an_unfinished_run_goes_on_where_it_stopped(study):
-    tasks = tasks_of(study)
-    interrupt_after(4, tasks)
-    journal = Journal.open(tasks, fail_on_warning)
-    assert len(journal.finished) == 4
-    resumed = sweep(tasks, journal=journal)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_unfinished_run_goes_on_where_it_stopped(study, jobs):
+    stretches = plan_of(study)
+    interrupt_after(4, stretches)
+    assert Journal(stretches, fail_on_warning).kept == 4
+    resumed = run(stretches, jobs)
     assert len(executed(study)) == len(set(executed(study))) == 10
-    assert plain(resumed) == plain(sweep(tasks))
+    assert plain(resumed) == plain(run(stretches))
 
 
 def test_another_selection_or_a_changed_file_does_not_see_the_journal(study):
-    tasks = tasks_of(study)
-    path = interrupt_after(4, tasks)
-    assert Journal.open(tasks[:5], fail_on_warning).path != path
+    stretches = plan_of(study)
+    path = interrupt_after(4, stretches)
+    others = [stretches[:1], plan_of(study, 3), plan(collect([str(study)]), 2, dtype="float32")]
+    assert path not in [Journal(other, fail_on_warning).path for other in others]
     study.write_text(CHECK + "\n")
-    assert Journal.open(tasks_of(study), fail_on_warning).path != path
+    assert Journal(plan_of(study), fail_on_warning).path != path
 
 
-@pytest.mark.parametrize("cut", [1, 20, 200])
+@pytest.mark.parametrize("cut", [1, 20, 100])
 def test_a_torn_last_line_is_ignored(study, cut):
-    tasks = tasks_of(study)
-    path = interrupt_after(4, tasks)
+    stretches = plan_of(study)
+    path = interrupt_after(4, stretches)
     path.write_bytes(path.read_bytes()[:-cut])
-    journal = Journal.open(tasks, fail_on_warning)
-    assert len(journal.finished) == (4 if cut == 1 else 3)
-    journal.append(sweep(tasks[4:5])[0])
-    assert len(Journal.open(tasks, fail_on_warning).finished) == len(journal.finished)
+    assert Journal(stretches, fail_on_warning).kept == (4 if cut == 1 else 3)
+    resumed = run(stretches)
+    assert plain(resumed) == plain(run(stretches))
 
 
-@pytest.mark.parametrize("rubbish", [b"\xff\xfe\x00\n", b"[]\n", b'{"claim": 1}\n', b"null\n3\n"])
+@pytest.mark.parametrize(
+    "rubbish", [b"\xff\xfe\x00\n", b"[]\n", b'{"claim": 1}\n', b"null\n3\n", b"3 []\n3 [1, 2]\n", b"999 []\n\n"]
+)
 def test_a_torn_file_is_no_obstacle(study, rubbish):
-    tasks = tasks_of(study)
-    path = interrupt_after(2, tasks)
-    path.write_bytes(rubbish + path.read_bytes())
-    journal = Journal.open(tasks, fail_on_warning)
-    assert len(journal.finished) == 2
-    assert len(sweep(tasks, journal=journal)) == len(tasks)
+    stretches = plan_of(study)
+    path = interrupt_after(2, stretches)
+    path.write_bytes(rubbish + path.read_bytes() + rubbish[:-1])
+    assert Journal(stretches, fail_on_warning).kept == 2
+    assert plain(run(stretches)) == plain(run(stretches))
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(study, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LORA_PROOFS_CACHE", str(tmp_path / "file"))
     warnings = []
-    tasks = tasks_of(study)
-    journal = Journal.open(tasks, warnings.append)
-    assert len(sweep(tasks, journal=journal)) == len(tasks)
+    stretches = plan_of(study)
+    journal = Journal(stretches, warnings.append)
+    sweep(stretches, journal)
+    assert len(list(journal.verdicts())) == size(stretches)
     assert journal.kept == 0
     assert len(warnings) == 1
     assert "cannot keep finished cases" in warnings[0]
@@ -200,10 +262,10 @@ def test_a_cache_that_cannot_be_written_is_a_warning(study, tmp_path, monkeypatc
 def test_the_cache_folder_follows_xdg(study, tmp_path, monkeypatch):
     monkeypatch.delenv("LORA_PROOFS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert Journal.open([], fail_on_warning).path.parent == tmp_path / "xdg" / "lora_proofs"
+    assert cache_folder() == tmp_path / "xdg" / "lora_proofs"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert Journal.open([], fail_on_warning).path.parent == tmp_path / "home" / ".cache" / "lora_proofs"
+    assert cache_folder() == tmp_path / "home" / ".cache" / "lora_proofs"
 
 
 def start(study, *options):
@@ -262,6 +324,6 @@ def test_a_case_alone_gives_the_verdict_of_the_run(study):
     from lora_proofs.verify import verify
 
     (selection,) = collect([str(study), "study:lemma-1"])
-    verdicts = sweep(plan([selection], 2))
+    verdicts = run(plan([selection], 2))
     alone = verify(selection.claims[0], Case({"n": 4}, 1, 64))
     assert plain([alone]) == plain(verdicts[9:10])

@@ -1,0 +1,101 @@
+"""Who runs the cases of a sweep: processes of this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lora_proofs.environment import versions
+
+CONNECT_SECONDS = 5
+
+
+class ClusterError(ValueError):
+    """The cluster cannot be used; the message is one clear line."""
+
+
+class WorkerDied(RuntimeError):
+    """A worker ended in the middle of its work."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """An executor of the standard library's kind, and how many cases it runs at once."""
+
+    executor: Executor
+    width: Callable[[], int]
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Workers | None]:
+    """Run cases in so many processes, -1 standing for every core; one is this process, and no `Workers`.
+
+    Raises
+    ------
+    WorkerDied
+        If one is killed, as the system does where memory runs out.
+    """
+    from joblib import effective_n_jobs
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    width = effective_n_jobs(jobs)
+    if width == 1:
+        yield None
+        return
+    executor = get_reusable_executor(max_workers=width, initializer=_leave_ctrl_c_to_the_parent)
+    try:
+        yield Workers(executor, lambda: width)
+    except TerminatedWorkerError:
+        raise WorkerDied("a worker process died (out of memory?)") from None
+    except BaseException:
+        executor.shutdown(wait=True, kill_workers=True)
+        raise
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    # It reaches the whole process group. The parent ends the workers; a traceback from each would bury its message.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Workers]:
+    """Run cases on the workers of a Dask scheduler, however many it has at the time.
+
+    They must see the check files under the paths that these have here, as on a shared file system. What a worker that
+    dies had under way goes to another one.
+
+    Raises
+    ------
+    ClusterError
+        If Dask is not installed, no scheduler answers, or a worker has other versions of what computes.
+    WorkerDied
+        If the scheduler is lost, or several workers died of the same work.
+    """
+    try:
+        from distributed import Client, KilledWorker
+        from distributed.comm import CommClosedError
+    except ImportError:
+        raise ClusterError("--dask needs Dask: pip install 'lora-proofs[cluster]'") from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, ImportError) as problem:
+        raise ClusterError(f"no Dask scheduler answers at {address} ({' '.join(str(problem).split())})") from None
+    with client:
+        _require_equal_versions(client.run(versions))
+        try:
+            yield Workers(client.get_executor(pure=False), lambda: max(1, len(client.ncores())))
+        except (KilledWorker, CancelledError, CommClosedError) as problem:
+            raise WorkerDied(f"the cluster lost its work ({type(problem).__name__})") from None
+
+
+def _require_equal_versions(found: dict[str, dict[str, str]]) -> None:
+    here = versions()
+    for worker, there in found.items():
+        if different := [
+            f"{name} {there.get(name)}, not {here[name]}" for name in here if there.get(name) != here[name]
+        ]:
+            raise ClusterError(f"the worker {worker} has {'; '.join(different)}: its verdicts could differ")
