@@ -211,9 +211,9 @@ def noisy(case: Case) -> tuple[Any, Any, Any]:
 def memory(case: Case) -> Comparison:
     """Training GPT-3 by LoRA takes Hu et al.'s 350 GB, with 2 bytes a frozen number and 16 a trained one (Adam).
 
-    The 16 are weight, gradient, two moments and a copy of the weight. Numbers are in millions, GB of 10^9 bytes; measured
-    is the distance to 350, taken as rounded to 10 GB. By the same rule full tuning takes 2.8 TB; the 1.2 TB of Hu et al.
-    are 6.8 bytes a number, so they rest on other assumptions.
+    The 16 are weight, gradient, two moments and a copy of the weight. Numbers in millions, GB of 10^9 bytes; measured
+    is the distance to 350, taken as rounded to 10 GB. By this rule full tuning takes 2.8 TB; Hu et al.'s 1.2 TB are 6.8
+    bytes a number, and rest on other assumptions.
     """
     return at_most(abs(gigabytes(case, 2, 16) - case["printed"]), 5)
 
