@@ -4,7 +4,7 @@ Kingma & Ba, "Adam: A Method for Stochastic Optimization" (arXiv:1412.6980v9, al
 term of the gradient, as in ``torch.optim.Adam`` and so in Zeng & Lee's experiments.
 """
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,20 @@ from lora_proofs.training.forward import Forward
 from lora_proofs.training.losses import Loss
 
 Parameters: TypeAlias = dict[str, Array]
-"""What is trained, with a leading axis of C configurations: either adapters A (C, k, D, R) and B (C, k, R, D), added as
-A B to the first k weights, or the weights W (C, n, D, D) themselves; and, unless they are frozen, the biases b (C, m, D).
+"""What is trained, with a leading axis of C configurations.
+
+Either adapters A (C, k, D, R) and B (C, k, R, D), added as A B to the first k weights, or the weights W (C, n, D, D)
+themselves; and, unless they are frozen, the biases b (C, m, D).
 """
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Speeds(NamedTuple):
+    """Learning rates and weight decays of the configurations, shape (C,) each."""
+
+    rates: Array
+    decays: Array
 
 
 class State(NamedTuple):
@@ -36,6 +45,25 @@ def start(parameters: Parameters) -> State:
     return State(parameters, zeros, zeros, jnp.asarray(0, dtype="int32"))
 
 
+def update(state: State, gradient: Parameters, speeds: Speeds) -> State:
+    """Return the state after one step."""
+
+    def each(values: Array, like: Array) -> Array:
+        return values.reshape(-1, *(1,) * (like.ndim - 1))
+
+    epoch = state.epoch + 1
+    unbias_1, unbias_2 = (1 / (1 - beta ** epoch.astype(speeds.rates.dtype)) for beta in (BETA_1, BETA_2))
+    steps = speeds.rates * unbias_1
+
+    def step(p: Array, m: Array, v: Array) -> Array:
+        return p - each(steps, p) * m / (jnp.sqrt(v * unbias_2) + EPSILON)
+
+    gradient = jax.tree.map(lambda g, p: g + each(speeds.decays, p) * p, gradient, state.parameters)
+    first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state.first, gradient)
+    second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, state.second, gradient)
+    return State(jax.tree.map(step, state.parameters, first, second), first, second, epoch)
+
+
 def merged(parameters: Parameters, W: Array, b: Array) -> tuple[Array, Array]:
     """Return the adapted weights (C, n, D, D) and biases (C, m, D) of frozen ones, (n, D, D) and (m, D)."""
     C = len(next(iter(parameters.values())))
@@ -48,11 +76,11 @@ def merged(parameters: Parameters, W: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _epochs(
-    state: State, W: Array, b: Array, rates: Array, decays: Array, x: Array, y: Array, forward: Forward, loss: Loss, T: int
+    state: State, W: Array, b: Array, speeds: Speeds, x: Array, y: Array, forward: Forward, loss: Loss, T: int
 ) -> tuple[State, Array]:
     """Return the state after T epochs, and the losses before each update, shape (T, C).
 
-    Epoch t of this call sees the batch t modulo the number of batches: x of shape (batches, 1, D, ...), and y alike.
+    Epoch t of this call sees the batch t modulo the number of batches: x of shape (batches, 1, ...), and y alike.
     """
 
     def losses(parameters: Parameters, batch: Array) -> tuple[Array, Array]:
@@ -61,37 +89,21 @@ def _epochs(
 
     def one(state: State, t: Array) -> tuple[State, Array]:
         (_, each), gradient = jax.value_and_grad(losses, has_aux=True)(state.parameters, t % len(x))
-        return update(state, gradient, rates, decays), each
+        return update(state, gradient, speeds), each
 
-    return jax.lax.scan(one, state, jnp.arange(T))
+    after: tuple[State, Array] = jax.lax.scan(one, state, jnp.arange(T))
+    return after
 
 
 epochs = jax.jit(_epochs, static_argnames=("forward", "loss", "T"))
 
 
-def update(state: State, gradient: Parameters, rates: Array, decays: Array) -> State:
-    """Return the state after one step with the configurations' learning rates and weight decays, shape (C,)."""
-
-    def each(x: Array, like: Array) -> Array:
-        return x.reshape(-1, *(1,) * (like.ndim - 1))
-
-    epoch = state.epoch + 1
-    seen_1, seen_2 = (1 - beta ** epoch.astype(rates.dtype) for beta in (BETA_1, BETA_2))
-    gradient = jax.tree.map(lambda g, p: g + each(decays, p) * p, gradient, state.parameters)
-    first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state.first, gradient)
-    second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, state.second, gradient)
-    parameters = jax.tree.map(
-        lambda p, m, v: p - each(rates / seen_1, p) * m / (jnp.sqrt(v / seen_2) + EPSILON), state.parameters, first, second
-    )
-    return State(parameters, first, second, epoch)
-
-
 def _scores(
-    parameters: Parameters, W: Array, b: Array, x: Array, y: Array, forward: Forward, measures: tuple[Any, ...]
-) -> tuple[Array, ...]:
-    """Return each measure of the configurations on one set of data, shape (C,)."""
+    parameters: Parameters, W: Array, b: Array, x: Array, y: Array, forward: Forward, measures: tuple[Loss, ...]
+) -> Array:
+    """Return the measures of the C configurations on one set of data, shape (measures, C)."""
     outputs = forward(*merged(parameters, W, b), x)
-    return tuple(measure(outputs, y) for measure in measures)
+    return jnp.stack([measure(outputs, y) for measure in measures])
 
 
 scores = jax.jit(_scores, static_argnames=("forward", "measures"))

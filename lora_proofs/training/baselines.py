@@ -1,4 +1,4 @@
-"""Gradient-trained baselines: adapters of each rank, the last layers, or everything, all settings of a sweep at once."""
+"""Gradient-trained baselines: adapters of each rank, the last layers, or everything, all settings at once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -6,11 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lora_proofs.linalg import Array
 from lora_proofs.networks import TransformerNetwork
 from lora_proofs.training import adam
+from lora_proofs.training.adam import Speeds
 from lora_proofs.training.data import Source
 from lora_proofs.training.losses import squared
 from lora_proofs.training.networks import Network, Stack, stack, unstack
@@ -25,8 +27,7 @@ class Training:
     """What a sweep reached, in arrays with axes (seeds, ranks or numbers of layers, learning rates, weight decays).
 
     All are taken after the last epoch, except `train_loss`, which has a last axis of epochs. The inputs of the shifted
-    test set have five times the standard deviation. The accuracies are None for the squared loss. What `halving` has
-    dropped is NaN.
+    test set have five times the standard deviation. The accuracies are None for the squared loss.
     """
 
     learning_rate: Array
@@ -167,13 +168,13 @@ def pretrain(
 
 def _pretrained(source: Source, network: Stack, protocol: Settings, level: float) -> tuple[Array, Array]:
     """Return the weights and biases before the first update whose loss is below 1 / level of the first loss."""
-    W, b = (jax.numpy.asarray(a, dtype=protocol.dtype) for a in network[:2])
+    W, b = (jnp.asarray(a, dtype=protocol.dtype) for a in network[:2])
     state = adam.start({"W": W[None]} | ({"b": b[None]} if b.size else {}))
-    rate, decay = (jax.numpy.full(1, v, dtype=protocol.dtype) for v in (protocol.learning_rates[0], 0.0))
+    speeds = Speeds(*(jnp.full(1, v, dtype=protocol.dtype) for v in (protocol.learning_rates[0], 0.0)))
     rng, first = source.rng("pretraining"), None
     for _ in range(protocol.epochs):
         x, y = source.draw(rng, 1, protocol.batch_size)
-        after, loss = adam.epochs(state, W, b, rate, decay, x, y, network.forward, squared, 1)
+        after, loss = adam.epochs(state, W, b, speeds, x, y, network.forward, squared, 1)
         first = loss.item() if first is None else first
         if loss.item() < first / level:
             break
@@ -215,10 +216,10 @@ def _pairs(
 def _source(seed: int, target: Network, start: Network, protocol: Settings) -> Source:
     wanted, given = stack(target), stack(start)
     if wanted.forward is not given.forward:
-        raise ValueError(f"a {type(start).__name__} cannot imitate a {type(target).__name__}; pass networks of one kind")
+        raise ValueError(f"a {type(start).__name__} cannot imitate a {type(target).__name__}; pass two of one kind")
     if wanted.weights.shape[-1] != given.weights.shape[-1]:
         widths = wanted.weights.shape[-1], given.weights.shape[-1]
-        raise ValueError(f"target and frozen network have widths {widths[0]} and {widths[1]}; pass networks of one width")
+        raise ValueError(f"target and frozen network have widths {widths[0]} and {widths[1]}; pass two of one width")
     tokens = protocol.tokens if isinstance(target, TransformerNetwork) else None
     return Source(seed, protocol.dtype, tokens, wanted)
 

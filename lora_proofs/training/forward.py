@@ -1,8 +1,7 @@
 """Forward passes of many networks at once, laid out so that JAX's CPU backend spends its time in matrix products.
 
 C configurations of one network stand side by side: weights W of shape (C, n, D, D), biases b of shape (C, m, D). The
-data points are the last axis. The inputs x, of shape (1, D, ...), are shared by the configurations, so that a first
-layer is one tall product.
+inputs x have a first axis of length 1: the configurations share them.
 """
 
 from collections.abc import Callable
@@ -15,79 +14,88 @@ import jax.numpy as jnp
 from lora_proofs.linalg import Array
 
 Forward: TypeAlias = Callable[[Array, Array, Array], Array]
-"""Weights (C, n, D, D), biases (C, m, D) and inputs (1, D, ...) to outputs (C, D, ...)."""
+"""Weights (C, n, D, D), biases (C, m, D) and inputs (1, ...) to outputs (C, ...)."""
 
 
 def linear_chain(W: Array, b: Array, x: Array) -> Array:
     """Return W_L ... W_1 x for B inputs, the columns of x, shape (1, D, B); there are no biases."""
-    return reduce(lambda h, l: _apply(W[:, l], h), range(W.shape[1]), x)
+    return reduce(lambda h, l: _times(W[:, l], h), range(W.shape[1]), x)
 
 
 def relu_network(W: Array, b: Array, x: Array) -> Array:
     """Return h_L, where h_l = ReLU(W_l h_{l-1} + b_l), for B inputs h_0, the columns of x, shape (1, D, B)."""
-    return reduce(lambda h, l: jax.nn.relu(_apply(W[:, l], h) + b[:, l, :, None]), range(W.shape[1]), x)
+    return reduce(lambda h, l: jax.nn.relu(_times(W[:, l], h) + b[:, l, :, None]), range(W.shape[1]), x)
 
 
 def transformer(W: Array, b: Array, x: Array) -> Array:
-    """Return W_out Z_L for B sentences Z_0 of N tokens, x of shape (1, D, N, B); see `TransformerNetwork`.
+    """Return W_out Z_L for B sentences Z_0 of N tokens, the rows of x, shape (1, B, N, D); see `TransformerNetwork`.
 
     The order of the weights is that of `lora_proofs.training.networks.stack`: W_Q, W_K, W_V, W_O of each head of each
     block, W_2 of the last block, W_out, then W_1 of each block, and W_2 of each block but the last. Matrices that act
-    one after the other are multiplied first: M = W_K^T W_Q, P = W_1 W_O W_V, and W_out W_2 of the last block.
+    one after the other are multiplied first: W_K^T W_Q, W_1 W_O W_V, and W_out W_2 of the last block.
     """
     C, n, D, _ = W.shape
     L = b.shape[1] // 2
     H = (n - 2 * L - 1) // (4 * L)
-    Q, K, V, O = (W[:, : 4 * H * L].reshape(C, L, H, 4, D, D)[:, :, :, part] for part in range(4))
-    W_2_last, W_out, W_1 = W[:, 4 * H * L], W[:, 4 * H * L + 1], W[:, 4 * H * L + 2 :][:, :L]
-    W_2, b_2 = [*jnp.moveaxis(W[:, 4 * H * L + 2 + L :], 1, 0), W_out @ W_2_last], [*jnp.moveaxis(b[:, 1::2], 1, 0)]
+    heads, (W_2_last, W_out), W_1, W_2 = _parts(jnp.swapaxes(W, 0, 1), 4 * H * L, 2, L, L - 1)
+    W_2, b_1, b_2 = [*W_2, W_out @ W_2_last], b[:, ::2], [*jnp.swapaxes(b[:, 1::2], 0, 1)]
     b_2[-1] = (W_out @ b_2[-1][..., None])[..., 0]
-    both = jnp.concatenate([jnp.swapaxes(K, -1, -2) @ Q, W_1[:, :, None] @ (O @ V)], axis=2).reshape(C, L, 2 * H * D, D)
-    Z = x
+    Z = jnp.broadcast_to(x, (C, *x.shape[1:]))
     for l in range(L):
-        MZ, PZ = jnp.split(_apply(both[:, l], Z).reshape(C, 2 * H, D, *x.shape[2:]), 2, axis=1)
-        keys = jnp.swapaxes(jnp.broadcast_to(Z, (C, *x.shape[1:])), 1, 2)
-        attention = [_pointwise(PZ[:, h], jax.nn.softmax(_pointwise(keys, MZ[:, h]), axis=1)) for h in range(H)]
-        hidden = jax.nn.relu(sum(attention) + b[:, 2 * l, :, None, None])
-        Z = _apply(W_2[l], hidden) + b_2[l][..., None, None]
+        hidden = b_1[:, l, None, None]
+        for Q, K, V, O in heads.reshape(L, H, 4, C, D, D)[l]:
+            attention = jax.nn.softmax(_times_transposed(_rows(Z, _transposed(K) @ Q), Z), axis=-1)
+            hidden += _times(attention, _rows(Z, W_1[l] @ (O @ V)))
+        Z = _rows(jax.nn.relu(hidden), W_2[l]) + b_2[l][:, None, None]
     return Z
 
 
-def _apply(W: Array, h: Array) -> Array:
-    """Return W h of shape (C, E, ...) for W of shape (C, E, D) and h of shape (C, D, ...), or (1, D, ...) if shared."""
-    C, E, D = W.shape
-    return _product(W, h.reshape(h.shape[0], D, -1)).reshape(C, E, *h.shape[2:])
+def _parts(W: Array, *sizes: int) -> list[Array]:
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    return [W[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
-def _tall_product(W: Array, h: Array) -> Array:
-    if len(h) == len(W):
-        return W @ h
-    return (W.reshape(-1, W.shape[-1]) @ h[0]).reshape(*W.shape[:2], -1)
+def _transposed(X: Array) -> Array:
+    return jnp.swapaxes(X, -1, -2)
 
 
-def _tall_product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Array]:
-    W, h = saved
-    if len(h) == len(W):
-        return d @ jnp.swapaxes(h, -1, -2), jnp.swapaxes(W, -1, -2) @ d
-    rows = d.reshape(-1, d.shape[-1])
-    return (rows @ h[0].T).reshape(W.shape), (W.reshape(-1, W.shape[-1]).T @ rows)[None]
+def _copied_transposed(X: Array) -> Array:
+    """Return a transpose that XLA must write out: to contract leading axes takes up to ten times longer."""
+    return jax.lax.optimization_barrier(_transposed(X))
 
 
-# The gradients by hand: XLA's own would contract the leading axis of W, at half the speed.
-_product = jax.custom_vjp(_tall_product)
-_product.defvjp(lambda W, h: (_tall_product(W, h), (W, h)), _tall_product_backward)
+def _rows(Z: Array, W: Array) -> Array:
+    """Return Z W^T of shape (C, B, N, D) for tokens as rows, Z of shape (C, B, N, D), and W of shape (C, D, D)."""
+    C, B, N, D = Z.shape
+    return _times(Z.reshape(C, B * N, D), _transposed(W)).reshape(Z.shape)
 
 
-def _small_products(X: Array, Y: Array) -> Array:
-    """Return the (P, K) x (K, Q) product at each data point: X of shape (C, P, K, B), Y of shape (C, K, Q, B)."""
-    return sum(X[:, :, k, None] * Y[:, k, None] for k in range(X.shape[2]))
+def _product(X: Array, Y: Array) -> Array:
+    """Return X Y of shape (C, ..., P, Q); Y of shape (1, K, Q) is shared, and the product one tall one."""
+    if len(X) == len(Y):
+        return X @ Y
+    return (X.reshape(-1, X.shape[-1]) @ Y[0]).reshape(*X.shape[:-1], -1)
 
 
-def _small_products_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Array]:
+def _product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Array]:
     X, Y = saved
-    return _small_products(d, jnp.swapaxes(Y, 1, 2)), _small_products(jnp.swapaxes(X, 1, 2), d)
+    if len(X) == len(Y):
+        return d @ _transposed(Y), _copied_transposed(X) @ d
+    X, rows = X.reshape(-1, X.shape[-1]), d.reshape(-1, d.shape[-1])
+    return (rows @ Y[0].T).reshape(saved[0].shape), (X.T @ rows)[None]
 
 
-# Written out over k, one loop over the data points does all; a batch of tiny matrix products is slower.
-_pointwise = jax.custom_vjp(_small_products)
-_pointwise.defvjp(lambda X, Y: (_small_products(X, Y), (X, Y)), _small_products_backward)
+_times = jax.custom_vjp(_product)
+_times.defvjp(lambda X, Y: (_product(X, Y), (X, Y)), _product_backward)
+
+
+def _product_transposed(X: Array, Y: Array) -> Array:
+    """Return X Y^T of shape (C, ..., P, Q) for Y of shape (C, ..., Q, K)."""
+    return X @ _transposed(Y)
+
+
+_times_transposed = jax.custom_vjp(_product_transposed)
+_times_transposed.defvjp(
+    lambda X, Y: (_product_transposed(X, Y), (X, Y)),
+    lambda saved, d: (d @ saved[1], _copied_transposed(d) @ saved[0]),
+)

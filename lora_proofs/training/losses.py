@@ -1,4 +1,4 @@
-"""Losses of C configurations against one target: outputs of shape (C, D, ...) and the target's of shape (1, D, ...)."""
+"""Losses of C configurations against one target: outputs of shape (C, ...) and the target's of shape (1, ...)."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from lora_proofs.linalg import Array
 
 Loss: TypeAlias = Callable[[Array, Array], Array]
-"""Outputs (C, D, ...) and the target's outputs (1, D, ...) to the C losses."""
+"""Outputs (C, ...) and the target's outputs (1, ...) to the C losses."""
 
 
 def squared(outputs: Array, target: Array) -> Array:

@@ -40,12 +40,12 @@ def stack(network: Network) -> Stack:
     if isinstance(network, TransformerNetwork):
         return _stack_transformer(network)
     if isinstance(network, ReluNetwork):
-        weights, biases, function = network.weights, network.biases, forward.relu_network
+        weights, biases, function = list(network.weights), list(network.biases), forward.relu_network
     else:
         weights, biases, function = [check_matrix("a weight", W) for W in network], [], forward.linear_chain
     shapes = sorted({tuple(W.shape) for W in weights})
     if len(shapes) != 1 or len(set(shapes[0])) != 1:
-        raise ValueError(f"the layers have shapes {shapes}; pass at least one layer, all of them square and of one width")
+        raise ValueError(f"the layers have shapes {shapes}; pass at least one, square and of one width")
     D = weights[0].shape[0]
     return Stack(_floats(weights), _floats(biases).reshape(-1, D), function, len(weights))
 
@@ -67,7 +67,8 @@ def _stack_transformer(network: TransformerNetwork) -> Stack:
 
 def _order(network: TransformerNetwork) -> list[str]:
     L = network.depth
-    attention = [f"blocks.{l}.{part}.{h}" for l in range(L) for h in range(network.blocks[l].heads) for part in HEAD_PARTS]
+    heads = [(l, h) for l, block in enumerate(network.blocks) for h in range(block.heads)]
+    attention = [f"blocks.{l}.{part}.{h}" for l, h in heads for part in HEAD_PARTS]
     fixed = [f"blocks.{l}.W_1" for l in range(L)] + [f"blocks.{l}.W_2" for l in range(L - 1)]
     return [*attention, f"blocks.{L - 1}.W_2", "W_out", *fixed]
 
