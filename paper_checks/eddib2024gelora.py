@@ -1,0 +1,259 @@
+r"""GeLoRA (Findings of EMNLP 2025): what the intrinsic dimension of hidden states says about the rank of an adapter.
+
+From the abstract: the intrinsic dimension of a layer's representations is a lower bound for the optimal rank of LoRA.
+It is estimated by TwoNN (Facco et al., 2017), from the ratio mu = r_2 / r_1 of the distances to the two nearest
+neighbours. The theorem's text was not at hand: a third-party note quotes it as Theorem 3.2, "rank(\Delta W) >= idim of
+the task", and the rule r_i = max(d_{i+1} - d_i, 0) + 1, d_i the dimension of layer i's representations, is recalled.
+The benchmark results are empirical and not checked.
+
+Tangent spaces over Q stand for manifolds: T in Q^{D x d} of full column rank spans the directions in which the data
+varies.
+"""
+
+from fractions import Fraction
+from math import factorial
+from typing import Any
+
+import numpy as np
+from flint import fmpq, fmpq_mat, fmpq_poly
+
+from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, exact, instances
+
+PAPER = Paper(
+    key="eddib2024gelora",
+    title="GeLoRA: Geometric Adaptive Ranks For Efficient LoRA Fine-tuning",
+    authors=("Abdessalam Ed-dib", "Zhanibek Datbayev", "Amine Mohamed Aboussalah"),
+    year=2024,
+    arxiv="2412.09250",
+)
+
+
+# ---------------------------------------------------------------------------------------------------- the estimator
+
+
+@PAPER.formula("pareto", N=(2, 5, 20), d=(1, 2, 5), x=("3/2", "4/1"), seeded=False)
+def pareto(case: Case) -> Comparison:
+    r"""P(r_2 / r_1 > x) = x^{-d} for N >= 2 points uniform in a d-ball around the query: for every N.
+
+    The volumes v_1 < v_2 of the balls up to the nearest two have the density N (N-1) (1 - v_2)^{N-2}, so that v_1 /
+    v_2 is uniform on [0, 1]. The integral over v_1 < x^{-d} v_2 as one of polynomials over Q.
+    """
+    share = 1 / Fraction(case["x"]) ** case["d"]
+    return equal(probability(case["N"], share), share)
+
+
+@pareto.control("the density of the first and third neighbour", N=(5, 20), d=(1, 2), x=("3/2",))
+def _(case: Case) -> Comparison:
+    share = 1 / Fraction(case["x"]) ** case["d"]
+    return equal(probability(case["N"], share, third=True), share)
+
+
+def probability(N: int, share: Fraction, third: bool = False) -> Fraction:
+    """Return P(v_1 < share * v), v the volume up to the second neighbour, or to the third."""
+    y, one_minus = exact.number(share), fmpq_poly([1, -1])
+    if third:  # density N (N-1) (N-2) (v - v_1) (1 - v)^{N-3} of v_1 and v_3 = v
+        below = fmpq_poly([0, 0, y - y * y / 2])
+        density = N * (N - 1) * (N - 2) * below * one_minus ** (N - 3)
+    else:
+        density = N * (N - 1) * fmpq_poly([0, y]) * one_minus ** (N - 2)
+    value = density.integral()(fmpq(1))
+    return Fraction(int(value.p), int(value.q))
+
+
+@PAPER.corollary("unbiased", m=(3, 10, 1000), d=(1, 2, 8), seeded=False)
+def unbiased(case: Case) -> Comparison:
+    r"""E [(m - 1) / sum log mu_i] = d for m independent ratios: their logarithms sum to a Gamma(m, d) variable.
+
+    \int (m-1)/s d^m s^{m-1} e^{-ds} / (m-1)! ds, with \int s^k e^{-ds} ds = k! / d^{k+1}.
+    """
+    return equal((case["m"] - 1) * mean_reciprocal(case), case["d"])
+
+
+@unbiased.control("m in place of m - 1, the maximum-likelihood estimate")
+def _(case: Case) -> Comparison:
+    return equal(case["m"] * mean_reciprocal(case), case["d"])
+
+
+def mean_reciprocal(case: Case) -> Fraction:
+    """Return E 1/s for s of the law Gamma(m, d)."""
+    m, d = case["m"], case["d"]
+    return Fraction(d**m, factorial(m - 1)) * Fraction(factorial(m - 2), d ** (m - 1))
+
+
+@PAPER.proposition("twonn", d=(1, 2, 4, 8), sampled=True)
+def twonn(case: Case) -> Comparison:
+    r"""TwoNN, d^ = 1999 / sum log mu, finds d from 2000 samples of 10 points in a d-ball, seen from its centre.
+
+    2 d sum log mu has the law chi^2 with 4000 degrees of freedom; measured is its standard score, which is below 7.5
+    in absolute value but for a probability of 1e-12.
+    """
+    return at_most(score(case, case["d"]), 7.5)
+
+
+@twonn.control("points in a 2d-ball")
+def _(case: Case) -> Comparison:
+    return at_most(score(case, 2 * case["d"]), 7.5)
+
+
+def score(case: Case, dimension: int) -> float:
+    """Return |2 d sum log mu - 4000| / sqrt(8000) for samples of this dimension."""
+    x = case.rng.standard_normal((2000, 10, dimension))
+    x *= case.rng.random((2000, 10, 1)) ** (1 / dimension) / np.linalg.norm(x, axis=2, keepdims=True)
+    r = np.sort(np.linalg.norm(x, axis=2), axis=1)
+    return float(abs(2 * case["d"] * np.sum(np.log(r[:, 1] / r[:, 0])) - 4000) / np.sqrt(8000))
+
+
+# --------------------------------------------------------------------------------------- dimensions through layers
+
+
+@PAPER.theorem("no-rise", D=(6,), d=(2, 3), layers=(1, 3))
+def no_rise(case: Case) -> Comparison:
+    r"""Layers that act on each token by itself do not raise the dimension: d_{i+1} - d_i <= 0, generically 0.
+
+    h -> phi(W h) with phi(z) = z + z^3, at a rational point: the exact rank of the derivative, times T. So for a
+    deterministic smooth map the exact value of max(d_{i+1} - d_i, 0) is 0; positive ones are due to mixing of tokens
+    (see `mixing`), or to noise and curvature at the distance of the neighbours.
+    """
+    return equal(exact.rank(tangents(case, case["d"])), case["d"])
+
+
+@no_rise.control("one more direction in the data")
+def _(case: Case) -> Comparison:
+    return equal(exact.rank(tangents(case, case["d"] + 1)), case["d"])
+
+
+def tangents(case: Case, d: int) -> fmpq_mat:
+    """Return the images of d tangent vectors."""
+    D = case["D"]
+    h, T = instances.integers(case.rng, D, 1), tangent(case, D, d)
+    for _ in range(case["layers"]):
+        W = instances.nonsingular(case.rng, D)
+        z, T = W * h, W * T
+        h = fmpq_mat(D, 1, [x + x**3 for x in z.entries()])
+        T = fmpq_mat(D, d, [(1 + 3 * z[i, 0] ** 2) * T[i, j] for i in range(D) for j in range(d)])
+    return T
+
+
+def tangent(case: Case, D: int, d: int) -> fmpq_mat:
+    """Return d independent directions in Q^D."""
+    return instances.rational_planted_rank(case.rng, D, d, d)
+
+
+@PAPER.proposition("mixing", points=({"D": 8, "d": 2, "N": 3}, {"D": 8, "d": 3, "N": 4}, {"D": 20, "d": 2, "N": 4}))
+def mixing(case: Case) -> Comparison:
+    r"""Attention raises it: sum_j a_j V x_j over N tokens of dimension d varies in min(D, N d) dimensions.
+
+    For fixed weights a_j other than 0, generic V and tangent spaces. Exact rank.
+    """
+    D, d, N = case["D"], case["d"], case["N"]
+    return equal(exact.rank(mixed(case, [1 + j for j in range(N)])), min(D, N * d))
+
+
+@mixing.control("all weight on one token")
+def _(case: Case) -> Comparison:
+    D, d, N = case["D"], case["d"], case["N"]
+    return equal(exact.rank(mixed(case, [1] + [0] * (N - 1))), min(D, N * d))
+
+
+def mixed(case: Case, weights: list[int]) -> fmpq_mat:
+    """Return the derivative of sum_j a_j V x_j with respect to the coordinates of all tokens."""
+    D, d = case["D"], case["d"]
+    V = instances.integers(case.rng, D, D, -999, 999)
+    parts = [(a * V * instances.integers(case.rng, D, d, -999, 999)).table() for a in weights]
+    return fmpq_mat([[x for part in parts for x in part[i]] for i in range(D)])
+
+
+# ------------------------------------------------------------------------------------------- dimensions and ranks
+
+
+@PAPER.lemma("rank-step", D=(5, 7), rank=(2, 4), r=(1, 2))
+def rank_step(case: Case) -> Comparison:
+    r"""rank(W + B A) - rank(W) <= r, with equality for generic B, A as long as D allows it. Exact rank."""
+    return equal(step(case, case["r"]), min(case["r"], case["D"] - case["rank"]))
+
+
+@rank_step.control("an adapter of one rank less", points=[{"D": 7, "rank": 2, "r": 2}, {"D": 5, "rank": 2, "r": 3}])
+def _(case: Case) -> Comparison:
+    return equal(step(case, case["r"] - 1), min(case["r"], case["D"] - case["rank"]))
+
+
+def step(case: Case, r: int) -> int:
+    """Return rank(W + B A) - rank(W) for factors of inner width r."""
+    D = case["D"]
+    W = instances.rational_planted_rank(case.rng, D, D, case["rank"])
+    B, A = (instances.integers(case.rng, m, n, -999, 999) for m, n in ((D, r), (r, D)))
+    return exact.rank(W + B * A) - case["rank"]
+
+
+@PAPER.theorem(
+    "3.2-as-quoted",
+    D=(4, 6),
+    d=(1, 3),
+    gap="false as printed: in the words of a third-party note ('any LoRA achieving the task has rank(dW) >= idim'), a "
+    "task that the pretrained layer already solves needs rank 0; the paper's own statement was not at hand",
+)
+def quoted(case: Case) -> Comparison:
+    r"""An adapter that represents the target W* on the data has rank(\Delta W) >= d, the dimension of W* on the data.
+
+    The counterexample is W* = W. Measured: the least rank, that of (W* - W) T.
+    """
+    T = tangent(case, case["D"], case["d"])
+    W = instances.nonsingular(case.rng, case["D"])
+    return at_least(exact.rank((W - W) * T), exact.rank(W * T))
+
+
+@PAPER.theorem("3.2-corrected", D=(4, 6), d=(1, 3), rank=(1, 2, 4), sampled=True)
+def corrected(case: Case) -> Comparison:
+    r"""The least rank is that of (W* - W) T, and it is at least dim(W* on the data) - dim(W on the data).
+
+    It is attained by \Delta W = (W* - W) T T^+. The difference of dimensions is what the layer lacks, not what the
+    data has: it is 0 for an injective W.
+    """
+    needed, after, before = ranks(case)
+    return at_least(needed, after - before)
+
+
+@corrected.control("the dimension after adaptation alone", D=(6,), d=(3,), rank=(2,))
+def _(case: Case) -> Comparison:
+    D, d = case["D"], case["d"]
+    T, W = tangent(case, D, d), instances.nonsingular(case.rng, D)
+    target = W + instances.rational_planted_rank(case.rng, D, D, 1)
+    return at_least(exact.rank((target - W) * T), exact.rank(target * T))
+
+
+def ranks(case: Case) -> tuple[int, int, int]:
+    """Return rank((W* - W) T), rank(W* T) and rank(W T) for a W of the given rank and a generic W*."""
+    D = case["D"]
+    T = tangent(case, D, case["d"])
+    W = instances.rational_planted_rank(case.rng, D, D, case["rank"])
+    target = instances.nonsingular(case.rng, D)
+    return exact.rank((target - W) * T), exact.rank(target * T), exact.rank(W * T)
+
+
+@PAPER.proposition("rule", D=(6,), d=(4, 5), change=(2, 4))
+def rule(case: Case) -> Comparison:
+    r"""With exact dimensions the rule gives rank 1; a target that differs from W in rank q on the data needs q.
+
+    Both W and W* are injective on the data, so d_{i+1} = d_i before and after. A lower bound that is not sufficient:
+    measured is the rank needed less the rule's.
+    """
+    return equal(shortfall(case, case["change"]), case["change"] - 1)
+
+
+@rule.control("a target that differs in rank one")
+def _(case: Case) -> Comparison:
+    return equal(shortfall(case, 1), case["change"] - 1)
+
+
+def shortfall(case: Case, change: int) -> Any:
+    """Return the rank needed less max(d_{i+1} - d_i, 0) - 1, for W* - W of rank `change` on the data."""
+    D, d = case["D"], case["d"]
+    T, W = tangent(case, D, d), instances.nonsingular(case.rng, D)
+    factors = instances.rational_planted_rank(case.rng, D, change, change), fmpq_mat(change, D)
+    left_inverse = (T.transpose() * T).inv() * T.transpose()
+    for i in range(change):
+        for j in range(D):
+            factors[1][i, j] = left_inverse[i, j]
+    target = W + factors[0] * factors[1]
+    rise = max(exact.rank(target * T) - exact.rank(T), 0)
+    return exact.rank((target - W) * T) - (rise + 1)
