@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 
 Array: TypeAlias = Any
 """A 1-d or 2-d array of any array-API library, or a NumPy object array of ``mpmath.mpf``."""
@@ -118,6 +118,11 @@ def floats(x: Array) -> Array:
 def like(x: Array, values: Array) -> Array:
     """Return the values as an array of the namespace, dtype and device of x."""
     return namespace(x).asarray(values, dtype=x.dtype, device=device(x))
+
+
+def to_numpy(x: Array) -> Any:
+    """Return x as a NumPy array, from whatever library and device."""
+    return x if isinstance(x, np.ndarray) else np.asarray(to_device(x, "cpu"))
 
 
 def unit_roundoff(x: Array) -> Any:

@@ -15,24 +15,24 @@ apart. So the paper's assumption that Pi + LR_r(E) be non-singular is not needed
 long as the first adapter can repair it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import device
 
 from lora_proofs.adapters import Adapter
+from lora_proofs.constructions.conditioning import Conditioning, measure_conditioning
+from lora_proofs.constructions.dual_bases import DualBases, splits
+from lora_proofs.constructions.operators import DIRECT, LU, norm, operator_norm, product_norm
+from lora_proofs.constructions.partial_svd import is_worthwhile, partial_svd, rounded_product
 from lora_proofs.linalg import (
     Array,
     chain_product,
     check_matrix,
     check_one_kind,
     check_ranks,
-    divide_right,
     floats,
-    inverse_transpose,
     is_object,
     is_singular,
     like,
@@ -47,35 +47,10 @@ from lora_proofs.linalg import (
 _ACCEPTABLE = 1e-8
 """Share of the best possible reach of the later layers below which the next, less economical basis is tried."""
 
-_RANDOM_BASES = 8
-"""Tries of a random basis. Almost every basis works where any does, so in exact arithmetic one would be enough; of
-eight, one is also well conditioned."""
+_FULL_RANK = 1e3
+"""An estimate of sigma_min(E) this far above rounding spares the SVD of E where the ranks sum to D."""
 
-_TOLERABLE = 1e-6
-"""Relative error from which on a result carries a warning."""
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """How well the adapters can be stored and multiplied back in the arithmetic that they are returned in.
-
-    Attributes
-    ----------
-    amplification : float
-        max_l ||F_L ... F_{l+1} B_l|| ||A_l|| ||P_{l-1}|| / ||target||, with F_l the adapted layers: to first order, the
-        relative change of the product for a relative change of one factor.
-    rounding : float
-        amplification * unit roundoff: what rounding the adapters may cost, whatever algorithm found them.
-    largest_update : float
-        max_l ||Delta_l||.
-    warning : str
-        Empty, or a sentence: rounding may cost, or has cost, more than 1e-6 of the target, and what to do.
-    """
-
-    amplification: float
-    rounding: float
-    largest_update: float
-    warning: str
+_A_DIGIT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,36 +67,83 @@ class AdaptedChain:
         The Eckart-Young value sigma_{R_1 + ... + R_L + 1}(target - Pi): no adapters of these ranks do better. For a
         rectangular pair a lower bound that is at least as large, and that the best adapters need not meet.
     conditioning : Conditioning
+    tail : (float, float) or None
+        Where only a part of the SVD was computed (see `partial_svd`): bounds of that singular value that hold in spite
+        of rounding; ``bound`` is the lower one. Otherwise None.
     """
 
     adapters: list[Any]
     error: Any
     bound: Any
     conditioning: Conditioning
+    tail: tuple[float, float] | None = None
+
+
+class _Chain(NamedTuple):
+    """The frozen matrices, the factorisations of W_2, ..., W_L, and the target."""
+
+    frozen: list[Array]
+    factors: list[LU]
+    target: Array
+
+    def solve_back(self, layer: int, Y: Array) -> Array:
+        """Return S_l^{-1} Y, one layer at a time: the product S_l would be far worse conditioned than its factors."""
+        for lu in reversed(self.factors[layer:]):
+            Y = lu.solve(Y)
+        return Y
+
+    def carry(self, layer: int, Y: Array) -> Array:
+        """Return S_l Y."""
+        for W in self.frozen[layer + 1 :]:
+            Y = W @ Y
+        return Y
+
+
+class _State(NamedTuple):
+    """P_l, None for the identity, and the directions that are left."""
+
+    P: LU | None
+    bases: DualBases
+
+    def apply(self, Y: Array) -> Array:
+        """Return P_l Y."""
+        return Y if self.P is None else self.P.x @ Y
+
+    def precede(self, Y: Array) -> Array:
+        """Return Y P_l."""
+        return Y if self.P is None else Y @ self.P.x
 
 
 def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]) -> AdaptedChain:
     """Do what `lora_proofs.constructions.adapt_linear_chain` says, for square matrices."""
-    frozen = _checked(frozen, target)
-    budget = check_ranks(ranks, len(frozen))
-    D, xp = target.shape[0], namespace(target)
-    Pi = chain_product(frozen)
-    _, s, Vt = svd(target - Pi, full_matrices=False)
-    noise = 2 * D * unit_roundoff(target) * max(spectral_norm(Pi), spectral_norm(target))
-    spent = min(sum(budget), sum(1 for sigma in s if sigma > noise))
-
-    V = N = xp.matrix_transpose(Vt[:spent, :])
-    P = xp.eye(D, dtype=target.dtype, device=device(target))
-    adapters = []
+    chain = _checked(frozen, target)
+    budget = check_ranks(ranks, len(chain.frozen))
+    Pi, rounding = rounded_product(chain.frozen)
+    E = chain.target - Pi
+    noise = 2 * E.shape[0] * unit_roundoff(E) * max(norm(Pi, _A_DIGIT), norm(chain.target, _A_DIGIT))
+    del Pi
+    V, bound, tail = _missing(E, sum(budget), noise, rounding)
+    state = _State(None, DualBases(V, V, chain.target @ V))
+    adapters: list[Adapter] = []
+    changes: list[tuple[Array, Array]] = []
     for layer, r in enumerate(budget):
-        adapter, P, V, N = _spend(frozen, target, layer, min(r, V.shape[1]), P, V, N)
+        before = state
+        adapter, state = _spend(chain, layer, min(r, before.bases.size), before)
         adapters.append(adapter)
-    error, bound = spectral_norm(P - target), scalar(s[sum(budget)] if sum(budget) < D else 0 * s[0])
-    return AdaptedChain(adapters, error, bound, measure_conditioning(frozen, adapters, target, float(error - bound)))
+        if tail:
+            changes.append((chain.carry(layer, adapter.B), before.precede(adapter.A)))
+    if tail:  # prod F_l - target = sum_l S_l Delta_l P_{l-1} - E needs no product of square matrices
+        xp = namespace(E)
+        difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - E
+    else:
+        difference = before.precede(adapters[-1].merge(chain.frozen[-1])) - chain.target
+    error = norm(difference)
+    conditioning = measure_conditioning(chain.frozen, adapters, chain.target, float(error - bound))
+    return AdaptedChain(adapters, error, bound, conditioning, tail)
 
 
-def _checked(frozen: Sequence[Array], target: Array) -> list[Array]:
-    """Return the frozen matrices as a list of arrays, or say what is wrong with them or with the target."""
+def _checked(frozen: Sequence[Array], target: Array) -> _Chain:
+    """Return the chain with W_2, ..., W_L factorised, or say what is wrong with them or with the target."""
     frozen = [check_matrix(f"frozen[{i}] (W_{i + 1})", W) for i, W in enumerate(frozen)]
     if not frozen:
         raise ValueError("frozen is empty; pass a list of at least one weight matrix")
@@ -130,33 +152,51 @@ def _checked(frozen: Sequence[Array], target: Array) -> list[Array]:
         raise ValueError("frozen[0] (W_1) has shape (0, 0); pass square matrices with at least one row")
     for i, W in enumerate(frozen):
         check_matrix(f"frozen[{i}] (W_{i + 1})", W, (D, D))
-    check_matrix("target", target, (D, D))
+    target = check_matrix("target", target, (D, D))
     if any(is_object(x) and not hasattr(x[0, 0], "_mpf_") for x in (target, *frozen)):
         raise ValueError("a matrix is rational; pass all of them to lora_proofs.exact.adapt_linear_chain")
     check_one_kind(target=target, **{f"W_{i}": W for i, W in enumerate(frozen, start=1)})
-    for i, W in enumerate(frozen[1:], start=1):
-        if is_singular(W):
+    factors = [LU(W) for W in frozen[1:]]
+    for i, lu in enumerate(factors, start=1):
+        if lu.singular:
             raise ValueError(f"frozen[{i}] (W_{i + 1}) is singular; Lemma 1 needs W_2, ..., W_L to be non-singular")
-    return frozen
+    return _Chain(frozen, factors, target)
 
 
-Step: TypeAlias = tuple[Adapter, Array, Array, Array]
+def _missing(E: Array, rank: int, noise: Any, rounding: float) -> tuple[Array, Any, tuple[float, float] | None]:
+    """Return an orthonormal basis of the directions to spend, sigma_{rank+1}(E), and its bracket if there is one."""
+    D, xp = E.shape[0], namespace(E)
+    if rank >= D > DIRECT and not is_object(E) and LU(E).smallest > _FULL_RANK * noise:
+        return like(E, np.eye(D)), 0.0, None  # all directions are to be spent: there is no need to know them
+    if is_worthwhile(E, rank):
+        part = partial_svd(E, rank)
+        if part is not None:
+            spent = sum(1 for sigma in part.values if sigma > noise)
+            tail = (max(0.0, part.lower - rounding), part.upper + rounding)
+            return part.V[:, :spent], tail[0], tail
+    _, s, Vt = svd(E, full_matrices=False)
+    spent = min(rank, sum(1 for sigma in s if sigma > noise))
+    return xp.matrix_transpose(Vt[:spent, :]), scalar(s[rank] if rank < D else 0 * s[0]), None
 
 
-def _spend(frozen: Sequence[Array], target: Array, layer: int, r: int, P: Array, V: Array, N: Array) -> Step:
-    """Spend r columns of the dual bases V, N on one layer: return its adapter, the new P, and what is left of V, N."""
-    W, left = frozen[layer], V.shape[1] - r
+def _spend(chain: _Chain, layer: int, r: int, state: _State) -> tuple[Adapter, _State]:
+    """Spend r of the directions that are left on one layer; return its adapter, and the state after it."""
+    W, bases = chain.frozen[layer], state.bases
     if r == 0:
-        return Adapter.zero(W.shape[0], W.shape[1], like=W), W @ P, V, N
+        return Adapter.zero(*W.shape, like=W), state._replace(P=_product(chain, layer, W, state))
+    if r == bases.size:
+        return _step(chain, layer, state, *bases.halves(r))
     best, best_reach = None, -1.0
-    for G in _bases(frozen, target, layer, P, V, r):
-        step = _step(frozen, target, layer, r, P, V @ G, N @ inverse_transpose(G))
-        reach = _reach(step[3], step[1]) if left else 1.0
+    for first, rest in splits(
+        bases, r, growth=lambda TV: chain.solve_back(layer, TV), size=lambda V: W @ state.apply(V)
+    ):
+        step = _step(chain, layer, state, first, rest)
+        reach = _reach(step[1])
         if reach > best_reach:
             best, best_reach = step, reach
-        if best_reach > _ACCEPTABLE * _ideal_reach(W @ P @ V, left):
+        if best_reach > _ACCEPTABLE * _ideal_reach(W, state, rest.size, best_reach):
             break
-    if best is None or (best_reach == 0 and is_singular(frozen[0])):
+    if best is None or (best_reach == 0 and is_singular(chain.frozen[0])):
         raise ValueError(
             f"W_1 is too singular to be repaired by an adapter of rank {r} in layer {layer + 1}: "
             "the later layers cannot reach the target; pass a larger rank for layer 1, or a non-singular W_1"
@@ -164,83 +204,48 @@ def _spend(frozen: Sequence[Array], target: Array, layer: int, r: int, P: Array,
     return best
 
 
-def _step(frozen: Sequence[Array], target: Array, layer: int, r: int, P: Array, V: Array, N: Array) -> Step:
-    """Spend the first r columns of V and N: B = S_l^{-1} target V_l - W_l P_{l-1} V_l, A P_{l-1} = N_l^T."""
-    W, K = frozen[layer], V[:, :r]
-    B = _solve_back(frozen, layer, target @ K) - W @ (P @ K)
-    adapter = Adapter(A=divide_right(namespace(W).matrix_transpose(N[:, :r]), P), B=B)
-    return adapter, adapter.merge(W) @ P, V[:, r:], N[:, r:]
+def _step(chain: _Chain, layer: int, state: _State, first: DualBases, rest: DualBases) -> tuple[Adapter, _State]:
+    """Spend the first directions V_l, N_l: B = S_l^{-1} target V_l - W_l P_{l-1} V_l, A P_{l-1} = N_l^T."""
+    W = chain.frozen[layer]
+    rows = namespace(W).matrix_transpose(first.N)
+    adapter = Adapter(
+        A=rows + 0 if state.P is None else state.P.divide_right(rows),
+        B=chain.solve_back(layer, first.image) - W @ state.apply(first.V),
+    )
+    return adapter, _State(_product(chain, layer, adapter.merge(W), state), rest)
 
 
-def _solve_back(frozen: Sequence[Array], layer: int, Y: Array) -> Array:
-    """Return S_l^{-1} Y, one layer at a time: the product S_l would be far worse conditioned than its factors."""
-    for W in reversed(frozen[layer + 1 :]):
-        Y = namespace(W).linalg.solve(W, Y)
-    return Y
+def _product(chain: _Chain, layer: int, F: Array, state: _State) -> LU | None:
+    """Return P_l = F P_{l-1}, which the last layer has no use for."""
+    return None if layer == len(chain.frozen) - 1 else LU(state.precede(F))
 
 
-def _bases(frozen: Sequence[Array], target: Array, layer: int, P: Array, V: Array, r: int) -> Iterator[Array]:
-    """Yield matrices G: the columns of V G are a basis to spend, best first; the later are for degenerate cases."""
-    xp = namespace(target)
-    q = V.shape[1]
-    if r == q:
-        yield like(target, np.eye(q))  # the last columns: nothing to choose
-        return
-    grows = _right_singular_vectors(_solve_back(frozen, layer, target @ V))
-    yield grows
-    keeps = _right_singular_vectors(frozen[layer] @ (P @ V))
-    mixed = xp.concat([grows[:, :r], keeps[:, r:]], axis=1)
-    if not is_singular(mixed):
-        yield mixed
-    rng = np.random.default_rng(0)
-    for _ in range(_RANDOM_BASES):
-        yield like(target, rng.standard_normal((q, q)))
-
-
-def _right_singular_vectors(x: Array) -> Array:
-    """Return the right singular vectors of x as columns, the one of the smallest singular value first.
-
-    They only choose a basis, so double precision is enough for an mpf matrix too.
-    """
-    work = floats(x)
-    xp = namespace(work)
-    return like(x, xp.flip(xp.matrix_transpose(svd(work)[2]), axis=1))
-
-
-def _reach(N: Array, P: Array) -> float:
+def _reach(state: _State) -> float:
     """Return 1 / ||N^T P^{-1}||, or 0 if some row of N^T is no combination of the rows of P."""
-    rows, P = namespace(N).matrix_transpose(floats(N)), floats(P)
-    A = divide_right(rows, P)
-    lost = spectral_norm(A @ P - rows) > 1e-6 * spectral_norm(rows)
-    return 0.0 if lost else 1 / spectral_norm(A)
+    if state.P is None:
+        return 1.0
+    xp = namespace(state.P.x)
+    P, N = state.P if not is_object(state.P.x) else LU(floats(state.P.x)), floats(state.bases.N)
+    if min(N.shape) > DIRECT and not P.singular:
+        return 1 / operator_norm(
+            lambda y: xp.matrix_transpose(N) @ P.solve(y),
+            lambda y: P.solve_transposed(N @ y),
+            N[:, :1],
+            _A_DIGIT,
+        )
+    rows = namespace(N).matrix_transpose(N)
+    A = P.divide_right(rows)
+    if P.singular and spectral_norm(A @ P.x - rows) > 1e-6 * spectral_norm(rows):
+        return 0.0
+    return 1 / spectral_norm(A)
 
 
-def _ideal_reach(WPV: Array, left: int) -> float:
-    """Return what `_reach` would be if the left directions were those in which the frozen layers are largest."""
-    return float(singular_values(floats(WPV))[left - 1]) if left else 0.0
+def _ideal_reach(W: Array, state: _State, left: int, reach: float) -> float:
+    """Return what `_reach` would be if the left directions were those in which the frozen layers are largest.
 
-
-def measure_conditioning(
-    frozen: Sequence[Array], adapters: Sequence[Adapter], target: Array, excess: float
-) -> Conditioning:
-    """Return the `Conditioning` of adapters whose product misses the best possible error by the excess."""
-    layers = [floats(a.merge(W)) for W, a in zip(frozen, adapters, strict=True)]
-    first, last = (like(layers[0], np.eye(n)) for n in (layers[0].shape[1], layers[-1].shape[0]))
-    before = list(accumulate(layers[:-1], lambda P, F: F @ P, initial=first))
-    after = list(accumulate(reversed(layers[1:]), lambda S, F: S @ F, initial=last))[::-1]
-    size = spectral_norm(floats(target)) or 1.0
-    amplification = max(
-        spectral_norm(S @ floats(a.B)) * spectral_norm(floats(a.A)) * spectral_norm(P) / size
-        for S, a, P in zip(after, adapters, before, strict=True)
-    )
-    rounding = amplification * float(unit_roundoff(target))
-    cost = max(rounding, excess / size)
-    return Conditioning(
-        amplification=amplification,
-        rounding=rounding,
-        largest_update=max(spectral_norm(floats(a.delta())) for a in adapters),
-        warning=""
-        if cost < _TOLERABLE
-        else f"rounding costs {cost:.0e} of the target in this arithmetic: pass the matrices through precision.lift, "
-        "or as rationals to exact.adapt_linear_chain",
-    )
+    That is sigma_left(W P V), and only asked for if ||W P V|| does not show already that the reach is good enough.
+    """
+    factors = [floats(x) for x in (W, state.P and state.P.x, state.bases.V) if x is not None]
+    if reach > 2 * _ACCEPTABLE * product_norm(factors, _A_DIGIT):
+        return 0.0
+    return float(singular_values(chain_product(factors[::-1]))[left - 1])

@@ -1,0 +1,108 @@
+r"""Dual bases V, N (N^T V = I) of the directions that a chain has still to spend, and ways to split them in two.
+
+With G invertible, V G and N G^{-T} are dual bases of the same space. The first r columns are spent, the others are left.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_numpy_array
+from numpy.typing import NDArray
+
+from lora_proofs.constructions.operators import DIRECT
+from lora_proofs.linalg import Array, floats, inverse_transpose, is_object, is_singular, like, namespace, svd
+
+_RANDOM_BASES = 8
+"""Tries of a random basis. Almost every basis works where any does, so in exact arithmetic one would be enough; of
+eight, one is also well conditioned."""
+
+
+@dataclass(frozen=True, eq=False)
+class DualBases:
+    """V, N of shape (D, q) with N^T V = I, and the image T V of the first under the target T."""
+
+    V: Array
+    N: Array
+    image: Array
+
+    @property
+    def size(self) -> int:
+        """The number q of directions."""
+        return int(self.V.shape[1])
+
+    def turned(self, G: Array, *, orthogonal: bool = False) -> "DualBases":
+        """Return V G, N G^{-T}, T V G."""
+        V = self.V @ G
+        N = V if orthogonal and self.N is self.V else self.N @ (G if orthogonal else inverse_transpose(G))
+        return DualBases(V, N, self.image @ G)
+
+    def halves(self, r: int) -> tuple["DualBases", "DualBases"]:
+        """Return the first r directions, and the others."""
+        parts = []
+        for columns in (slice(None, r), slice(r, None)):
+            V = self.V[:, columns]
+            parts.append(DualBases(V, V if self.N is self.V else self.N[:, columns], self.image[:, columns]))
+        return parts[0], parts[1]
+
+    def eliminated(self, kept: NDArray[np.intp], spent: NDArray[np.intp], C: Array) -> tuple["DualBases", "DualBases"]:
+        """Return V_spent - V_kept C as the first directions, and V_kept as the others.
+
+        The duals are N_spent, and N_kept + N_spent C^T.
+        """
+        V, N, image = self.V, self.N, self.image
+        first = DualBases(V[:, spent] - V[:, kept] @ C, N[:, spent], image[:, spent] - image[:, kept] @ C)
+        return first, DualBases(V[:, kept], N[:, kept] + N[:, spent] @ C.T, image[:, kept])
+
+
+def splits(bases: DualBases, r: int, growth: Any, size: Any) -> Iterator[tuple[DualBases, DualBases]]:
+    """Yield ways to spend r of the directions, the best first; the later ones are for degenerate cases.
+
+    Parameters
+    ----------
+    bases : DualBases
+    r : int
+        Less than their number.
+    growth : callable
+        V, T V -> the matrix that is to be small on the directions to spend, shape (D, q).
+    size : callable
+        V -> the matrix that is not to be small on the others.
+    """
+    grows = growth(bases.image)
+    if grows.shape[1] > DIRECT and is_numpy_array(grows) and not is_object(grows):
+        yield _eliminate(bases, grows, r)
+    G = _small_first(grows)
+    yield bases.turned(G, orthogonal=not is_object(G)).halves(r)  # mpf: orthogonal to double precision only
+    mixed = namespace(G).concat([G[:, :r], _small_first(size(bases.V))[:, r:]], axis=1)
+    if not is_singular(mixed):
+        yield bases.turned(mixed).halves(r)
+    rng = np.random.default_rng(0)
+    for _ in range(_RANDOM_BASES):
+        yield bases.turned(like(G, rng.standard_normal(G.shape))).halves(r)
+
+
+def _small_first(x: Array) -> Array:
+    """Return the right singular vectors of x as columns, the one of the smallest singular value first.
+
+    They only choose a basis, so double precision is enough for an mpf matrix too.
+    """
+    work = floats(x)
+    xp = namespace(work)
+    return like(x, xp.flip(xp.matrix_transpose(svd(work)[2]), axis=1))
+
+
+def _eliminate(bases: DualBases, x: NDArray[np.floating[Any]], r: int) -> tuple[DualBases, DualBases]:
+    """Split by QR with column pivoting, where an SVD would cost ten times as much.
+
+    With x Pi = Q [R11 R12; 0 R22], the directions Pi [-R11^{-1} R12; I] go to Q [0; R22], which is next to as small as
+    r directions can be made, whatever the range of the singular values of x.
+    """
+    from scipy.linalg import qr, solve_triangular
+
+    R, pivots = qr(x, mode="r", pivoting=True, check_finite=False)
+    k = x.shape[1] - r
+    if not R[k - 1, k - 1]:  # rank below k: any of the null directions will do
+        R = R + np.diag(np.where(np.diagonal(R) == 0, np.finfo(R.dtype).tiny, 0))
+    C = solve_triangular(R[:k, :k], R[:k, k:], check_finite=False)
+    return bases.eliminated(pivots[:k], pivots[k:], C)

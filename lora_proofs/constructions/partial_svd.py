@@ -1,0 +1,194 @@
+r"""A few leading singular vectors of a large matrix, and a bracket of the next singular value that rounding respects.
+
+Block Krylov iteration on E^T E finds V, the leading right singular vectors, by products with thick columns only. What
+it found is then checked without trust in it:
+
+- *from above*: F = E - (E V) V^T differs from E by a matrix of rank k, so sigma_{k+1}(E) <= ||F||_2, and a Cholesky
+  factorisation of c^2 I - F^T F that runs to completion proves ||F||_2 <= c up to rounding;
+- *from below*: sigma_{k+1}(E) >= sigma_{k+1}(E Q) / ||Q||_2 for any Q of k+1 columns, and a Cholesky factorisation of
+  (E Q)^T (E Q) - c^2 I proves sigma_{k+1}(E Q) >= c.
+
+Rounding is bounded as in Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.: a product of inner length n
+is off by at most gamma_n |X||Y| (section 3.5), and a Cholesky factorisation that succeeds on A proves
+A >= -gamma_{n+1} tr(A) I (Demmel 1989; Rump, BIT 46, 2006), whatever the order of summation.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import array_api_extra as xpx
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_proofs.linalg import Array, frobenius_norm, is_object, like, namespace, scalar, to_numpy, unit_roundoff
+
+Host: TypeAlias = NDArray[np.floating[Any]]
+"""A small matrix in NumPy."""
+
+_SMALLEST = 512
+_FEW = 8
+"""Worth it from a matrix of 512 rows on, for an eighth of its singular values at most: else LAPACK's SVD is faster."""
+
+_BLOCK = 32
+"""Columns that are multiplied at once: enough for matrix products to run at speed."""
+
+_CONVERGED = 1e-10
+"""Estimated relative width of the bracket of sigma^2 at which the iteration stops."""
+
+_SAFE_ROOT = 1 + 1e-15
+_SAFE = 1.01
+"""Covers the roundings in computing norms and bounds themselves."""
+
+
+class PartialSVD(NamedTuple):
+    """Leading right singular vectors of E.
+
+    Attributes
+    ----------
+    V : array (n, k)
+    values : list of k floats
+        The singular values that belong to V, not bracketed.
+    lower, upper : float
+        sigma_{k+1}(E) is between them, rounding included.
+    """
+
+    V: Array
+    values: list[float]
+    lower: float
+    upper: float
+
+
+def is_worthwhile(E: Array, k: int) -> bool:
+    """Tell whether `partial_svd` is the faster way to k singular vectors: a large matrix, few of them, in float64."""
+    return bool(not is_object(E) and E.shape[0] >= max(_SMALLEST, _FEW * k) and k and unit_roundoff(E) < 1e-15)
+
+
+def rounded_product(weights: Sequence[Array]) -> tuple[Array, float]:
+    """Return W_L ... W_1, and a bound of the spectral norm of what rounding changed in it."""
+    P, rounding = weights[0], 0.0
+    if is_object(P):
+        for W in weights[1:]:
+            P = W @ P
+        return P, rounding
+    gamma = _gamma(P, P.shape[0])
+    for W in weights[1:]:
+        size = frobenius_norm(W)
+        rounding = size * (rounding + gamma * frobenius_norm(P))
+        P = W @ P
+    return P, _SAFE * rounding
+
+
+def partial_svd(E: Array, k: int) -> PartialSVD | None:
+    """Return the k leading right singular vectors of a square E, and a bracket of sigma_{k+1}(E).
+
+    None if a Krylov space of half the size of E does not hold them: then its SVD costs no more.
+
+    Parameters
+    ----------
+    E : array (n, n) of float64
+    k : int
+        Less than n / 2.
+    """
+    xp = namespace(E)
+    found = _krylov(E, k)
+    if found is None:
+        return None
+    Q, Y, width = found
+    _, s, Wt = np.linalg.svd(to_numpy(xp.linalg.qr(Y)[1]))
+    V = xp.linalg.qr(Q @ like(E, Wt[: k + 1].T))[0]
+    del Q, Y
+    Y = E @ V
+    lower = _from_below(E, V, Y, float(s[k]))
+    upper = _from_above(E, V[:, :k], Y[:, :k], float(s[k]), width)
+    own = _SAFE * float(unit_roundoff(E)) * frobenius_norm(E)
+    return PartialSVD(V[:, :k], [float(x) for x in s[:k]], max(0.0, lower - own), upper + own)
+
+
+def _krylov(E: Array, k: int) -> tuple[Array, Array, float] | None:
+    """Return an orthonormal Q whose range holds the k + 1 leading right singular vectors, E Q, and the relative width.
+
+    The Ritz values theta_i^2 of E^T E have residuals rho_i; the bracket of sigma_{k+1}^2 is about as wide as the sum of
+    min(rho_i, rho_i^2 / (theta_i^2 - theta_{k+1}^2)) over i <= k, and rho_{k+1}^2 over the distance to the next one.
+    """
+    xp, n = namespace(E), E.shape[0]
+    start = like(E, np.random.default_rng(0).standard_normal((n, min(_BLOCK, n))))
+    X = xp.linalg.qr(start)[0]
+    Q, Y = X, E @ X
+    gram: Host = to_numpy(xp.matrix_transpose(Y) @ Y)
+    looked = k
+    while 2 * Q.shape[1] <= n:
+        Z = xp.matrix_transpose(E) @ Y[:, -X.shape[1] :]
+        Z = Z - Q @ (xp.matrix_transpose(Q) @ Z)
+        X, R = xp.linalg.qr(Z)
+        if Q.shape[1] >= 1.3 * looked:
+            looked = Q.shape[1]
+            width = _width(gram, to_numpy(R), k)
+            if width <= _CONVERGED:
+                return Q, Y, width
+        X = xp.linalg.qr(X - Q @ (xp.matrix_transpose(Q) @ X))[0]
+        EX = E @ X
+        Q, Y = xp.concat([Q, X], axis=1), xp.concat([Y, EX], axis=1)
+        column = to_numpy(xp.matrix_transpose(Y) @ EX)
+        gram = np.block([[gram, column[: len(gram)]], [column.T]])
+    return None
+
+
+def _width(gram: Host, R: Host, k: int) -> float:
+    """Return the estimate of `_krylov`, relative to sigma_{k+1}^2 or, where that is rounding, to what rounding is."""
+    values, vectors = np.linalg.eigh(gram)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    residuals = np.linalg.norm(R @ vectors[-len(R) :, : k + 1], axis=0)
+    noise = len(gram) * np.finfo(gram.dtype).eps * values[0]
+    above = np.maximum(values[:k] - values[k], noise**2 / values[0] if values[0] else 1.0)
+    width = np.minimum(residuals[:k], residuals[:k] ** 2 / above).sum()
+    width += min(residuals[k], residuals[k] ** 2 / max(values[k] - values[k + 1], noise))
+    return float(width / max(values[k], noise)) if values[0] else 0.0
+
+
+def _gamma(x: Array, n: int) -> float:
+    """Return gamma_n = n u / (1 - n u)."""
+    nu = (n + 2) * float(unit_roundoff(x))
+    return nu / (1 - nu)
+
+
+def _from_below(E: Array, V: Array, Y: Array, guess: float) -> float:
+    """Return a lower bound of sigma_{k+1}(E) from the k + 1 columns of V and Y = E V."""
+    xp, (n, k) = namespace(E), V.shape
+    gamma, size = _gamma(E, n), frobenius_norm(Y) ** 2
+    gram, c2 = xp.matrix_transpose(Y) @ Y, guess**2
+    margin = 1e-14 * c2
+    while margin < c2 and not _is_positive(gram, margin - c2):
+        margin *= 4
+    c2 = c2 - margin - _SAFE * (gamma + _gamma(E, k + 1)) * size
+    lost = _SAFE * gamma * frobenius_norm(E) * frobenius_norm(V)
+    skew = frobenius_norm(xp.matrix_transpose(V) @ V - xp.eye(k, dtype=V.dtype)) + _SAFE * gamma * k
+    return float((np.sqrt(max(0.0, c2)) / _SAFE_ROOT - lost) / np.sqrt(1 + skew))
+
+
+def _from_above(E: Array, V: Array, Y: Array, guess: float, width: float) -> float:
+    """Return an upper bound of ||E - Y V^T||_2, hence of sigma_{k+1}(E)."""
+    xp, (n, k) = namespace(E), V.shape
+    F = E - Y @ xp.matrix_transpose(V)
+    size, unit = frobenius_norm(F), float(unit_roundoff(E))
+    gram = -(xp.matrix_transpose(F) @ F)
+    del F
+    rounding = _SAFE * _gamma(E, n) * size**2
+    c2 = guess**2
+    margin = max(2 * width * c2, rounding / 8)
+    while margin and not _is_positive(gram, c2 + margin):
+        margin *= 4
+    c2 = c2 + margin
+    c2 = c2 + rounding + _SAFE * _gamma(E, n + 1) * n * c2
+    formed = unit * size + _gamma(E, k + 1) * frobenius_norm(Y) * frobenius_norm(V)
+    return float(np.sqrt(c2) * _SAFE_ROOT + _SAFE * formed)
+
+
+def _is_positive(x: Array, shift: float) -> bool:
+    """Tell whether a Cholesky factorisation of x + shift I runs to completion."""
+    xp, n = namespace(x), x.shape[0]
+    shifted = xp.reshape(xpx.at(xp.reshape(x, (-1,)))[:: n + 1].add(shift, copy=True), (n, n))
+    try:
+        L = xp.linalg.cholesky(shifted)
+    except (np.linalg.LinAlgError, RuntimeError):  # torch raises a RuntimeError of its own; JAX returns NaN
+        return False
+    return bool(np.isfinite(scalar(L[-1, -1])))
