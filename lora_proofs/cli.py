@@ -88,7 +88,7 @@ def _parse_jobs(context: click.Context, option: click.Parameter, value: int) -> 
 def list_claims(json_file: str | None) -> None:
     """List papers and claims with their statements and numbers of cases."""
     _require_folders(json_file)
-    selections = _collect(())
+    selections = _collect((), outlined=True)
     if json_file:
         _write(json_file, json.dumps({"schema": 1, "papers": [_describe(s) for s in selections]}, indent=1) + "\n")
     for selection in selections:
@@ -96,8 +96,7 @@ def list_claims(json_file: str | None) -> None:
         source = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
         _say(f"{paper.key}: {paper.title} ({paper.year}{source})", "head", json_file)
         for claim in selection.claims:
-            cases = sum(1 for _ in claim.cases(SEEDS))
-            _say(f"  {claim.label}  [{claim.kind}; cases: {cases}]", "", json_file)
+            _say(f"  {claim.label}  [{claim.kind}; cases: {_number_of_cases(claim)}]", "", json_file)
             _say(f"      {claim.statement.splitlines()[0]}", "", json_file)
 
 
@@ -128,7 +127,7 @@ def check(
     from lora_proofs.plans import plan
 
     _require_folders(json_file, junit_file)
-    selections = _collect(selectors)
+    selections = _collect(selectors, outlined=bool(dask) or jobs != 1)  # the workers load what they run
     if points:
         _require_parameters(selections, points)
     stretches = plan(selections, seeds, seed, points or [{}])
@@ -463,11 +462,11 @@ def _describe_search(search: Search, selectors: list[str], file: str | None) -> 
         yield "  --json FILE keeps the instance, and --replay FILE judges it again", ""
 
 
-def _collect(selectors: Sequence[str]) -> list[Selection]:
+def _collect(selectors: Sequence[str], outlined: bool = False) -> list[Selection]:
     from lora_proofs.collect import CollectError, collect
 
     try:
-        return collect(selectors)
+        return collect(selectors, outlined=outlined)
     except CollectError as problem:
         raise BadInput(str(problem)) from None
 
@@ -489,6 +488,10 @@ def _require_parameters(selections: list[Selection], points: list[Params]) -> No
         _note(f"--case: {fitting} of {len(claims)} claims have these parameters; the others are left out")
 
 
+def _number_of_cases(claim: Claim) -> int:
+    return len(claim.grid) * len(claim.seeds(SEEDS))
+
+
 def _describe(selection: Selection) -> dict[str, Any]:
     paper = selection.paper
     return {
@@ -503,7 +506,7 @@ def _describe(selection: Selection) -> dict[str, Any]:
                 "kind": claim.kind,
                 "number": claim.number,
                 "statement": claim.statement,
-                "cases": sum(1 for _ in claim.cases(SEEDS)),
+                "cases": _number_of_cases(claim),
                 "controls": [control.description for control in claim.controls],
                 "gap": claim.gap,
             }

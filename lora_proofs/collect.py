@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lora_proofs.claims import Claim, Paper
+from lora_proofs.outline import NotOutlined, outline
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -38,7 +39,11 @@ def checks_folder() -> Path:
     return _PACKAGE / "paper_checks"
 
 
-def collect(selectors: Sequence[str] = ()) -> list[Selection]:
+Found = list[tuple[Path, Paper]]
+"""Papers, each with the check file that it stands in."""
+
+
+def collect(selectors: Sequence[str] = (), *, outlined: bool = False) -> list[Selection]:
     """Load papers and select claims.
 
     Parameters
@@ -47,6 +52,9 @@ def collect(selectors: Sequence[str] = ()) -> list[Selection]:
         Paths to check files, to package folders or to folders of these; paper keys; labels. None at all: every
         paper of `checks_folder`. A key or label is looked up in the files named beside it before the checks
         folder, and narrows that file to what it names.
+    outlined : bool
+        Read titles, statements, grids and controls without loading what the checks compute with, where that is possible
+        (see `lora_proofs.outline`). Such claims cannot be called.
 
     Raises
     ------
@@ -56,17 +64,18 @@ def collect(selectors: Sequence[str] = ()) -> list[Selection]:
     paths = [Path(selector) for selector in selectors if _is_path(selector)]
     names = [selector for selector in selectors if not _is_path(selector)]
     files = [file for path in paths for file in _check_files(path)]
-    papers = [found for file in dict.fromkeys(files) for found in load(file)]
+    read = _sketch if outlined else load
+    papers = [found for file in dict.fromkeys(files) for found in read(file)]
     known = {paper.key for _, paper in papers}
     if missing := [name.partition(":")[0] for name in names if name.partition(":")[0] not in known]:
-        papers += _from_checks_folder(missing, known_files=set(files))
+        papers += _from_checks_folder(missing, known_files=set(files), read=read)
     elif not selectors:
-        papers = _from_checks_folder([], known_files=set())
+        papers = _from_checks_folder([], known_files=set(), read=read)
     _refuse_twins(papers)
     return _select(papers, names, everything={file for file, _ in papers if file in files or not selectors})
 
 
-def load(path: Path) -> list[tuple[Path, Paper]]:
+def load(path: Path) -> Found:
     """Import a check file, or a package folder, and return its papers.
 
     Raises
@@ -79,6 +88,13 @@ def load(path: Path) -> list[tuple[Path, Paper]]:
     if not papers:
         raise CollectError(f"{path} is no check file: it defines no Paper")
     return [(path, paper) for paper in papers.values()]
+
+
+def _sketch(path: Path) -> Found:
+    try:
+        return [(path, paper) for paper in outline(path)] or load(path)
+    except NotOutlined:
+        return load(path)
 
 
 def _is_path(selector: str) -> bool:
@@ -104,15 +120,15 @@ def _check_files(path: Path) -> list[Path]:
     return checks
 
 
-def _from_checks_folder(keys: list[str], known_files: set[Path]) -> list[tuple[Path, Paper]]:
+def _from_checks_folder(keys: list[str], known_files: set[Path], read: Callable[[Path], Found]) -> Found:
     """Load the files named after these keys; every file, where a key has none or no key is given."""
     files = [file for file in _check_files(checks_folder()) if file not in known_files]
     named = [file for file in files if file.stem in keys]
     wanted = named if keys and {file.stem for file in named} == set(keys) else files
-    return [found for file in wanted for found in load(file)]
+    return [found for file in wanted for found in read(file)]
 
 
-def _refuse_twins(papers: list[tuple[Path, Paper]]) -> None:
+def _refuse_twins(papers: Found) -> None:
     seen: dict[str, Path] = {}
     for path, paper in papers:
         if paper.key in seen:
@@ -120,7 +136,7 @@ def _refuse_twins(papers: list[tuple[Path, Paper]]) -> None:
         seen[paper.key] = path
 
 
-def _select(papers: list[tuple[Path, Paper]], names: list[str], everything: set[Path]) -> list[Selection]:
+def _select(papers: Found, names: list[str], everything: set[Path]) -> list[Selection]:
     known = [paper.key for _, paper in papers]
     known += [claim.label for _, paper in papers for claim in paper.claims]
     for name in names:
