@@ -6,8 +6,8 @@ news by BLEU and ROUGE. Nothing printed is quoted here, and no result on Uzbek i
 any such paper reports beside its scores: parameter counts, the trained share, and possible orders of the scores.
 
 Counts of T5 are what transformers reports for the published configurations; those of mT5, whose output matrix is not
-its embedding, are as recalled. A public Uzbek T5-base exists (huggingface.co/rifkat/t5-base-uzbek, weights of 990 MB); whether
-it is the paper's uzT5 is not known.
+its embedding, are as recalled. A public Uzbek T5-base exists (huggingface.co/rifkat/t5-base-uzbek, weights of 990 MB);
+whether it is the paper's uzT5 is not known.
 """
 
 from collections import Counter
