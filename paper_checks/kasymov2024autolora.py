@@ -1,0 +1,232 @@
+r"""AutoLoRA: AutoGuidance for diffusion models with LoRA: what guidance does to Gaussians.
+
+The paper is empirical: guiding a LoRA-tuned diffusion model by its base trades consistency against diversity; the
+image metrics need diffusion models and are not checked. The official repository (gmum/AutoLoRA) holds no code. The
+rule eps_base + gamma (eps_LoRA - eps_base) is recalled; the abstract adds classifier-free guidance of both models.
+What the rule does where everything is known is derived here: Gaussian densities N(m_0, s_0^2) and N(m_1, s_1^2) for
+base and LoRA, and the variance-exploding probability-flow equation dx/dtau = -score_tau(x) / 2 for x + sqrt(tau)
+noise, tau from infinity, where x has variance tau, down to 0. (Not to be confused with "AutoLoRA: Automatically Tuning
+Matrix Ranks" by Zhang et al.)
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from flint import acb, arb, fmpq, fmpq_mat, fmpq_series
+
+from lora_proofs import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal, exact, instances
+
+PAPER = Paper(
+    key="kasymov2024autolora",
+    title="AutoLoRA: AutoGuidance Meets Low-Rank Adaptation for Diffusion Models",
+    authors=("Artur Kasymov", "Marcin Sendera", "Michał Stypułkowski", "Maciej Zieba", "Przemysław Spurek"),
+    year=2024,
+    arxiv="2410.03941v1",
+)
+
+BASE, LORA = Fraction(1), Fraction(3, 10)
+"""s_0 and s_1: the adapter narrows the distribution."""
+
+
+# --------------------------------------------------------------------------------------------------- the flow
+
+
+@PAPER.theorem("variance", gamma=(-1, 0, 1, 2, 5), lora=("3/10", "2/1"), seeded=False)
+def variance(case: Case) -> Comparison:
+    r"""The guided variance is (s_0^2 + tau)^{1-gamma} (s_1^2 + tau)^gamma: std = s_0^{1-gamma} s_1^gamma at tau = 0.
+
+    For every gamma; the flow is linear, so d(log variance)/dtau = (1-gamma)/(s_0^2 + tau) + gamma/(s_1^2 + tau), and
+    as the exponents sum to 1 the variance is asymptotic to tau. Measured for whole gamma: the number of the first
+    coefficients in tau at which the derivative is another, over Q.
+    """
+    return equal(variance_mismatches(case, case["gamma"]), 0)
+
+
+@variance.control("weights gamma and gamma")
+def _(case: Case) -> Comparison:
+    return equal(variance_mismatches(case, case["gamma"] + 1), 0)
+
+
+def variance_mismatches(case: Case, weight: int) -> int:
+    """Count unequal coefficients for the score (1 - gamma) score_0 + weight score_1."""
+    gamma, terms = case["gamma"], 8
+    base, lora = (fmpq_series([exact.number(x) ** 2, 1], prec=terms) for x in (BASE, Fraction(case["lora"])))
+    V = power(base, 1 - gamma) * power(lora, gamma)
+    rate = (1 - gamma) / base + weight / lora
+    return sum(x != 0 for x in (V.derivative() - V * rate).coeffs()[: terms - 1])
+
+
+def power(x: Any, k: int) -> Any:
+    """Return x^k for a whole number k."""
+    return x**k if k >= 0 else 1 / x ** (-k)
+
+
+@PAPER.corollary(
+    "several",
+    points=({"a": 1, "b": 0, "c": 0}, {"a": -2, "b": 3, "c": 0}, {"a": 2, "b": 2, "c": -3}, {"a": 1, "b": 1, "c": -1}),
+    seeded=False,
+)
+def several(case: Case) -> Comparison:
+    r"""Guidance of guidance, sum_k c_k score_k with sum c_k = 1: variance prod_k s_k^{2 c_k}.
+
+    This covers classifier-free guidance of base and LoRA together. If the weights do not sum to 1, a start of variance
+    T at tau = T ends with a variance of order T^{1 - sum c_k}: no limit. Measured, over Q: the distance from 1 of the
+    ratio of the variance for T = 10^16 to the product, at most 10^-15 by (1 + s^2/T)^c.
+    """
+    weights = [case[name] for name in "abc"]
+    return at_most(abs(final_variance(weights) / target(weights) - 1), Fraction(1, 10**15))
+
+
+@several.control("weights that sum to 2", points=({"a": -2, "b": 3, "c": 1},))
+def _(case: Case) -> Comparison:
+    weights = [case[name] for name in "abc"]
+    return at_most(abs(final_variance(weights) / target(weights) - 1), Fraction(1, 10**15))
+
+
+DEVIATIONS = (BASE, LORA, Fraction(1, 2))
+
+
+def final_variance(weights: Sequence[int], deviations: Sequence[Fraction] = DEVIATIONS) -> Fraction:
+    """Return the variance at tau = 0 for a start of variance T = 10^16 at tau = T."""
+    T = value = Fraction(10) ** 16
+    for c, s in zip(weights, deviations, strict=True):
+        value *= (s * s / (s * s + T)) ** c
+    return value
+
+
+def target(weights: Sequence[int]) -> Fraction:
+    """Return the product of the s_k^{2 c_k}."""
+    value = Fraction(1)
+    for c, s in zip(weights, DEVIATIONS, strict=True):
+        value *= s ** (2 * c)
+    return value
+
+
+@PAPER.proposition("diversity", gamma=(2, 3, 5), lora=("3/10", "9/10"), seeded=False)
+def diversity(case: Case) -> Comparison:
+    r"""If the adapter narrows the distribution, s_1 < s_0, gamma > 1 narrows it further: variance below s_1^2.
+
+    Samples more diverse than those of the adapted model want gamma < 1 (or an adapter that widens, or what Gaussians
+    do not show). Measured: the ratio of variances at gamma and at 1, over Q.
+    """
+    return at_most(relative_variance(case, Fraction(case["lora"])), 1)
+
+
+@diversity.control("an adapter that widens the distribution", gamma=(2, 3), lora=("2/1",))
+def _(case: Case) -> Comparison:
+    return at_most(relative_variance(case, Fraction(case["lora"])), 1)
+
+
+def relative_variance(case: Case, lora: Fraction) -> Fraction:
+    """Return the final variance at gamma over that at 1."""
+    return final_variance((1 - case["gamma"], case["gamma"]), (BASE, lora)) / final_variance((0, 1), (BASE, lora))
+
+
+@PAPER.proposition("not-tilted", gamma=("1/2", "2/1", "3/1"), lora=("3/10", "9/10", "11/10"), seeded=False)
+def not_tilted(case: Case) -> Comparison:
+    r"""The guided flow does not sample the tilted density p_0^{1-gamma} p_1^gamma.
+
+    That has precision (1-gamma)/s_0^2 + gamma/s_1^2. The flow's is the weighted geometric mean instead of the
+    arithmetic one: less than the tilted one for 0 < gamma < 1, more for gamma > 1 where that is positive. Measured:
+    the squared ratio of the flow's precision to the tilted one, over Q, as the distance from 1 on that side, which
+    must exceed what T = 10^16 costs.
+    """
+    return at_least(tilted_excess(case, side=1), Fraction(1, 10**14))
+
+
+@not_tilted.control("the other side")
+def _(case: Case) -> Comparison:
+    return at_least(tilted_excess(case, side=-1), Fraction(1, 10**14))
+
+
+def tilted_excess(case: Case, side: int) -> Fraction:
+    """Return 1 minus the squared ratio for 0 < gamma < 1, the ratio minus 1 for gamma > 1, times `side`."""
+    gamma, lora = Fraction(case["gamma"]), Fraction(case["lora"])
+    tilted = (1 - gamma) / BASE**2 + gamma / lora**2
+    if tilted <= 0:
+        raise OutOfScope("the tilted density does not exist")
+    doubled = (int(2 * (1 - gamma)), int(2 * gamma))  # the squared variance has whole exponents
+    variance_squared = final_variance(doubled, (BASE, lora)) * 10**16
+    return side * (1 if gamma > 1 else -1) * (1 / (variance_squared * tilted**2) - 1)
+
+
+# ---------------------------------------------------------------------------------------------------- the mean
+
+
+@PAPER.formula("mean", ratio=("3/5", "4/5", "5/13", "20/29"), seeded=False)
+def mean(case: Case) -> Comparison:
+    r"""At gamma = 2 the mean is m_0 + (1 + (k^2/c) artanh c) (m_1 - m_0), not m_0 + 2 (m_1 - m_0).
+
+    k = s_1/s_0 < 1 and c^2 = 1 - k^2. Between m_1, for a much narrower adapter, and the linear extrapolation, for
+    equal variances. Certified quadrature of \int sqrt(1 + tau) / (k^2 + tau)^2 dtau, k^2 times which solves the mean's
+    equation, against the closed form.
+    """
+    k = exact.number(Fraction(case["ratio"]))
+    c = exact.sqrt_above(1 - k * k)  # exact for these ratios
+    return equal(guided_mean(k), 1 + arb(k * k / c) * arb(c).atanh())
+
+
+@mean.control("linear extrapolation")
+def _(case: Case) -> Comparison:
+    return equal(guided_mean(exact.number(Fraction(case["ratio"]))), 2)
+
+
+def guided_mean(k: Any) -> arb:
+    r"""Enclose k^2 \int_0^oo sqrt(1 + tau) / (k^2 + tau)^2 dtau, with 1 + tau = x^{-2}."""
+
+    def integrand(x: Any, _: Any) -> Any:
+        return 2 / (1 - (1 - k * k) * x * x) ** 2
+
+    integral: arb = acb.integral(integrand, acb(0), acb(1)).real
+    return arb(k * k) * integral
+
+
+@PAPER.corollary("equal-variances", gamma=(-1, 2, 5), n=(2, 3))
+def equal_variances(case: Case) -> Comparison:
+    r"""For equal covariances the guided density is N(m_0 + gamma (m_1 - m_0), same): linear extrapolation of the mean.
+
+    The velocity is then that of a single Gaussian with this mean, at every x and tau. Measured: the squared distance
+    of the two velocities at a random point, for a random rational covariance.
+    """
+    return equal(velocity_gap(case, spread=1), 0)
+
+
+@equal_variances.control("covariances that differ by a factor of 2")
+def _(case: Case) -> Comparison:
+    return equal(velocity_gap(case, spread=2), 0)
+
+
+def velocity_gap(case: Case, spread: int) -> Fraction:
+    """Return |guided score - that of N(m_0 + gamma (m_1 - m_0), Sigma)|^2, the adapter's covariance times `spread`."""
+    n, gamma, rng = case["n"], case["gamma"], case.rng
+    root = instances.nonsingular(rng, n)
+    noisy = [f * root * root.transpose() + 3 * exact.identity(n) for f in (1, spread)]
+    x, m0, m1 = (instances.integers(rng, n, 1) for _ in range(3))
+    guided = (1 - gamma) * noisy[0].solve(x - m0) + gamma * noisy[1].solve(x - m1)
+    return exact.frobenius_norm_squared(guided - noisy[0].solve(x - m0 - gamma * (m1 - m0)))
+
+
+@PAPER.proposition("directions", r=(1, 2), gamma=(2, 3), n=(4,))
+def directions(case: Case) -> Comparison:
+    r"""Guidance acts only in the directions that the adapter changed: rank(Sigma_gamma - Sigma_0) = r.
+
+    For commuting covariances that differ in r eigenvalues; Sigma_gamma = Sigma_0^{1-gamma} Sigma_1^gamma, over Q.
+    """
+    return equal(changed_rank(case, case["r"]), case["r"])
+
+
+@directions.control("an adapter that changes one more")
+def _(case: Case) -> Comparison:
+    return equal(changed_rank(case, case["r"] + 1), case["r"])
+
+
+def changed_rank(case: Case, r: int) -> int:
+    """Return the rank of the change of the covariance."""
+    n, rng = case["n"], case.rng
+    U = instances.rational_orthogonal(rng, n)
+    base = [fmpq(int(x)) for x in rng.integers(5, 9, n)]
+    lora = [x - 2 if i < r else x for i, x in enumerate(base)]
+    guided = [p ** (1 - case["gamma"]) * q ** case["gamma"] for p, q in zip(base, lora, strict=True)]
+    change = fmpq_mat(n, n, [guided[i] - base[i] if i == j else 0 for i in range(n) for j in range(n)])
+    return exact.rank(U * change * U.transpose())
