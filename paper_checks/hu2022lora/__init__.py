@@ -1,6 +1,6 @@
 """Checks of Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685v2, ICLR 2022)."""
 
 from .paper import PAPER
-from . import layer, similarity, counts
+from . import layer, similarity, counts, accuracies
 
-__all__ = ["PAPER", "counts", "layer", "similarity"]
+__all__ = ["PAPER", "accuracies", "counts", "layer", "similarity"]

@@ -11,6 +11,7 @@ COUNTED = (
     {"of": "RoBERTa large", "L": 48, "d": 1024, "r": 8, "printed": 0.8},
     {"of": "DeBERTa XXL as in the script", "L": 96, "d": 1536, "r": 16, "printed": 4.7},
     {"of": "GPT-3 q v", "L": 192, "d": 12288, "r": 1, "printed": 4.7},
+    {"of": "GPT-3 q v", "L": 192, "d": 12288, "r": 2, "printed": 9.4},
     {"of": "GPT-3 q v", "L": 192, "d": 12288, "r": 4, "printed": 18.8},
     {"of": "GPT-3 q v", "L": 192, "d": 12288, "r": 8, "printed": 37.7},
     {"of": "GPT-3 q v", "L": 192, "d": 12288, "r": 64, "printed": 301.9},
@@ -19,6 +20,7 @@ COUNTED = (
 MISCOUNTED = (
     {"of": "GPT-3 q k v o in D.4", "L": 384, "d": 12288, "r": 2, "printed": 37.7},
     {"of": "DeBERTa XXL in Table 10", "L": 96, "d": 1536, "r": 8, "printed": 4.7},
+    {"of": "GPT-3 q k v o in Table 15", "L": 384, "d": 12288, "r": 64, "printed": 603.8},
     {"of": "GPT-2 M", "L": 48, "d": 1024, "r": 4, "printed": 0.35},
     {"of": "GPT-2 L", "L": 72, "d": 1280, "r": 4, "printed": 0.77},
 )
@@ -51,14 +53,16 @@ def _(case: Case) -> Comparison:
 
 @PAPER.formula(
     "count-as-printed",
-    gap="false as printed: the stated ranks give 18.9M, 2.4M, 0.39M and 0.74M, not 37.7M, 4.7M, 0.35M and 0.77M",
+    gap="false as printed: the stated ranks give 18.9M, 2.4M, 604.0M, 0.39M and 0.74M, not 37.7M, 4.7M, 603.8M, 0.35M "
+    "and 0.77M",
     points=MISCOUNTED,
     seeded=False,
 )
 def count_as_printed(case: Case) -> Comparison:
     """Section D.4 gives 37.7M for rank 2 on four matrices of GPT-3, Table 10 has rank 8 for DeBERTa, Table 11 rank 4.
 
-    No integer rank gives 0.35M or 0.77M for GPT-2; the released medium checkpoint has rank 4 (count-gpt2).
+    Table 15 has 18.8M for the same rank 2, and 603.8M for 64. No integer rank gives 0.35M or 0.77M for GPT-2; the
+    released medium checkpoint has rank 4 (count-gpt2).
     """
     return at_most(units_off(millions(case), case["printed"]), 1)
 
@@ -83,10 +87,31 @@ EMBEDDING = (
     {"l": 264, "printed": 3.2},
     {"l": 520, "printed": 6.4},
 )
+ADAPTER = (
+    {"r": 1, "printed": 7.1}, {"r": 4, "printed": 21.2}, {"r": 8, "printed": 40.1},
+    {"r": 16, "printed": 77.9}, {"r": 64, "printed": 304.4},
+)  # fmt: skip
 LAYER = (
     {"l": 4, "printed": 5.1}, {"l": 8, "printed": 10.1}, {"l": 16, "printed": 20.2},
     {"l": 36, "printed": 44.1}, {"l": 64, "printed": 76.1},
 )  # fmt: skip
+
+
+@PAPER.formula("count-adapter", points=ADAPTER, seeded=False)
+def adapter(case: Case) -> Comparison:
+    """Adapters (Houlsby et al.) on GPT-3: L (2 d r + r + d), L = 192 and d = 12288, rounds to Table 15's counts.
+
+    The paper's formula also has 2 L_LN d for layer norms where they are trained, which is not here.
+    """
+    return at_most(
+        units_off(Fraction(192 * (2 * 12288 * case["r"] + case["r"] + 12288), 10**6), case["printed"]), Fraction(1, 2)
+    )
+
+
+@adapter.control("with the layer norms, two a layer")
+def _(case: Case) -> Comparison:
+    count = 192 * (2 * 12288 * case["r"] + case["r"] + 12288) + 2 * 192 * 12288
+    return at_most(units_off(Fraction(count, 10**6), case["printed"]), Fraction(1, 2))
 
 
 def prefix_units_off(case: Case, layers: int) -> Fraction:

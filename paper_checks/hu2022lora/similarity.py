@@ -41,7 +41,8 @@ def outside(U: fmpq_mat, V: fmpq_mat) -> Fraction:
 def similarity_formula(case: Case) -> Comparison:
     """phi(A, B, i, j) = |U^T V|_F^2 / min(i, j) lies in [0, 1]; it is 1 exactly if one space contains the other.
 
-    Both follow from phi = 1 - |(I - P_V) U|_F^2 / i for i <= j, which is checked.
+    Both follow from phi = 1 - |(I - P_V) U|_F^2 / i for i <= j, which is checked. (Appendix G has phi < 1 unless the
+    spans agree; a line in a plane has phi = 1.)
     """
     U, V = subspaces(case, contained="contained" in case.params)
     return equal(similarity(U, V), 1 - outside(U, V))
@@ -91,7 +92,10 @@ SAME_SIZE = ({"d": 5, "i": 1, "j": 1}, {"d": 5, "i": 2, "j": 2}, {"d": 6, "i": 3
 
 @PAPER.formula("G", points=SAME_SIZE)
 def appendix_g(case: Case) -> Comparison:
-    """For two spaces of dimension p, phi = 1 - d^2 / p, with the projection metric d = sqrt(p - sum sigma_i^2)."""
+    """For two spaces of dimension p, phi = 1 - d^2 / p, with the projection metric d = sqrt(p - sum sigma_i^2).
+
+    Here d is computed as |P_U - P_V|_F / sqrt(2), which it is for spaces of one dimension.
+    """
     U, V = subspaces(case)
     return equal(similarity(U, V), 1 - projection_metric_squared(U, V) / case["i"])
 
