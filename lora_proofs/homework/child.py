@@ -1,0 +1,119 @@
+"""Run a student's file: limit the process, close what homework must not use, then answer calls.
+
+Started by `submission.py` as a script, with ``-I -B PACKAGE HOMEWORK REFERENCE FD_IN FD_OUT MEGABYTES``.
+"""
+
+import os
+import resource
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+CLOSED = ("lora_proofs.constructions", "lora_proofs.exercises.solutions", "lora_proofs.ntk", "lora_proofs.planner")
+"""What solves the exercises: it can be imported, since a check file does, but not called."""
+
+FORBIDDEN = (
+    "ctypes.dlopen", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.killpg", "os.link", "os.posix_spawn",
+    "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system", "os.truncate", "pty.spawn",
+    "resource.prlimit", "resource.setrlimit", "shutil.copyfile", "shutil.move", "shutil.rmtree",
+    "signal.pthread_kill", "socket.__new__", "socket.connect", "subprocess.Popen",
+)  # fmt: skip
+
+
+class _Closed(MetaPathFinder, Loader):
+    """Finds closed modules as shells whose functions refuse."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if any(name == closed or name.startswith(f"{closed}.") for closed in CLOSED):
+            return ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Shell(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
+class _Shell(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def refuse(*arguments: Any, **options: Any) -> Any:
+            raise PermissionError(f"{self.__name__}.{name} is closed in homework: write it yourself")
+
+        return refuse
+
+
+def _watch(hidden: tuple[str, ...]) -> None:
+    """Refuse, for the rest of the process, files to write, hidden files to read, other processes and the network."""
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    real, startswith = os.path.realpath, str.startswith
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in FORBIDDEN:
+            raise PermissionError(f"{event} is closed in homework")
+        if event == "open" and not isinstance(arguments[0], int):
+            path, _, flags = arguments
+            if flags & writing and path != os.devnull:
+                raise PermissionError("homework writes no files")
+            if any(startswith(real(os.fsdecode(path)), place) for place in hidden):
+                raise PermissionError("this file is closed in homework")
+
+    sys.addaudithook(hook)
+
+
+def main() -> None:
+    """Load the homework behind the fence, say so, and answer until the pipe is closed."""
+    package, homework, reference, asking, telling, megabytes = sys.argv[1:]
+    for limit, value in ((resource.RLIMIT_AS, int(megabytes) << 20), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(limit, (value, value))
+    if package not in sys.path:
+        sys.path.append(package)
+    import ctypes  # noqa: F401  (NumPy and SciPy load libraries with it; a submission must not)
+
+    import numpy as np  # noqa: F401
+
+    from lora_proofs.homework.messages import decode, encode
+
+    with open(homework, encoding="utf-8") as file:
+        source = file.read()
+    heard, told = os.fdopen(int(asking), "rb"), os.fdopen(int(telling), "wb")
+    sys.argv[1:] = []
+    sys.meta_path.insert(0, _Closed())
+    _watch((reference, os.path.join(package, "lora_proofs", "exercises", "solutions")))
+
+    def tell(kind: str, value: Any) -> None:
+        try:
+            line = encode((kind, value))
+        except (TypeError, ValueError, RecursionError) as problem:
+            line = encode(("error", f"{type(problem).__name__}: {problem}"))
+        told.write(f"{line}\n".encode())
+        told.flush()
+
+    trouble, module = "", ModuleType("homework")
+    try:
+        module.__file__ = homework
+        sys.modules["homework"] = module
+        exec(compile(source, homework, "exec"), module.__dict__)
+    except BaseException as problem:
+        trouble = f"the file cannot be loaded: {type(problem).__name__}: {problem}"
+    tell("ready", trouble)
+    for line in heard:
+        name, arguments = decode(line)
+        try:
+            if trouble:
+                raise ImportError(trouble)
+            if not hasattr(module, name):
+                raise LookupError(f"there is no function {name!r}")
+            answer = "result", getattr(module, name)(*arguments)
+        except BaseException as problem:
+            answer = "error", " ".join(f"{type(problem).__name__}: {problem}".split())
+        tell(*answer)
+
+
+if __name__ == "__main__":
+    main()
