@@ -75,7 +75,7 @@ def log_mel(sound: NDArray[Any], rate: int) -> NDArray[np.float64]:
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW)
     power = np.abs(np.fft.rfft(frames * hann)) ** 2
     bands = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
-    return (np.maximum(bands, bands.max() - 8) + 4) / 4
+    return np.asarray((np.maximum(bands, bands.max() - 8) + 4) / 4)
 
 
 @cache
