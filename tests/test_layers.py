@@ -12,9 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_proofs"
 
 MATHEMATICS = (
-    {"linalg", "precision", "exact", "tensor_files"},
+    {"linalg", "precision", "exact", "tensor_files", "backends"},
     {
         "adapters",
+        "datasets",
         "domains",
         "instances",
         "network_files",
@@ -26,7 +27,12 @@ MATHEMATICS = (
     },
     {"constructions", "ntk", "planner", "training", "compress", "export", "inspection"},
 )
-JUDGEMENT = ({"claims"}, {"values", "verify", "falsify", "collect", "sweep"}, {"report", "homework"})
+JUDGEMENT = (
+    {"claims"},
+    {"values", "threads", "verify", "falsify", "outline", "collect", "environment", "plans", "tally", "journal"}
+    | {"workers", "sweep"},
+    {"report", "homework"},
+)
 LEAVES = {"plotting"}
 FREE = {"cli", "exercises", "gallery", "__init__", "__main__"}
 
