@@ -8,7 +8,7 @@ The published figures show test errors of language models and of a small network
 
 import numpy as np
 
-CLAIMS = ("hayou2024loraplus:theorem-efficient", "hayou2024loraplus:theorem-equal-rates-stall")
+CLAIMS = ("hayou2024loraplus:proposition-2", "hayou2024loraplus:proposition-1-rates-1-n")
 
 C, STEPS = 0.25, 12
 RATES = {
