@@ -335,7 +335,7 @@ def theorem_4_3_two_blocks(case: Case) -> Comparison:
     return at_most(*_chernoff(case, Fraction(3, 4)))
 
 
-@theorem_4_3_two_blocks.control("a rate of 1/2", half=(8, 16, 32, 64))
+@theorem_4_3_two_blocks.control("a rate of 1/2, beyond the reach of the prefactor", half=(32, 64))
 def _(case: Case) -> Comparison:
     return at_most(*_chernoff(case, Fraction(1, 2)))
 

@@ -136,6 +136,33 @@ def _(case: Case) -> Comparison:
     return equal(int(not critical) + int(spurious), 0)
 
 
+@PAPER.lemma("common-factor", factor=FACTORS, norm=NORMS, d=(3,), r=(2,))
+def common_factor(case: Case) -> Comparison:
+    r"""At u_i = g a_i with <q, g v> = 0 for all v, along v = h (a_2, -a_1): D^2 f_p = 4 <q, (a_1^2 + a_2^2) h^2>.
+
+    For all h with deg h <= deg g: these directions do not move u_1^2 + u_2^2 to first order. So <q, s h^2> >= 0 with
+    s = a_1^2 + a_2^2 at a second-order point, and modulo g a square v^2 is such an s h^2 where s has no root in common
+    with g. Measured: the difference of the two sides, for a random h.
+    """
+    return equal(*_curvature_along(case, (1, -1)))
+
+
+@common_factor.control("v = h (a_2, a_1)", factor=("real",), norm=NORMS, d=(3,), r=(2,))
+def _(case: Case) -> Comparison:
+    return equal(*_curvature_along(case, (1, 1)))
+
+
+def _curvature_along(case: Case, signs: tuple[int, int]) -> tuple[fmpq, fmpq]:
+    u, p, w = planted(case)
+    g = u[0].gcd(u[1])
+    a, h, n = [x / g for x in u], random_poly(case, 2), case["d"] + 1
+    v = [signs[0] * h * a[1], signs[1] * h * a[0]]
+    step = fmpq_mat(2 * n, 1, [x[k] for x in v for k in range(n)])
+    functional, square = moments(residual(u, p), w), (a[0] ** 2 + a[1] ** 2) * h * h
+    along = sum((functional[k] * square[k] for k in range(2 * n - 1)), fmpq(0))
+    return (step.transpose() * hessian(u, p, w) * step)[0, 0], 4 * along
+
+
 @PAPER.theorem("1-decides", factor=("real",), d=(3,), r=(2,), norm=NORMS)
 def theorem_1_decides(case: Case) -> Comparison:
     """At the planted points with real roots: the Hessian is >= 0 iff all charges of q are positive.
