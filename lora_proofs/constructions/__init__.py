@@ -1,6 +1,7 @@
 """The papers' constructions: adapters that provably realise a target, with their errors and certificates."""
 
 from lora_proofs.constructions.certificate import Certificate, certify_relu_network
+from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
 from lora_proofs.constructions.factor_pair import adapt_factor_pair
 from lora_proofs.constructions.gauge import RescaledNetwork, adapt_by_gauge
@@ -10,7 +11,7 @@ from lora_proofs.constructions.partition import best_partition, required_ranks, 
 from lora_proofs.constructions.rational_pair import exact_factor_pair
 from lora_proofs.constructions.relu_network import AdaptedReluNetwork
 from lora_proofs.constructions.required_rank import RequiredRank, required_rank
-from lora_proofs.constructions.square_chain import AdaptedChain, Conditioning
+from lora_proofs.constructions.square_chain import AdaptedChain
 from lora_proofs.constructions.staggered import StaggeredNetwork, adapt_staggered
 from lora_proofs.constructions.transformer import AdaptedTransformer, adapt_transformer, functionality_gaps
 from lora_proofs.constructions.transformer_certificate import certify_transformer

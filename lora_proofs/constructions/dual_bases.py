@@ -1,9 +1,9 @@
 r"""Dual bases V, N (N^T V = I) of the directions that a chain has still to spend, and ways to split them in two.
 
-With G invertible, V G and N G^{-T} are dual bases of the same space. The first r columns are spent, the others are left.
+With G invertible, V G and N G^{-T} are dual bases too. The first r columns are spent, the others are left.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,56 +21,70 @@ eight, one is also well conditioned."""
 
 @dataclass(frozen=True, eq=False)
 class DualBases:
-    """V, N of shape (D, q) with N^T V = I, and the image T V of the first under the target T."""
+    """V, N of shape (D, q) with N^T V = I, and images of V under linear maps, the first of which is the target."""
 
     V: Array
     N: Array
-    image: Array
+    images: tuple[Array, ...]
 
     @property
     def size(self) -> int:
         """The number q of directions."""
         return int(self.V.shape[1])
 
+    def onward(self) -> "DualBases":
+        """Return the bases without the last image, which the next layer has no use for."""
+        return DualBases(self.V, self.N, self.images[:-1] or self.images)
+
     def turned(self, G: Array, *, orthogonal: bool = False) -> "DualBases":
-        """Return V G, N G^{-T}, T V G."""
+        """Return V G, N G^{-T} and the images of V G."""
         V = self.V @ G
         N = V if orthogonal and self.N is self.V else self.N @ (G if orthogonal else inverse_transpose(G))
-        return DualBases(V, N, self.image @ G)
+        return DualBases(V, N, tuple(X @ G for X in self.images))
 
     def halves(self, r: int) -> tuple["DualBases", "DualBases"]:
         """Return the first r directions, and the others."""
         parts = []
         for columns in (slice(None, r), slice(r, None)):
             V = self.V[:, columns]
-            parts.append(DualBases(V, V if self.N is self.V else self.N[:, columns], self.image[:, columns]))
+            N = V if self.N is self.V else self.N[:, columns]
+            parts.append(DualBases(V, N, tuple(X[:, columns] for X in self.images)))
         return parts[0], parts[1]
 
     def eliminated(self, kept: NDArray[np.intp], spent: NDArray[np.intp], C: Array) -> tuple["DualBases", "DualBases"]:
-        """Return V_spent - V_kept C as the first directions, and V_kept as the others.
+        """Return V_spent - V_kept C as the first directions, with the target's image only, and V_kept as the others.
 
         The duals are N_spent, and N_kept + N_spent C^T.
         """
-        V, N, image = self.V, self.N, self.image
-        first = DualBases(V[:, spent] - V[:, kept] @ C, N[:, spent], image[:, spent] - image[:, kept] @ C)
-        return first, DualBases(V[:, kept], N[:, kept] + N[:, spent] @ C.T, image[:, kept])
+        V, N, (image, *_) = self.V, self.N, self.images
+        first = DualBases(
+            _columns(V, spent) - _columns(V, kept) @ C,
+            _columns(N, spent),
+            (_columns(image, spent) - _columns(image, kept) @ C,),
+        )
+        rest = _columns(N, kept) + first.N @ C.T
+        return first, DualBases(_columns(V, kept), rest, tuple(_columns(X, kept) for X in self.images))
 
 
-def splits(bases: DualBases, r: int, growth: Any, size: Any) -> Iterator[tuple[DualBases, DualBases]]:
+def _columns(x: Array, chosen: NDArray[np.intp]) -> Array:
+    """Return the columns x[:, chosen], in LAPACK's order if x has it."""
+    return x.T[chosen].T
+
+
+def splits(bases: DualBases, r: int, size: Callable[[Array], Array]) -> Iterator[tuple[DualBases, DualBases]]:
     """Yield ways to spend r of the directions, the best first; the later ones are for degenerate cases.
 
     Parameters
     ----------
     bases : DualBases
+        The last of its images is to be small on the directions to spend.
     r : int
         Less than their number.
-    growth : callable
-        V, T V -> the matrix that is to be small on the directions to spend, shape (D, q).
     size : callable
         V -> the matrix that is not to be small on the others.
     """
-    grows = growth(bases.image)
-    if grows.shape[1] > DIRECT and is_numpy_array(grows) and not is_object(grows):
+    grows = bases.images[-1]
+    if bases.size > DIRECT and is_numpy_array(grows) and not is_object(grows):
         yield _eliminate(bases, grows, r)
     G = _small_first(grows)
     yield bases.turned(G, orthogonal=not is_object(G)).halves(r)  # mpf: orthogonal to double precision only

@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lora_proofs.adapters import Adapter
-from lora_proofs.constructions.square_chain import AdaptedChain, adapt_square_chain, measure_conditioning
+from lora_proofs.constructions.conditioning import measure_conditioning
+from lora_proofs.constructions.square_chain import AdaptedChain, adapt_square_chain
 from lora_proofs.linalg import (
     Array,
     check_matrix,

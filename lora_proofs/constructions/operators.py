@@ -101,7 +101,8 @@ def _factorised(x: Array) -> tuple[Solve, Solve]:
     if is_numpy_array(x):
         from scipy.linalg import get_lapack_funcs
 
-        getrf, getrs = get_lapack_funcs(("getrf", "getrs"), (x,))
+        functions: Any = get_lapack_funcs(("getrf", "getrs"), (x,))
+        getrf, getrs = functions
         row_major = x.flags.c_contiguous  # its transpose is what LAPACK can read without a transposing copy
         lu, pivots, _ = getrf(x.T if row_major else x)
         return (lambda y: getrs(lu, pivots, y, trans=int(row_major))[0]), (

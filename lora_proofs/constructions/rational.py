@@ -11,7 +11,8 @@ from typing import Any
 
 import flint
 
-from lora_proofs.constructions.square_chain import AdaptedChain, Conditioning
+from lora_proofs.constructions.conditioning import Conditioning
+from lora_proofs.constructions.square_chain import AdaptedChain
 from lora_proofs.exact import (
     Matrix,
     RationalAdapter,

@@ -8,7 +8,8 @@ import flint
 
 from lora_proofs import exact
 from lora_proofs.constructions import rational
-from lora_proofs.constructions.square_chain import AdaptedChain, Conditioning
+from lora_proofs.constructions.conditioning import Conditioning
+from lora_proofs.constructions.square_chain import AdaptedChain
 from lora_proofs.exact import Matrix, RationalAdapter, block, full_rank_factorization, identity, matrix
 from lora_proofs.linalg import check_ranks
 

@@ -25,9 +25,10 @@ import numpy as np
 from lora_proofs import exact
 from lora_proofs.constructions import rational
 from lora_proofs.constructions.certificate import Certificate, certify_relu_network
+from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.partition import Partition, best_partition, read_partition, required_ranks
-from lora_proofs.constructions.square_chain import AdaptedChain, Conditioning
+from lora_proofs.constructions.square_chain import AdaptedChain
 from lora_proofs.domains import Ball, Box, Domain
 from lora_proofs.linalg import (
     Array,

@@ -17,6 +17,8 @@ long as the first adapter can repair it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,15 +90,22 @@ class _Chain(NamedTuple):
 
     def solve_back(self, layer: int, Y: Array) -> Array:
         """Return S_l^{-1} Y, one layer at a time: the product S_l would be far worse conditioned than its factors."""
-        for lu in reversed(self.factors[layer:]):
-            Y = lu.solve(Y)
-        return Y
+        return reduce(lambda Y, lu: lu.solve(Y), reversed(self.factors[layer:]), Y)
 
     def carry(self, layer: int, Y: Array) -> Array:
         """Return S_l Y."""
-        for W in self.frozen[layer + 1 :]:
-            Y = W @ Y
-        return Y
+        return reduce(lambda Y, W: W @ Y, self.frozen[layer + 1 :], Y)
+
+    def bases(self, V: Array | None, budget: Sequence[int]) -> DualBases:
+        """Return V (None: all unit vectors), its own dual, and its images under S_L^{-1} T, ..., S_1^{-1} T.
+
+        Without a choice of directions to make, T V is the only image.
+        """
+        image = self.target if V is None else self.target @ V
+        V = like(self.target, np.eye(image.shape[0])) if V is None else V
+        if next((r for r in budget if r), 0) >= V.shape[1]:
+            return DualBases(V, V, (image,))
+        return DualBases(V, V, tuple(accumulate(reversed(self.factors), lambda Y, lu: lu.solve(Y), initial=image)))
 
 
 class _State(NamedTuple):
@@ -123,7 +132,7 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     noise = 2 * E.shape[0] * unit_roundoff(E) * max(norm(Pi, _A_DIGIT), norm(chain.target, _A_DIGIT))
     del Pi
     V, bound, tail = _missing(E, sum(budget), noise, rounding)
-    state = _State(None, DualBases(V, V, chain.target @ V))
+    state = _State(None, chain.bases(V, budget))
     adapters: list[Adapter] = []
     changes: list[tuple[Array, Array]] = []
     for layer, r in enumerate(budget):
@@ -132,6 +141,7 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
         adapters.append(adapter)
         if tail:
             changes.append((chain.carry(layer, adapter.B), before.precede(adapter.A)))
+        state = state._replace(bases=state.bases.onward())
     if tail:  # prod F_l - target = sum_l S_l Delta_l P_{l-1} - E needs no product of square matrices
         xp = namespace(E)
         difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - E
@@ -163,11 +173,11 @@ def _checked(frozen: Sequence[Array], target: Array) -> _Chain:
     return _Chain(frozen, factors, target)
 
 
-def _missing(E: Array, rank: int, noise: Any, rounding: float) -> tuple[Array, Any, tuple[float, float] | None]:
-    """Return an orthonormal basis of the directions to spend, sigma_{rank+1}(E), and its bracket if there is one."""
+def _missing(E: Array, rank: int, noise: Any, rounding: float) -> tuple[Array | None, Any, tuple[float, float] | None]:
+    """Return an orthonormal basis of the directions to spend (None: all), sigma_{rank+1}(E), and its bracket if any."""
     D, xp = E.shape[0], namespace(E)
     if rank >= D > DIRECT and not is_object(E) and LU(E).smallest > _FULL_RANK * noise:
-        return like(E, np.eye(D)), 0.0, None  # all directions are to be spent: there is no need to know them
+        return None, 0.0, None
     if is_worthwhile(E, rank):
         part = partial_svd(E, rank)
         if part is not None:
@@ -183,13 +193,11 @@ def _spend(chain: _Chain, layer: int, r: int, state: _State) -> tuple[Adapter, _
     """Spend r of the directions that are left on one layer; return its adapter, and the state after it."""
     W, bases = chain.frozen[layer], state.bases
     if r == 0:
-        return Adapter.zero(*W.shape, like=W), state._replace(P=_product(chain, layer, W, state))
+        return Adapter.zero(W.shape[0], W.shape[1], like=W), state._replace(P=_product(chain, layer, W, state))
     if r == bases.size:
         return _step(chain, layer, state, *bases.halves(r))
     best, best_reach = None, -1.0
-    for first, rest in splits(
-        bases, r, growth=lambda TV: chain.solve_back(layer, TV), size=lambda V: W @ state.apply(V)
-    ):
+    for first, rest in splits(bases, r, lambda V: W @ state.apply(V)):
         step = _step(chain, layer, state, first, rest)
         reach = _reach(step[1])
         if reach > best_reach:
@@ -210,7 +218,7 @@ def _step(chain: _Chain, layer: int, state: _State, first: DualBases, rest: Dual
     rows = namespace(W).matrix_transpose(first.N)
     adapter = Adapter(
         A=rows + 0 if state.P is None else state.P.divide_right(rows),
-        B=chain.solve_back(layer, first.image) - W @ state.apply(first.V),
+        B=chain.solve_back(layer, first.images[0]) - W @ state.apply(first.V),
     )
     return adapter, _State(_product(chain, layer, adapter.merge(W), state), rest)
 
@@ -237,7 +245,7 @@ def _reach(state: _State) -> float:
     A = P.divide_right(rows)
     if P.singular and spectral_norm(A @ P.x - rows) > 1e-6 * spectral_norm(rows):
         return 0.0
-    return 1 / spectral_norm(A)
+    return float(1 / spectral_norm(A))
 
 
 def _ideal_reach(W: Array, state: _State, left: int, reach: float) -> float:

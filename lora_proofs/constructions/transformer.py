@@ -26,8 +26,8 @@ from lora_proofs import exact
 from lora_proofs.adapters import Adapter
 from lora_proofs.constructions import rational
 from lora_proofs.constructions.certificate import Certificate
+from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
-from lora_proofs.constructions.square_chain import Conditioning
 from lora_proofs.constructions.transformer_certificate import (
     calibrations,
     certify_transformer,
