@@ -1,4 +1,4 @@
-"""Training runs of Zeng & Lee's grid, kept on disk, since several figures look at the same runs from different sides."""
+"""Training runs of Zeng & Lee's grid, kept on disk, since several figures look at the same runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from joblib import Memory
 
 import lora_proofs
-from lora_proofs.journal import cache_folder, digest, versions
+from lora_proofs.environment import cache_folder, digest, versions
 
 _MEMORY = Memory(cache_folder() / "training", verbose=0)
 

@@ -1,0 +1,83 @@
+"""Transformers: mean squared error of rank-R adapters against R, trained and constructed.
+
+Width 16, 2 heads, 10 tokens, one and two blocks, random and pretrained. The construction is exact from R = 8 = D / 2 on;
+the published curve shows float32 there (also drawn: the same construction in float32). Every rank has a frozen model of
+its own, as published, since adapters draw random numbers between the layers.
+
+Departures of the gradient update, which at the published grid takes days of these two cores: ranks 1, 4, 8 and 16 only,
+on the frozen model of rank 8, no weight decay, learning rates 1e-2, 1e-3 and 1e-4 up to epoch 200, the best of them by
+validation from there to epoch 2000 of 5000, and three seeds.
+"""
+
+import numpy as np
+from zeng2024expressive_instances import TEST_POINTS, TOKENS, D, inputs, mean_squared_error, transformer
+from zeng2024expressive_panels import CONSTRUCTION, FLOAT32, GRADIENT, row
+from zeng2024expressive_panels import plot as plot_panel
+from zeng2024expressive_runs import best_adapters
+
+from lora_proofs import plotting
+from lora_proofs.constructions import adapt_transformer
+
+CLAIMS = ("zeng2024expressive:theorem-7", "zeng2024expressive:corollary-7-random-floats")
+PANELS = {
+    (L, pretrained): f"L={L}, {'pretrained' if pretrained else 'random'}" for pretrained in (False, True) for L in (1, 2)
+}
+TRAINED = {
+    "ranks": (1, 4, 8, 16),
+    "learning_rates": (1e-2, 1e-3, 1e-4),
+    "weight_decays": (0.0,),
+    "epochs": 2000,
+    "halving": ((200, 1),),
+}
+QUICK = {"ranks": (1, 8), "learning_rates": (1e-2,), "weight_decays": (0.0,), "epochs": 20, "test_size": 500}
+
+
+def cases(quick):
+    """Return one case a panel, method and seed; --quick: one random block."""
+    if quick:
+        return [{"L": 1, "pretrained": False, "method": m, "seed": 0, "quick": True} for m in (CONSTRUCTION, GRADIENT)]
+    return [
+        {"L": L, "pretrained": p, "method": method, "seed": seed, "quick": False}
+        for method, seeds in ((CONSTRUCTION, range(5)), (GRADIENT, range(3)))
+        for L, p in PANELS
+        for seed in seeds
+    ]
+
+
+def compute(L, pretrained, method, seed, quick):
+    """Return test errors of the construction in both precisions, or of trained adapters."""
+    name, points = PANELS[L, pretrained], TEST_POINTS // 10 if quick else TEST_POINTS
+    if method == GRADIENT:
+        frozen, target = transformer(seed, L, D // 2, pretrained)
+        settings = QUICK if quick else TRAINED
+        best = best_adapters([target], [frozen], seeds=(seed,), **settings)
+        return [row(name, method, seed, R, y) for R, y in zip(settings["ranks"], best.test_loss[0], strict=True)]
+    x, rows = inputs(seed, points, D, TOKENS), []
+    for R in (1, 7, 8, 16) if quick else range(1, D + 1):
+        frozen, target = transformer(seed, L, R, pretrained)
+        ours = adapt_transformer(frozen, target, R).network
+        single = adapt_transformer(_single(frozen), _single(target), R).network
+        rows.append(row(name, CONSTRUCTION, seed, R, mean_squared_error(ours, target, x)))
+        rows.append(row(name, FLOAT32, seed, R, mean_squared_error(single, target, x.astype(np.float32))))
+    return rows
+
+
+def _single(network):
+    weights = {name: W.astype(np.float32) for name, W in network.named_weights.items()}
+    return network.replaced(weights, [b.astype(np.float32) for b in network.biases])
+
+
+def plot(rows, published):
+    """Draw a column a panel, on a logarithmic axis."""
+    curves = {GRADIENT: ("gradient update", 0), CONSTRUCTION: ("construction", 1), FLOAT32: ("the same, float32", 3)}
+    names = [name for name in PANELS.values() if plotting.points(rows, panel=name)]
+    figure, axes = plotting.grid(max(1, len(names) // 2), min(2, len(names)), sharex=True, sharey="row")
+    for ax, name in zip(axes.flat, names, strict=True):
+        ax.set_yscale("log")
+        plot_panel(ax, rows, published, curves, name)
+    for ax in axes[-1]:
+        ax.set_xlabel("rank $R$")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("mean squared error")
+    axes[0, 0].legend(loc="lower left")
+    return figure
