@@ -9,7 +9,7 @@ The flow is integrated, not discretised; the published figures train by gradient
 import numpy as np
 from scipy.integrate import solve_ivp
 
-CLAIMS = ("zhang2025incontext:theorem-plateaus", "zhang2025incontext:theorem-scalar-flow")
+CLAIMS = ("zhang2025incontext:formula-19", "zhang2025incontext:formula-14-aligned")
 
 VALUES, N, HEADS, SIZE = np.array([0.4, 0.3, 0.2, 0.1]), 31, 8, 0.02
 D = len(VALUES)
