@@ -330,3 +330,31 @@ def imbalance(layer: Layer, factor: fmpq_mat) -> fmpq_mat:
     _, lora_up = layer.lora()
     down, up = layer.pro(-(layer.BB.inv() * layer.B.transpose() * lora_up * factor) / (2 * layer.s**2))
     return layer.s * layer.P_B * (layer.B * down - up * layer.A) * layer.P_A
+
+
+@PAPER.formula(
+    "adam-last",
+    points=SHAPES,
+    gap="scope restriction: X is free for gradient steps, and not where Adam acts on the adjusted pair",
+)
+def adam_last(case: Case) -> Comparison:
+    """The code's mode "efficient" applies Adam to g^A and g^B after the adjustment: then X changes the step of W.
+
+    Adam's first step takes signs. Counted are the entries of s (B sign g^A + sign g^B A) that differ between 1000 X and
+    -1000 X, at least one.
+    """
+    layer = Layer(case)
+    steps = [layer.equivalent(*map(signs, layer.pro(c * layer.X))) for c in (1000, -1000)]
+    return at_least(nonzero(steps[0] - steps[1]), 1)
+
+
+@adam_last.control("without Adam")
+def _(case: Case) -> Comparison:
+    layer = Layer(case)
+    steps = [layer.equivalent(*layer.pro(c * layer.X)) for c in (1000, -1000)]
+    return at_least(nonzero(steps[0] - steps[1]), 1)
+
+
+def signs(x: fmpq_mat) -> fmpq_mat:
+    """Return the matrix of signs."""
+    return fmpq_mat(x.nrows(), x.ncols(), [int(v > 0) - int(v < 0) for v in x.entries()])
