@@ -18,19 +18,21 @@ from typing import Any, NamedTuple, TypeAlias
 
 import array_api_extra as xpx
 import numpy as np
+from array_api_compat import is_numpy_array
 from numpy.typing import NDArray
+from scipy.linalg import cholesky
 
 from lora_proofs.linalg import Array, frobenius_norm, is_object, like, namespace, scalar, to_numpy, unit_roundoff
 
 Host: TypeAlias = NDArray[np.floating[Any]]
 """A small matrix in NumPy."""
 
-_SMALLEST = 512
-_FEW = 8
-"""Worth it from a matrix of 512 rows on, for an eighth of its singular values at most: else LAPACK's SVD is faster."""
+_SMALLEST = 1024
+_FEW = 24
+"""Worth it from 1024 rows on, for 1 / 24 of the singular values at most: else the Krylov space fills the whole space."""
 
-_BLOCK = 32
-"""Columns that are multiplied at once: enough for matrix products to run at speed."""
+_BLOCK = 16
+"""Columns that are multiplied at once: enough for the products to run at speed, and more would converge later."""
 
 _CONVERGED = 1e-10
 """Estimated relative width of the bracket of sigma^2 at which the iteration stops."""
@@ -81,19 +83,20 @@ def rounded_product(weights: Sequence[Array]) -> tuple[Array, float]:
 def partial_svd(E: Array, k: int) -> PartialSVD | None:
     """Return the k leading right singular vectors of a square E, and a bracket of sigma_{k+1}(E).
 
-    None if a Krylov space of half the size of E does not hold them: then its SVD costs no more.
+    None if a Krylov space of two thirds of the dimension does not hold them: then an SVD costs no more.
 
     Parameters
     ----------
     E : array (n, n) of float64
     k : int
-        Less than n / 2.
+        At most n / 24 (see `is_worthwhile`).
     """
     xp = namespace(E)
     found = _krylov(E, k)
     if found is None:
         return None
     Q, Y, width = found
+    del found
     _, s, Wt = np.linalg.svd(to_numpy(xp.linalg.qr(Y)[1]))
     V = xp.linalg.qr(Q @ like(E, Wt[: k + 1].T))[0]
     del Q, Y
@@ -116,11 +119,11 @@ def _krylov(E: Array, k: int) -> tuple[Array, Array, float] | None:
     Q, Y = X, E @ X
     gram: Host = to_numpy(xp.matrix_transpose(Y) @ Y)
     looked = k
-    while 2 * Q.shape[1] <= n:
+    while 3 * Q.shape[1] <= 2 * n:
         Z = xp.matrix_transpose(E) @ Y[:, -X.shape[1] :]
         Z = Z - Q @ (xp.matrix_transpose(Q) @ Z)
         X, R = xp.linalg.qr(Z)
-        if Q.shape[1] >= 1.3 * looked:
+        if Q.shape[1] >= 1.2 * looked:
             looked = Q.shape[1]
             width = _width(gram, to_numpy(R), k)
             if width <= _CONVERGED:
@@ -157,7 +160,7 @@ def _from_below(E: Array, V: Array, Y: Array, guess: float) -> float:
     gamma, size = _gamma(E, n), frobenius_norm(Y) ** 2
     gram, c2 = xp.matrix_transpose(Y) @ Y, guess**2
     margin = 1e-14 * c2
-    while margin < c2 and not _is_positive(gram, margin - c2):
+    while margin < c2 and not _exceeds(margin - c2, -gram):
         margin *= 4
     c2 = c2 - margin - _SAFE * (gamma + _gamma(E, k + 1)) * size
     lost = _SAFE * gamma * frobenius_norm(E) * frobenius_norm(V)
@@ -170,12 +173,12 @@ def _from_above(E: Array, V: Array, Y: Array, guess: float, width: float) -> flo
     xp, (n, k) = namespace(E), V.shape
     F = E - Y @ xp.matrix_transpose(V)
     size, unit = frobenius_norm(F), float(unit_roundoff(E))
-    gram = -(xp.matrix_transpose(F) @ F)
+    gram = xp.matrix_transpose(F) @ F
     del F
     rounding = _SAFE * _gamma(E, n) * size**2
     c2 = guess**2
     margin = max(2 * width * c2, rounding / 8)
-    while margin and not _is_positive(gram, c2 + margin):
+    while margin and not _exceeds(c2 + margin, gram):
         margin *= 4
     c2 = c2 + margin
     c2 = c2 + rounding + _SAFE * _gamma(E, n + 1) * n * c2
@@ -183,12 +186,15 @@ def _from_above(E: Array, V: Array, Y: Array, guess: float, width: float) -> flo
     return float(np.sqrt(c2) * _SAFE_ROOT + _SAFE * formed)
 
 
-def _is_positive(x: Array, shift: float) -> bool:
-    """Tell whether a Cholesky factorisation of x + shift I runs to completion."""
+def _exceeds(c: float, x: Array) -> bool:
+    """Tell whether a Cholesky factorisation of c I - x runs to completion."""
     xp, n = namespace(x), x.shape[0]
-    shifted = xp.reshape(xpx.at(xp.reshape(x, (-1,)))[:: n + 1].add(shift, copy=True), (n, n))
+    difference = xp.reshape(xpx.at(xp.reshape(-x, (-1,)))[:: n + 1].add(c), (n, n))
     try:
-        L = xp.linalg.cholesky(shifted)
+        if is_numpy_array(x):  # in place: the transpose of a symmetric matrix in rows is one in LAPACK's columns
+            L = cholesky(difference.T, lower=True, overwrite_a=True, check_finite=False)
+        else:
+            L = xp.linalg.cholesky(difference)
     except (np.linalg.LinAlgError, RuntimeError):  # torch raises a RuntimeError of its own; JAX returns NaN
         return False
     return bool(np.isfinite(scalar(L[-1, -1])))

@@ -144,6 +144,7 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
         state = state._replace(bases=state.bases.onward())
     if tail:  # prod F_l - target = sum_l S_l Delta_l P_{l-1} - E needs no product of square matrices
         xp = namespace(E)
+        del before, state
         difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - E
     else:
         difference = before.precede(adapters[-1].merge(chain.frozen[-1])) - chain.target
