@@ -134,22 +134,35 @@ def _work(pieces: list[_Piece]) -> _Done:
 
 
 def _gather(pieces: Iterable[_Piece], workers: Workers) -> Iterator[_Done]:
-    """Give the workers more than they manage in `BATCH_SECONDS`, and again to anyone what they bring back undone."""
+    """Give each worker more than it manages in `BATCH_SECONDS`, and give to anyone what it brings back undone."""
     todo = deque(pieces)
     left = sum(len(piece.numbers) for piece in todo)
+    reach = 1  # more than the latest worker managed, but not so many that they wait behind slow ones
     flying: dict[Future[_Done], list[_Piece]] = {}
     while todo or flying:
         width = workers.width()
-        while todo and len(flying) < 2 * width:
-            given = list(_take(todo, 1 + left // (4 * width)))
+        while todo and len(flying) < width:
+            given = list(_take(todo, min(reach, 1 + left // (2 * width))))
             left -= sum(len(piece.numbers) for piece in given)
             flying[workers.executor.submit(_work, given)] = given
-        for future in wait(flying, return_when=FIRST_COMPLETED).done:
-            undone, done = deque(flying.pop(future)), future.result()
-            list(_take(undone, done.count))
+        for undone, done in _landed(flying):
             left += sum(len(piece.numbers) for piece in undone)
             todo.extendleft(reversed(undone))
+            reach = 1 + 2 * done.count
             yield done
+
+
+def _landed(flying: dict[Future[_Done], list[_Piece]]) -> list[tuple[deque[_Piece], _Done]]:
+    """Wait for reports; return them with what they leave undone.
+
+    No future outlives this call: a cluster would compute one again whose result is lost with a worker.
+    """
+    landed = []
+    for future in wait(flying, return_when=FIRST_COMPLETED).done:
+        undone, done = deque(flying.pop(future)), future.result()
+        list(_take(undone, done.count))
+        landed.append((undone, done))
+    return landed
 
 
 def _take(pieces: deque[_Piece], count: int) -> Iterator[_Piece]:

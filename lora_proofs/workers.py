@@ -23,7 +23,7 @@ class WorkerDied(RuntimeError):
 
 @dataclass(frozen=True)
 class Workers:
-    """An executor of the standard library's kind, and how many cases it runs at once."""
+    """An executor of the standard library's kind, and how many tasks it should be given at a time."""
 
     executor: Executor
     width: Callable[[], int]
@@ -48,7 +48,7 @@ def processes(jobs: int) -> Iterator[Workers | None]:
         return
     executor = get_reusable_executor(max_workers=width, initializer=_leave_ctrl_c_to_the_parent)
     try:
-        yield Workers(executor, lambda: width)
+        yield Workers(executor, lambda: 2 * width)  # one under way and one that waits
     except TerminatedWorkerError:
         raise WorkerDied("a worker process died (out of memory?)") from None
     except BaseException:
@@ -77,16 +77,18 @@ def cluster(address: str) -> Iterator[Workers]:
     """
     try:
         from distributed import Client, KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm import CommClosedError, get_address_host_port
     except ImportError:
         raise ClusterError("--dask needs Dask: pip install 'lora-proofs[cluster]'") from None
     try:
+        get_address_host_port(address)  # `Client` would say at length, and later, what is wrong with it
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, ImportError) as problem:
         raise ClusterError(f"no Dask scheduler answers at {address} ({' '.join(str(problem).split())})") from None
     with client:
         _require_equal_versions(client.run(versions))
         try:
+            # None that waits: Dask would leave it with its worker, behind a case of an hour, while others are idle.
             yield Workers(client.get_executor(pure=False), lambda: max(1, len(client.ncores())))
         except (KilledWorker, CancelledError, CommClosedError) as problem:
             raise WorkerDied(f"the cluster lost its work ({type(problem).__name__})") from None
