@@ -1,8 +1,8 @@
 """Least rank for exact adapters of generic ReLU networks: [lower, upper] against L / Lbar, and the paper's threshold.
 
 Bars: what `required_rank(D, L, Lbar)` proves for almost all weights near a seeded pair (upper ends by Krawczyk's test).
-Steps: Theorem 3's ceil(D / floor(L / Lbar)). Dashes: width times depth ratio, as the abstract puts it. For Lbar = 1 all
-three meet where Lbar divides L; for deeper targets fewer ranks do. No figure of the paper shows this.
+Steps: Theorem 3's ceil(D / floor(L / Lbar)). Dashes: width times depth ratio, as the abstract puts it. For Lbar = 1 the
+threshold is the least rank; for deeper targets smaller ranks do. The paper has no such figure.
 """
 
 import math
@@ -48,9 +48,10 @@ def plot(rows, published):
         )
         middle = [(lower[x] + upper[x]) / 2 for x in lower]
         spread = [max((upper[x] - lower[x]) / 2, 0.0) for x in lower]
-        ax.errorbar([*lower], middle, spread, fmt="none", ecolor=plotting.COLOURS[0], elinewidth=3, label="[lower, upper]")
+        blue = plotting.COLOURS[0]
+        ax.errorbar([*lower], middle, spread, fmt="none", ecolor=blue, elinewidth=3, label="[lower, upper]")
         settled = [x for x in lower if math.isclose(lower[x], upper[x])]
-        ax.plot(settled, [lower[x] for x in settled], "o", color=plotting.COLOURS[0], label="lower = upper")
+        ax.plot(settled, [lower[x] for x in settled], "o", color=blue, label="lower = upper")
         D, Lbar = (part.partition("=")[2] for part in name.split(", "))
         ax.set(title=rf"$D$ = {D}, $\overline{{L}}$ = {Lbar}", ylim=(0, None))
     for ax in axes[-1]:

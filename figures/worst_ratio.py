@@ -64,5 +64,5 @@ def plot(rows, published):
         ax.axvline(1, color="k", lw=0.8)
         ax.set(xscale="log", xlabel="measured / bound", title=paper, ylim=(-1, len(order)))
         ax.set_yticks(range(len(order)), order, fontsize=5)
-    axes[0, 0].legend(loc="lower right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
