@@ -2,8 +2,8 @@ r"""How often gradient descent ends in a spurious minimum, as the rank crosses t
 
 Squared loss, d rows, rank r; percentages of runs from the standard initialisation, u = 0 and v Gaussian of standard
 deviation 0.1, each polished by Newton's method. A run counts as trapped only if it ends at a strict minimum (modulo the
-gauge) and a better point of rank r is known. Left: the planted instances B_k, d = k(k+3)/2, whose trap has rank k: 200
-runs each. Middle and right: Gaussian G, 6 x 6, and Gaussian targets, lambda = 0.05 lambda_max: 20 runs on each of 8
+gauge) and a better point of rank r is known. Left: the planted instances B_k, d = k(k+3)/2, whose trap has rank k: 100
+runs each. Middle and right: Gaussian G, 6 x 6, and Gaussian targets, lambda = 0.05 lambda_max: 12 runs on each of 6
 draws, the trapped ones and all that end above the certified optimum of full fine-tuning, be it that rank r cannot
 reach it. Above the solid line r(r+3)/2 > d, so that there is no trap for almost every G; above the dashed one
 r(r+1)/2 > d, the threshold of Theorem 4.1. The paper has no such picture.
@@ -26,9 +26,9 @@ def cases(quick: bool) -> list[dict[str, Any]]:
     if quick:
         planted = [{"planted": k, "rows": 0, "seed": 0, "runs": 25, "ranks": 3} for k in (1, 2)]
         return planted + [{"planted": 0, "rows": d, "seed": 0, "runs": 5, "ranks": 3} for d in (2, 4, 6)]
-    planted = [{"planted": k, "rows": 0, "seed": 0, "runs": 200, "ranks": 5} for k in (1, 2, 3, 4)]
-    draws = [(d, seed) for d in (2, 4, 6, 9, 12, 16) for seed in range(8)]
-    return planted + [{"planted": 0, "rows": d, "seed": seed, "runs": 20, "ranks": 5} for d, seed in draws]
+    planted = [{"planted": k, "rows": 0, "seed": 0, "runs": 100, "ranks": 5} for k in (1, 2, 3, 4)]
+    draws = [(d, seed) for d in (2, 4, 6, 9, 12, 16) for seed in range(6)]
+    return planted + [{"planted": 0, "rows": d, "seed": seed, "runs": 12, "ranks": 5} for d, seed in draws]
 
 
 def compute(planted: int, rows: int, seed: int, runs: int, ranks: int) -> list[dict[str, Any]]:

@@ -3,26 +3,26 @@ r"""Training the linearised last layer of real transformers: LoRA of rank 1 to 1
 Columns: film reviews (Rotten Tomatoes) and questions with sentences of privacy policies, by MiniLM with prompts as
 read-out; MNIST digits 3 and 8 by DINOv2 S/14, and English against Spanish prompts in one voice by Whisper tiny.en,
 with a frozen Gaussian read-out. N = 32 examples, 16 a class, two logits, query and value weights of the last layer,
-lambda = 0.03 lambda_max. Top: objective less the certified optimum of full fine-tuning; the dashed line is the width of
+lambda = 0.05 lambda_max. Top: objective less the certified optimum of full fine-tuning; the dashed line is the width of
 its certificate, below which nothing can be told. Middle: sigma_1(S)/lambda, S the gradient of the risk, which is 1 at
 an optimum. Bottom: accuracy on 200 held-out examples; the dashed line is the certified optimum's.
 LoRA by gradient descent on all examples with weight decay lambda on both factors, from u = 0 and v Gaussian of standard
-deviation 1/(sqrt(r) n); full fine-tuning by accelerated proximal gradient from 0. One step length for all ranks, half
-the inverse of the largest curvature at the optimum, and 1/L for full fine-tuning. The paper has RoBERTa, ViT and
-wav2vec2 on other data; its curves are not given as numbers.
+deviation 1/(sqrt(r) n), in float32, evaluated in float64; full fine-tuning by accelerated proximal gradient from 0. One
+step length for all ranks, half the inverse of the largest curvature at the optimum, and 1/L for full fine-tuning. The
+paper has RoBERTa, ViT and wav2vec2 on other data; its curves are not given as numbers.
 """
 
 from typing import Any
 
 import numpy as np
 from jang2024lora_tasks import NAMES, Task, load
-from scipy.linalg import eigvalsh
+from scipy.linalg import eigh, eigvalsh
 
 from lora_proofs import plotting
 from lora_proofs.ntk import Solution, solve
 
 CLAIMS = ("jang2024lora:theorem-4.1", "jang2024lora:figure-few-shot-descent")
-SHARE = 0.03  # of lam_max
+SHARE = 0.05  # of lam_max
 RANKS, SEEDS = (1, 2, 4, 8, 16), 5
 
 
@@ -30,7 +30,7 @@ def cases(quick: bool) -> list[dict[str, Any]]:
     """Return one case a task."""
     if quick:
         return [{"task": "docstrings", "steps": 100, "seeds": 1, "tests": 40}]
-    return [{"task": task, "steps": 1000, "seeds": SEEDS, "tests": 200} for task in NAMES if task != "docstrings"]
+    return [{"task": task, "steps": 500, "seeds": SEEDS, "tests": 200} for task in NAMES if task != "docstrings"]
 
 
 def compute(task: str, steps: int, seeds: int, tests: int) -> list[dict[str, Any]]:
@@ -49,24 +49,38 @@ def compute(task: str, steps: int, seeds: int, tests: int) -> list[dict[str, Any
 
 
 def lora(data: Task, optimum: Solution, at: list[int], seeds: int) -> list[tuple[Any, ...]]:
-    """Train all ranks and seeds by gradient descent side by side: one pass over the gradients serves all."""
+    """Train all ranks and seeds by gradient descent side by side: one pass over the gradients serves all.
+
+    The steps are taken in float32; what is recorded is computed in float64.
+    """
     lam, (m, n) = data.problem.lam, data.problem.shapes[0]
-    step = 1 / (2 * top_curvature(data, optimum))  # the curvature on the way there is larger: 1/1 may diverge
+    step = 1 / (
+        2 * top_curvature(data, optimum)
+    )  # the curvature is larger on the way there: without the 2 some diverge
     runs = [(r, seed) for r in RANKS for seed in range(seeds)]
     start = {run: np.random.default_rng(run).standard_normal((2, n, run[0])) / (np.sqrt(run[0]) * n) for run in runs}
-    u, v = {run: np.zeros((2, m, run[0])) for run in runs}, start
-    rows: list[tuple[Any, ...]] = []
+    u = {run: np.zeros((2, m, run[0]), np.float32) for run in runs}
+    v = {run: x.astype(np.float32) for run, x in start.items()}
+    single = data._replace(rows=[rows.astype(np.float32) for rows in data.rows])
+    found: list[tuple[Any, ...]] = []
     for k in range(at[-1] + 1):
-        deltas = np.stack([(u[run] @ v[run].swapaxes(1, 2)).reshape(2, -1) for run in runs], axis=1)
-        risks, S = slope(data, deltas)
         if k in at:
-            decay = [lam / 2 * (np.vdot(u[run], u[run]) + np.vdot(v[run], v[run])) for run in runs]
-            rows += record(data, runs, k, risks + decay - optimum.lower, S, deltas)
-        S = S.reshape(2, len(runs), m, n)
+            deltas = products(u, v, float)
+            risks, S = slope(data, deltas)
+            decay = [lam / 2 * sum(float(np.vdot(x, x)) for x in (u[run], v[run])) for run in runs]
+            found += record(data, runs, k, risks + decay - optimum.lower, S, deltas)
+        deltas = products(u, v, np.float32)
+        S = slope(single, deltas)[1].reshape(2, len(runs), m, n)
         for i, run in enumerate(runs):
             du, dv = lam * u[run] + S[:, i] @ v[run], lam * v[run] + S[:, i].swapaxes(1, 2) @ u[run]
             u[run], v[run] = u[run] - step * du, v[run] - step * dv
-    return rows
+    return found
+
+
+def products(u: dict[Any, Any], v: dict[Any, Any], dtype: Any) -> Any:
+    """Return u v^T of every run, shape (2, runs, m n)."""
+    made = [u[run].astype(dtype) @ v[run].astype(dtype).swapaxes(1, 2) for run in u]
+    return np.stack(made, axis=1).reshape(2, len(made), -1)
 
 
 def full(data: Task, optimum: Solution, at: list[int]) -> list[tuple[Any, ...]]:
@@ -82,10 +96,8 @@ def full(data: Task, optimum: Solution, at: list[int]) -> list[tuple[Any, ...]]:
             value = risks + problem.lam * sum(sizes)
             rows += record(data, [("full", "")], k, value - optimum.lower, S, delta)
         _, S = slope(data, ahead)
-        moved = (ahead - step * S).reshape(2, *problem.shapes[0])
-        U, s, Vt = np.linalg.svd(moved, full_matrices=False)
-        s = np.maximum(s - step * problem.lam, 0)
-        new, sizes = ((U * s[:, None]) @ Vt).reshape(delta.shape), s.sum(axis=1)
+        shrunk = [shrink(x.reshape(problem.shapes[0]), step * problem.lam) for x in ahead - step * S]
+        new, sizes = np.stack([x.ravel() for x, _ in shrunk])[:, None], [size for _, size in shrunk]
         if np.vdot(ahead - new, new - delta) > 0:
             t = 1.0
         momentum = (t - 1) / ((1 + np.sqrt(1 + 4 * t * t)) / 2)
@@ -94,11 +106,18 @@ def full(data: Task, optimum: Solution, at: list[int]) -> list[tuple[Any, ...]]:
     return rows
 
 
+def shrink(M: Any, tau: float) -> tuple[Any, float]:
+    """Return the matrix whose singular values are those of M less tau, where that is positive, and their sum."""
+    squares, V = eigh(M.T @ M, subset_by_value=(tau * tau, np.inf))
+    s = np.sqrt(squares)
+    return (M @ V * (1 - tau / s)) @ V.T, float(np.sum(s - tau))
+
+
 def slope(data: Task, deltas: Any) -> tuple[Any, Any]:
     """Return the risk of each run, (runs,), and its gradient, (2, runs, m n), at updates (2, runs, m n)."""
     start = data.problem.offsets[:, 0] * data.problem.canonical_loss.labels
     margins = start + sum(delta @ rows.T for delta, rows in zip(deltas, data.rows, strict=True))
-    q = -1 / (1 + np.exp(margins)) / data.problem.N
+    q = (-1 / (1 + np.exp(margins)) / data.problem.N).astype(deltas.dtype)
     return np.logaddexp(0, -margins).mean(axis=1), np.stack([q @ rows for rows in data.rows])
 
 

@@ -26,6 +26,8 @@ Classes: TypeAlias = Mapping[str, tuple[Any, ...]]
 FOLDER = "LORA_PROOFS_DATA"
 """The environment variable that names the folder of fetched archives."""
 
+_ROOT = Path("/")
+
 _GET = MappingProxyType(
     {
         "movie reviews": f"pip download --no-deps --no-binary :all: -d ${FOLDER} vaderSentiment==3.3.2",
@@ -127,7 +129,7 @@ def _digits() -> Classes:
 
 def _spoken_prompts() -> Classes:
     below = "usr/share/asterisk/sounds"
-    roots = [root / below for root in (Path("/"), *_folders())]
+    roots = [root / below for root in (_ROOT, *_folders())]
     voices = {"English": "en_US_f_Allison", "Spanish": "es_MX_f_Allison"}
     root = next((root for root in roots if all((root / voice).is_dir() for voice in voices.values())), None)
     if root is None:

@@ -86,7 +86,7 @@ class Encoder:
             out = _normalise(_layer(changed, x, self.heads, self.epsilon), scale, shift, self.epsilon)
             return head @ (out[0] if self.readout == "first" else out.mean(axis=0))
 
-        return linearize(outputs, [last["W_Q"], last["W_V"]], self.hidden(tokens))
+        return linearize(outputs, [last["W_Q"], last["W_V"]], self.hidden(tokens).astype(np.float64))
 
     @cached_property
     def _frozen_layers(self) -> Any:
