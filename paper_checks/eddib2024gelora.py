@@ -230,6 +230,31 @@ def ranks(case: Case) -> tuple[int, int, int]:
     return exact.rank((target - W) * T), exact.rank(target * T), exact.rank(W * T)
 
 
+@PAPER.corollary("3.2-attained", D=(6,), d=(3, 5), lacking=(1, 3))
+def attained(case: Case) -> Comparison:
+    r"""The bound is attained where W is W* with some of the data's directions projected out: r = what the layer lacks.
+
+    W = W* (I - Pi) with a projection Pi of rank q onto directions of the data: the least rank is q = dim(W* on the
+    data) - dim(W on the data).
+    """
+    return equal(*lacking(case, times=1))
+
+
+@attained.control("W = W* (I - 2 Pi), which lacks nothing")
+def _(case: Case) -> Comparison:
+    return equal(*lacking(case, times=2))
+
+
+def lacking(case: Case, times: int) -> tuple[int, int]:
+    """Return rank((W* - W) T) and dim(W* T) - dim(W T), W = W* (I - times Pi)."""
+    D, q = case["D"], case["lacking"]
+    T, target = tangent(case, D, case["d"]), instances.nonsingular(case.rng, D)
+    X = exact.block(T, range(D), range(q))
+    Pi = X * (X.transpose() * X).inv() * X.transpose()
+    W = target * (exact.identity(D) - times * Pi)
+    return exact.rank((target - W) * T), exact.rank(target * T) - exact.rank(W * T)
+
+
 @PAPER.proposition("rule", D=(6,), d=(4, 5), change=(2, 4))
 def rule(case: Case) -> Comparison:
     r"""With exact dimensions the rule gives rank 1; a target that differs from W in rank q on the data needs q.

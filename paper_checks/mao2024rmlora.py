@@ -193,27 +193,24 @@ def objective(E: fmpq_mat, A: fmpq_mat, B: fmpq_mat, weight: Any) -> Any:
     return exact.number(square(E - B * A)) / 2 + weight * exact.number(regulariser)
 
 
-@PAPER.corollary("above-threshold", root=("3/4", "4/5", "9/10"), r=(1, 3), seeded=False)
+@PAPER.corollary("above-threshold", root=("3/5", "3/4", "9/10"), r=(1, 3), seeded=False)
 def above_threshold(case: Case) -> Comparison:
-    r"""For lambda > h/4 and E = 0, F is less at A = B^T = a I, a^2 = 4 lambda / (h + 4 lambda), than at B A = 0.
+    r"""At E = 0 and A = B^T = a I, a^2 = 4 lambda / (h + 4 lambda), F = 2 h lambda r / (h + 4 lambda).
 
-    It is lambda r there, and 2 h lambda r / (h + 4 lambda) here. Measured: the former less the latter, for lambda =
-    a^2 / (4 (1 - a^2)), h = 1.
+    That is below the lambda r of B A = 0 exactly for lambda > h/4. For h = 1, lambda = a^2 / (4 (1 - a^2)).
     """
-    return at_least(gain(case), Fraction(1, 10**6))
-
-
-@above_threshold.control("lambda < 1/4", root=("3/5", "1/2"), r=(1, 3))
-def _(case: Case) -> Comparison:
-    return at_least(gain(case), Fraction(1, 10**6))
-
-
-def gain(case: Case) -> Any:
-    """Return lambda r minus F at the balanced point."""
     a, r = exact.number(Fraction(case["root"])), case["r"]
     weight = a**2 / (4 * (1 - a**2))
     A = a * exact.identity(r)
-    return weight * r - objective(fmpq_mat(r, r), A, A, weight)
+    return equal(objective(fmpq_mat(r, r), A, A, weight), 2 * weight * r / (1 + 4 * weight))
+
+
+@above_threshold.control("twice as far out")
+def _(case: Case) -> Comparison:
+    a, r = exact.number(Fraction(case["root"])), case["r"]
+    weight = a**2 / (4 * (1 - a**2))
+    A = 2 * a * exact.identity(r)
+    return equal(objective(fmpq_mat(r, r), A, A, weight), 2 * weight * r / (1 + 4 * weight))
 
 
 @PAPER.formula("shrinkage", r=(1, 2), weight=("1/10", "1/1"))

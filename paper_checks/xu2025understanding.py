@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from flint import acb, arb, fmpq, fmpq_mat, fmpq_series
 
-from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, Paper, at_most, equal, exact, instances
 
 PAPER = Paper(
     key="xu2025understanding",
@@ -170,15 +170,44 @@ MISALIGNED = fmpq(25)
 """|n|^2, shared equally by b and a."""
 
 
+def shares(alpha: Any, misaligned: Any, w: Any, t: Any) -> tuple[Any, Any]:
+    """Return (b_u)^2 = b_u a_v = (a_v)^2 and |b_n|^2 = |a_n|^2 at the time t, w = e^{sigma t}: numbers or series."""
+    norm = 1 + alpha**2 * (P**2 * (w * w - 1) / (2 * SIGMA) + misaligned * t)  # N^2
+    return alpha**2 * P**2 * w * w / norm / 2, alpha**2 * misaligned / norm / 2
+
+
 def state(alpha: Any, growth: int, misaligned: Any = MISALIGNED) -> State:
     """Enclose the losses |E - b a^T|_F^2 on and off u v^T at the time at which e^{sigma t} = 10^growth."""
     w = fmpq(10) ** growth
     t = arb(w).log() / arb(SIGMA)
-    s = alpha**2 * P**2 * (w * w - 1) / (2 * SIGMA)
-    N2 = 1 + arb(s) + arb(alpha**2 * misaligned) * t
-    along = arb(alpha**2 * P**2 * w * w) / N2 / 2  # (b_u)^2 = (a_v)^2
-    across = arb(alpha**2 * misaligned) / N2 / 2  # |b_n|^2 = |a_n|^2
-    return State((arb(SIGMA) - along) ** 2, 2 * along * across + across**2, arb(s), t)
+    along, across = shares(arb(alpha), arb(misaligned), arb(w), t)
+    growth_term = alpha**2 * P**2 * (w * w - 1) / (2 * SIGMA)
+    return State((arb(SIGMA) - along) ** 2, 2 * along * across + across**2, arb(growth_term), t)
+
+
+@PAPER.formula("shares", alpha=("1/10", "1/1"), seeded=False)
+def shares_solve(case: Case) -> Comparison:
+    r"""E = sigma u v^T: b_u a_v = (alpha p e^{sigma t})^2 / (2 N^2), |b_n|^2 = |a_n|^2 = alpha^2 |n|^2 / (2 N^2).
+
+    N^2 = 1 + alpha^2 p^2 (e^{2 sigma t} - 1) / (2 sigma) + alpha^2 |n|^2 t. So x = b_u a_v, y = |b_n|^2 solve
+    dx/dt = 2 x (sigma - x - y), dy/dt = -2 y (x + y), from |a|^2 = |b|^2 = x + y. Measured: the number of the first
+    coefficients in t at which they do not, over Q.
+    """
+    return equal(share_mismatches(case, drag=2), 0)
+
+
+@shares_solve.control("the misaligned part decays at half the rate")
+def _(case: Case) -> Comparison:
+    return equal(share_mismatches(case, drag=1), 0)
+
+
+def share_mismatches(case: Case, drag: int) -> int:
+    """Count the coefficients up to t^6 at which the closed form does not solve the equations."""
+    alpha, terms = exact.number(Fraction(case["alpha"])), 8
+    t = fmpq_series([0, 1], prec=terms)
+    x, y = shares(alpha, MISALIGNED, (SIGMA * t).exp(), t)
+    wrong = (x.derivative() - 2 * x * (SIGMA - x - y), y.derivative() + drag * y * (x + y))
+    return sum(c != 0 for series in wrong for c in series.coeffs()[: terms - 1])
 
 
 ALPHAS = ("1/10", "1/100", "1/1000", "1/10000")
@@ -383,12 +412,14 @@ def least_order(case: Case, reachable: bool) -> int:
 
 @PAPER.corollary("escape", alpha=ALPHAS, seeded=False)
 def escape(case: Case) -> Comparison:
-    r"""Such a direction takes a time of at least (alpha^{-2} - 4) / 2 to be half learned, not log(1/alpha).
+    r"""Such a direction takes (alpha^{-2} - 4 + artanh(1/4) - artanh(alpha^2)) / 2 to be learned up to x = 1/2.
 
-    All four entries equal x: dx/dt = (1 - x^4) x^3, from alpha to 1/2. Certified quadrature of the time.
+    A time of order alpha^{-2}, not log(1/alpha). All four entries equal x: dx/dt = (1 - x^4) x^3, from alpha on.
+    Certified quadrature of the time, over the closed form.
     """
     alpha = exact.number(Fraction(case["alpha"]))
-    return at_least(escape_time(alpha), (1 / alpha**2 - 4) / 2)
+    closed = (arb(1 / alpha**2 - 4) + arb(fmpq(1, 4)).atanh() - arb(alpha**2).atanh()) / 2
+    return equal(escape_time(alpha) / closed, 1)
 
 
 @escape.control("logarithmic, as for a direction within reach: at most 10 log(1/alpha)", alpha=ALPHAS[1:])
