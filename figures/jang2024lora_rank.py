@@ -74,18 +74,18 @@ def plot(rows: list[dict[str, Any]], published: list[dict[str, Any]]) -> Any:
     panels = list(dict.fromkeys(row["panel"] for row in rows))
     figure, axes = plotting.grid(1, len(panels), height=2.4)
     for ax, panel in zip(axes[0], panels, strict=True):
-        mine = plotting.points(rows, panel=panel)
+        mine, real = plotting.points(rows, panel=panel), panel == "real transformers"
         curves = [c for c in dict.fromkeys(str(row["curve"]) for row in mine) if not c.endswith("bound")]
         for index, curve in enumerate(curves):
             bound = plotting.points(mine, curve=f"{curve}: bound")
-            own = panel == "Gaussian gradients"
-            if own or not index:
-                plotting.line(ax, bound, "" if own else "Theorem 3.1", index if own else 6, ls="--", lw=0.8)
+            if not real or not index:
+                plotting.line(ax, bound, "Theorem 3.1" if real else "", 6 if real else index, ls="--", lw=0.8)
             dodge = 1.06 ** (index - len(curves) / 2)  # equal ranks would cover each other
             drawn = [{**row, "x": row["x"] * dodge} for row in plotting.points(mine, curve=curve)]
             plotting.band(ax, drawn, NAMES.get(curve, curve), index)
         ax.set(xscale="log", xlabel=r"$\lambda/\lambda_{\max}$", title=panel)
-        ax.set_ylim(bottom=0)
-        ax.legend(fontsize=6)
+        ax.set_ylim(0, (1.1 if real else 1.45) * max(float(row["y"]) for row in mine))
+        ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.legend(fontsize=6, loc="center left" if real else "upper left")
     axes[0, 0].set_ylabel("rank of the optimum")
     return figure
