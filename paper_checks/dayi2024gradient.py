@@ -69,9 +69,9 @@ class Model:
         pairs = product(range(len(z)), repeat=2)
         return sum((z[i] * z[j] * self.gram[i][j] ** (p - 1 - q) for i, j in pairs), fmpq(0))
 
-    def value(self, m: Any, coefficients: Sequence[Any] | None = None) -> Any:
+    def value(self, m: Any) -> Any:
         """Return the drift at overlap m."""
-        return sum((a * m**q for q, a in enumerate(coefficients or self.drift)), fmpq(0))
+        return sum((a * m**q for q, a in enumerate(self.drift)), fmpq(0))
 
 
 def inner(a: fmpq_mat, b: fmpq_mat) -> Any:
@@ -100,9 +100,6 @@ def glm(kappa: Sequence[int]) -> Model:
 def kappa(case: Case) -> tuple[int, ...]:
     """Read the squared Hermite coefficients."""
     return tuple(int(x) for x in case["activation"].split("-"))
-
-
-# ----------------------------------------------------------------------------------------- exact Gaussian moments
 
 
 def moment(a: Sequence[Any], b: Sequence[Any], i: int, j: int) -> Any:
@@ -220,14 +217,17 @@ def negative_start(case: Case) -> Comparison:
     long as c^2 < 1 by a margin. For the GLM, c = 1, the trap is at 0.
     """
     c = fmpq(4, 5)
-    model = Model(kappa(single(case)), (1,), (c,), (fmpq_mat(1, 1, [fmpq(3, 5)]),))
-    return equal(model.value(-(1 - c**2) / c**2), 0)
+    return equal(one_neuron(case).value(-(1 - c**2) / c**2), 0)
 
 
 @negative_start.control("at m = 0")
 def _(case: Case) -> Comparison:
-    model = Model(kappa(single(case)), (1,), (fmpq(4, 5),), (fmpq_mat(1, 1, [fmpq(3, 5)]),))
-    return equal(model.value(fmpq(0)), 0)
+    return equal(one_neuron(case).value(fmpq(0)), 0)
+
+
+def one_neuron(case: Case) -> Model:
+    """Return the model of one neuron with c = 4/5."""
+    return Model(kappa(single(case)), (1,), (fmpq(4, 5),), (fmpq_mat(1, 1, [fmpq(3, 5)]),))
 
 
 # --------------------------------------------------------------------------------------------------- the time
