@@ -230,9 +230,6 @@ def one_neuron(case: Case) -> Model:
     return Model(kappa(single(case)), (1,), (fmpq(4, 5),), (fmpq_mat(1, 1, [fmpq(3, 5)]),))
 
 
-# --------------------------------------------------------------------------------------------------- the time
-
-
 def time(drift: Callable[[Any], Any], root: int) -> arb:
     """Enclose the time in which dm/dt = (1 - m^2) drift(m) leads from m = 1/root to 9/10."""
     integral = acb.integral(lambda m, _: 1 / ((1 - m * m) * drift(m)), acb(fmpq(1, root)), acb(REACHED))
@@ -337,7 +334,7 @@ def expectation(f: Polynomial) -> Any:
     return sum((a * prod(prod(range(1, i, 2)) for i in e) for e, a in even), fmpq(0))
 
 
-@PAPER.proposition("noise", d=(4, 5, 6))
+@PAPER.proposition("noise", d=(4, 5))
 def noise(case: Case) -> Comparison:
     r"""E |g|^2 of the one-sample gradient grows by the same E (f_v - f_u)^2 h^2 with every dimension: affine in d.
 
