@@ -141,7 +141,7 @@ def count_after_rotation(case: Case, rotate: bool) -> Bracket:
 # ------------------------------------------------------------------------------------- what makes an intruder
 
 
-@PAPER.theorem("large-update", r=(1, 2, 3), ratio=(4, 20, 100))
+@PAPER.theorem("large-update", r=(1, 2, 3), ratio=(4, 100))
 def large_update(case: Case) -> Comparison:
     r"""A rank-r update tau P Q^T with orthonormal P, Q and tau > ||W_0|| turns y_1, ..., y_r towards the span of P.
 
