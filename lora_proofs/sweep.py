@@ -138,13 +138,14 @@ def _gather(pieces: Iterable[_Piece], workers: Workers) -> Iterator[_Done]:
     todo = deque(pieces)
     left = sum(len(piece.numbers) for piece in todo)
     reach = 1  # more than the latest worker managed, but not so many that they wait behind slow ones
-    flying: dict[Future[_Done], list[_Piece]] = {}
+    flying: dict[Future[_Done], tuple[str, list[_Piece]]] = {}
     while todo or flying:
-        width = workers.width()
-        while todo and len(flying) < width:
-            given = list(_take(todo, min(reach, 1 + left // (2 * width))))
-            left -= sum(len(piece.numbers) for piece in given)
-            flying[workers.executor.submit(_work, given)] = given
+        slots = workers.slots()
+        for slot in set(slots) - {slot for slot, _ in flying.values()}:
+            if todo:
+                given = list(_take(todo, min(reach, 1 + left // (2 * len(slots)))))
+                left -= sum(len(piece.numbers) for piece in given)
+                flying[workers.submit(slot, _work, given)] = slot, given
         for undone, done in _landed(flying):
             left += sum(len(piece.numbers) for piece in undone)
             todo.extendleft(reversed(undone))
@@ -152,14 +153,14 @@ def _gather(pieces: Iterable[_Piece], workers: Workers) -> Iterator[_Done]:
             yield done
 
 
-def _landed(flying: dict[Future[_Done], list[_Piece]]) -> list[tuple[deque[_Piece], _Done]]:
+def _landed(flying: dict[Future[_Done], tuple[str, list[_Piece]]]) -> list[tuple[deque[_Piece], _Done]]:
     """Wait for reports; return them with what they leave undone.
 
     No future outlives this call: a cluster would compute one again whose result is lost with a worker.
     """
     landed = []
     for future in wait(flying, return_when=FIRST_COMPLETED).done:
-        undone, done = deque(flying.pop(future)), future.result()
+        undone, done = deque(flying.pop(future)[1]), future.result()
         list(_take(undone, done.count))
         landed.append((undone, done))
     return landed

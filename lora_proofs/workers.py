@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from lora_proofs.environment import versions
 
@@ -23,10 +25,18 @@ class WorkerDied(RuntimeError):
 
 @dataclass(frozen=True)
 class Workers:
-    """An executor of the standard library's kind, and how many tasks it should be given at a time."""
+    """Places that take one task each.
 
-    executor: Executor
-    width: Callable[[], int]
+    Attributes
+    ----------
+    slots : callable
+        Returns the names of the places that there are at the moment.
+    submit : callable
+        Takes the name of a place, a function and its argument, and returns the future result.
+    """
+
+    slots: Callable[[], Collection[str]]
+    submit: Callable[[str, Callable[[Any], Any], Any], Future[Any]]
 
 
 @contextmanager
@@ -47,8 +57,9 @@ def processes(jobs: int) -> Iterator[Workers | None]:
         yield None
         return
     executor = get_reusable_executor(max_workers=width, initializer=_leave_ctrl_c_to_the_parent)
+    slots = [str(number) for number in range(2 * width)]  # a task under way in each process, and one that waits
     try:
-        yield Workers(executor, lambda: 2 * width)  # one under way and one that waits
+        yield Workers(lambda: slots, lambda slot, function, given: executor.submit(function, given))
     except TerminatedWorkerError:
         raise WorkerDied("a worker process died (out of memory?)") from None
     except BaseException:
@@ -87,9 +98,10 @@ def cluster(address: str) -> Iterator[Workers]:
         raise ClusterError(f"no Dask scheduler answers at {address} ({' '.join(str(problem).split())})") from None
     with client:
         _require_equal_versions(client.run(versions))
+        executors = cache(lambda worker: client.get_executor(workers=[worker], allow_other_workers=True, pure=False))
         try:
-            # None that waits: Dask would leave it with its worker, behind a case of an hour, while others are idle.
-            yield Workers(client.get_executor(pure=False), lambda: max(1, len(client.ncores())))
+            # One task a worker: Dask would leave a second one there, behind a case of an hour, while others are idle.
+            yield Workers(client.ncores, lambda worker, function, given: executors(worker).submit(function, given))
         except (KilledWorker, CancelledError, CommClosedError) as problem:
             raise WorkerDied(f"the cluster lost its work ({type(problem).__name__})") from None
 
