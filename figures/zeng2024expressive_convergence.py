@@ -37,8 +37,11 @@ def compute(Lbar, seed, quick):
 
 def plot(rows, published):
     """Draw a column a depth; the ranks of the two published pictures above and below."""
-    figure, axes = plotting.grid(2, 2, height=2.6, sharex=True, sharey="row")
-    for ranks, line in zip(((1, 4, 8, 13, 16), (2, 5, 11, 14)), axes, strict=True):
+    computed = {r["curve"] for r in rows}
+    pictures = [[R for R in ranks if f"rank {R}" in computed] for ranks in ((1, 4, 8, 13, 16), (2, 5, 11, 14))]
+    pictures = [ranks for ranks in pictures if ranks]
+    figure, axes = plotting.grid(len(pictures), 2, height=2.6, sharex=True, sharey="row")
+    for ranks, line in zip(pictures, axes, strict=True):
         curves = {f"rank {R}": (f"$R$ = {R}", index) for index, R in enumerate(ranks)}
         for Lbar, ax in zip((1, 2), line, strict=True):
             ax.set_yscale("log")
@@ -47,6 +50,6 @@ def plot(rows, published):
                 drawn.set_markersize(3.5 if drawn.get_markerfacecolor() == "none" else 0)
         line[0].set_ylabel("training loss")
         line[1].legend(loc="upper right")
-    for ax in axes[1]:
-        ax.set(xlabel="epoch", title="")
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
     return figure
