@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lora_proofs.collect import Selection
     from lora_proofs.falsify import Search
     from lora_proofs.gallery import Script as FigureScript
+    from lora_proofs.page import Picture
     from lora_proofs.plans import Plan
     from lora_proofs.report import Report
 
@@ -83,6 +84,17 @@ def _parse_jobs(context: click.Context, option: click.Parameter, value: int) -> 
     return value
 
 
+def _parse_backend(context: click.Context, option: click.Parameter, value: str) -> str:
+    if value != "numpy":
+        from lora_proofs.backends import namespace
+
+        try:
+            namespace(value)
+        except ValueError as problem:
+            raise click.BadParameter(str(problem)) from None
+    return value
+
+
 @cli.command(name="list")
 @click.option("--json", "json_file", type=_output, metavar="FILE", help="Write the list as JSON ('-': stdout).")
 def list_claims(json_file: str | None) -> None:
@@ -113,12 +125,20 @@ def list_claims(json_file: str | None) -> None:
     help="Worker processes; -1 uses every core.",
 )  # fmt: skip
 @click.option("--dask", metavar="ADDRESS", help="Run on the cluster of this Dask scheduler, such as tcp://host:8786.")
+@click.option(
+    "--backend", default="numpy", show_default=True, metavar="NAME", callback=_parse_backend,
+    help="Array library of claims judged in floats: numpy, strict, jax, torch or cupy.",
+)  # fmt: skip
+@click.option(
+    "--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True,
+    help="With float32, claims that do not hold in it are tried in float64.",
+)  # fmt: skip
 @click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
 @click.option("--junit", "junit_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write JUnit XML.")
 @click.option("--strict", is_flag=True, help="Exit with 3 when something is inconclusive.")
 def check(
     selectors: tuple[str, ...], seeds: int, seed: int, points: list[Params], jobs: int,
-    dask: str | None, json_file: str | None, junit_file: str | None, strict: bool,
+    dask: str | None, backend: str, dtype: str, json_file: str | None, junit_file: str | None, strict: bool,
 ) -> None:  # fmt: skip
     """Check claims: those of the given files, papers or labels, or every paper's.
 
@@ -130,7 +150,7 @@ def check(
     selections = _collect(selectors, outlined=bool(dask) or jobs != 1)  # the workers load what they run
     if points:
         _require_parameters(selections, points)
-    stretches = plan(selections, seeds, seed, points or [{}])
+    stretches = plan(selections, seeds, seed, points or [{}], backend, dtype)
     report = _run(stretches, selections, jobs, dask)
     for line in report.lines():
         _say(line.text, line.style, json_file)
@@ -326,6 +346,59 @@ def _bad_input() -> Iterator[None]:
         yield
     except ValueError as problem:
         raise BadInput(str(problem)) from None
+
+
+@cli.command()
+@click.argument("selectors", nargs=-1, metavar="[PATH|LABEL]...")
+@click.option("--html", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="Write the theorem index: index.html and a page a paper.")  # fmt: skip
+@click.option("--latex", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write a table, and a bibliography beside it.")  # fmt: skip
+@click.option("--from", "stored", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+              help="Take the verdicts that check --json wrote, in place of checking now.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(min=1), default=SEEDS, show_default=True, help="Seeds per case.")
+@click.option(
+    "-j", "--jobs", default=1, show_default=True, callback=_parse_jobs, metavar="N",
+    help="Worker processes; -1 uses every core.",
+)  # fmt: skip
+def report(
+    selectors: tuple[str, ...], folder: Path | None, latex: Path | None, stored: Path | None, seeds: int, jobs: int
+) -> None:
+    """Check claims and write what was found for readers: as web pages, or as a LaTeX table."""
+    from lora_proofs.page import read_report, write_latex, write_pages
+    from lora_proofs.plans import plan
+
+    if not (folder or latex):
+        raise BadInput("say what to write: --html DIR or --latex FILE")
+    _require_folders(str(latex) if latex else None)
+    with _bad_input():
+        selections = _collect(selectors, outlined=stored is not None)
+        found = read_report(stored, selections) if stored else _run(plan(selections, seeds, 0), selections, jobs, None)
+    try:
+        if latex:
+            _say(f"{latex}, {write_latex(latex, found)}", "", None)
+        if folder:
+            pages = write_pages(folder, found, _pictures({claim.claim.label for claim in found.claims}))
+            _say(f"{pages[0]} and {len(pages) - 1} pages of papers", "", None)
+    except OSError as problem:
+        raise BadInput(f"cannot write {problem.filename}: {problem.strerror}") from None
+
+
+def _pictures(labels: set[str]) -> list[Picture]:
+    """Return the figures that are drawn and illustrate one of these claims; say what is missing."""
+    from lora_proofs.gallery import scripts
+    from lora_proofs.page import Picture
+
+    found, missing = [], []
+    for script in scripts():
+        svg, caption = script.pictures[0], script.stored_caption
+        if not svg.is_file() or caption is None:
+            missing.append(script.name)
+        elif set(script.claims) & labels:
+            found.append(Picture(script.name, caption, svg.read_text("utf-8"), script.claims))
+    if missing:
+        _note(f"figures that are not drawn yet are left out (`lora-proofs figure --reuse-data`): {', '.join(missing)}")
+    return found
 
 
 @cli.command()

@@ -162,6 +162,15 @@ class Script:
         return svg, png
 
     @property
+    def stored_caption(self) -> str | None:
+        """The caption in the sidecar; None while there is none."""
+        try:
+            side = json.loads(self.data.with_suffix(".json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return str(side["caption"]) if "caption" in side else None
+
+    @property
     def claims(self) -> tuple[str, ...]:
         """The labels of the claims that the figure illustrates."""
         return tuple(getattr(self.module, "CLAIMS", ()))
