@@ -6,11 +6,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lora_proofs.display import Readable, show
+
 Array: TypeAlias = Any
 
 
-@dataclass(frozen=True, eq=False)
-class Box:
+@dataclass(frozen=True, eq=False, repr=False)
+class Box(Readable):
     """The box of all x with lower <= x <= upper, entry by entry.
 
     Parameters
@@ -60,6 +62,12 @@ class Box:
         t = rng.uniform(size=(n, d))
         t[n // 2 :] = t[n // 2 :] > 0.5
         return np.asarray(np.clip(lower + t * (upper - lower), lower, upper))
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        ends = (self.lower, self.upper)
+        lower, upper = (f"{np.size(end)} numbers" if np.ndim(end) else show(end) for end in ends)
+        return f"{lower} <= x <= {upper}", {}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.display import Readable
 from lora_proofs.linalg import svd
 
 Rational: TypeAlias = Any
@@ -234,8 +235,8 @@ def _norm_above(x: Matrix) -> float:
     return float(np.nextafter(int(above.p) / int(above.q), np.inf)) if above != 0 else 0.0
 
 
-@dataclass(frozen=True)
-class RationalAdapter:
+@dataclass(frozen=True, repr=False)
+class RationalAdapter(Readable):
     """An `Adapter` over Q: ``delta = B * A`` with A of shape (r, in) and B of shape (out, r), both ``fmpq_mat``."""
 
     A: Any
@@ -255,6 +256,10 @@ class RationalAdapter:
     def merge(self, W: Matrix) -> Any:
         """Return W + B A."""
         return matrix(W) + self.delta()
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        return f"rank {self.rank}, {self.B.nrows()} x {self.A.ncols()}, over Q", {}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,14 +7,15 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from lora_proofs.display import Readable
 from lora_proofs.linalg import Array, check_matrix, check_vector, is_object
 from lora_proofs.transformers import TransformerBlock, TransformerNetwork
 
 __all__ = ["ReluNetwork", "TransformerBlock", "TransformerNetwork"]
 
 
-@dataclass(frozen=True, eq=False)
-class ReluNetwork:
+@dataclass(frozen=True, eq=False, repr=False)
+class ReluNetwork(Readable):
     """The network ``h_0 = x, h_l = ReLU(W_l h_{l-1} + b_l)`` with output h_L: ReLU on every layer, the last too.
 
     This is FNN_{L,D} of Zeng & Lee, "The Expressive Power of Low-Rank Adaptation" (arXiv:2310.17513v3,
@@ -96,6 +97,12 @@ class ReluNetwork:
         for W, b in zip(self.weights, self.biases, strict=True):
             h = _relu(h @ W.T + b)
         return h
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        W = self.weights[0]
+        entries = type(W.flat[0]).__name__ if is_object(W) and W.size else W.dtype
+        return f"widths {'-'.join(map(str, self.widths))}, {entries}", {}
 
 
 def _holds_fmpq(x: Array) -> bool:

@@ -9,13 +9,12 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 from lora_proofs import __version__
 from lora_proofs.claims import Claim, format_point
 from lora_proofs.collect import Selection, checks_folder
+from lora_proofs.display import show
 from lora_proofs.environment import versions
 from lora_proofs.tally import Tally, is_expected
 from lora_proofs.verify import Evidence, Outcome, Verdict
@@ -300,23 +299,6 @@ def describe(verdict: Verdict) -> str:
         text += f": measured {show(found.measured)}, claimed {found.relation} {show(found.bound)}"
         text += f" ({verdict.evidence}, {verdict.digits} digits)"
     return text + (f": {verdict.reason}" if verdict.reason else "")
-
-
-def show(value: Any) -> str:
-    """Write a value shortly, for people; JSON keeps all of it."""
-    if isinstance(value, tuple):
-        return f"[{show(value[0])}, {show(value[1])}]"
-    if isinstance(value, Fraction):
-        if max(value.numerator.bit_length(), value.denominator.bit_length()) <= 64:
-            return str(value)
-        import mpmath
-
-        return f"about {mpmath.nstr(mpmath.mpf(value.numerator) / value.denominator, 6)}"
-    if isinstance(value, (int, float)):
-        return f"{value:.6g}"
-    import mpmath
-
-    return str(mpmath.nstr(value, 6))
 
 
 def _name(verdict: Verdict, with_control: bool = True) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from lora_proofs import exact
+from lora_proofs.display import Readable
 from lora_proofs.linalg import Array, check_matrix, check_one_kind, check_vector, is_object, namespace
 
 
-@dataclass(frozen=True, eq=False)
-class TransformerBlock:
+@dataclass(frozen=True, eq=False, repr=False)
+class TransformerBlock(Readable):
     r"""Attention of H heads and a ReLU layer, on tokens that are the columns of Z, of shape (D, N).
 
     ``A = sum_h W_O^h W_V^h Z softmax((W_K^h Z)^T W_Q^h Z)``, ``Z' = W_2 ReLU(W_1 A + b_1 1^T) + b_2 1^T``, with the
@@ -85,13 +86,17 @@ class TransformerBlock:
         xp = namespace(hidden)
         return self.W_2 @ xp.maximum(hidden, xp.zeros_like(hidden)) + self.b_2[:, None]
 
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        return f"{len(self.W_Q)} heads, width {self.width}", {}
+
 
 HEAD_PARTS = ("W_Q", "W_K", "W_V", "W_O")
 """The names of the matrices that each head has."""
 
 
-@dataclass(frozen=True, eq=False)
-class TransformerNetwork:
+@dataclass(frozen=True, eq=False, repr=False)
+class TransformerNetwork(Readable):
     """The network Z -> W_out Z_L, where Z_0 = Z and Z_l is the output of block l on Z_{l-1}.
 
     This is TFN_{L,D} of Zeng & Lee (arXiv:2310.17513v3). A network may hold rational weights: then it has no forward
@@ -190,6 +195,10 @@ class TransformerNetwork:
         for block in self.blocks:
             Z = block(Z)
         return self.W_out @ Z
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        return f"{self.depth} blocks of {self.blocks[0].heads} heads, width {self.width}", {}
 
 
 def _softmax(logits: Array) -> Array:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from lora_proofs.claims import Case, Check, Claim, Comparison, Control, OutOfScope, format_point
+from lora_proofs.display import Readable, show
 from lora_proofs.threads import Limit, one_thread
 from lora_proofs.values import Evidence, Quantity, decode, encode, read
 
@@ -36,8 +37,8 @@ class Outcome(StrEnum):
 _USUAL = {"backend": Case.backend, "dtype": Case.dtype}
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Readable):
     """The outcome of one claim, or of one negative control, on one case.
 
     Attributes
@@ -156,6 +157,21 @@ class Verdict:
             reason=data["reason"],
             error=data["error"],
         )
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        point = format_point(self.case.params)
+        headline = f"{self.claim} at {point}{', ' if point else ''}seed {self.case.seed}: {self.outcome}"
+        rows = {}
+        if self.comparison:
+            found = self.comparison
+            rows["measured"] = f"{show(found.measured)}, claimed {found.relation} {show(found.bound)}"
+            rows["evidence"] = f"{self.evidence}, {self.digits} digits"
+        if self.negative_control is not None:
+            rows["control"] = f"{self.negative_control} ({'caught' if self.caught else 'not caught'})"
+        expected = self.outcome is Outcome.HOLDS if self.caught is None else self.caught
+        rows |= {"gap": self.gap, "reason": self.reason, "again": "" if expected else self.reproducer}
+        return headline, {name: text for name, text in rows.items() if text}
 
 
 def _weigh(measured: Quantity, bound: Quantity) -> Evidence:

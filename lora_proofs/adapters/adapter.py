@@ -6,11 +6,12 @@ from numbers import Real
 
 from array_api_compat import array_namespace, device
 
+from lora_proofs.display import Readable, show
 from lora_proofs.linalg import Array, check_matrix, is_object
 
 
-@dataclass(frozen=True, eq=False)
-class Adapter:
+@dataclass(frozen=True, eq=False, repr=False)
+class Adapter(Readable):
     """A rank-r update ``delta = scaling * B @ A`` of one weight matrix.
 
     The names are PEFT's: A maps the layer's input down to r numbers, B maps these up to its output. Hu et al.
@@ -104,6 +105,11 @@ class Adapter:
             If W is not a valid matrix of the adapter's shape.
         """
         return check_matrix("W", W, self.shape) + self.delta()
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        scaled = "" if self.alpha is None else f", alpha {show(self.alpha)}"
+        return f"rank {self.rank}, {self.shape[0]} x {self.shape[1]}{scaled}", {}
 
 
 def _is_number(x: object) -> bool:

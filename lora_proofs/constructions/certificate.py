@@ -21,6 +21,7 @@ from typing import Any
 import flint
 import numpy as np
 
+from lora_proofs.display import Readable, show
 from lora_proofs.domains import Ball, Box, Domain
 from lora_proofs.exact import array, block, identity, is_rational, matrix, number, singular_value_enclosures, sqrt_above
 from lora_proofs.networks import ReluNetwork
@@ -29,8 +30,8 @@ _MATCH = Fraction(1, 10**6)
 """Relative deviation up to which a layer of a floating network counts as an imitation of a target layer."""
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, repr=False)
+class Certificate(Readable):
     """What `certify_relu_network` found.
 
     Attributes
@@ -50,6 +51,13 @@ class Certificate:
     evidence: str
     reasons: list[str]
     error: Fraction | None
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        size = "no bound of the error" if self.error is None else f"error <= {show(self.error)}"
+        if self.holds:
+            return f"holds ({self.evidence}), {size}", {"checked": f"{len(self.reasons)} parts, see .reasons"}
+        return f"does not hold, {size}", {"missing": self.reasons[-1]} if self.reasons else {}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lora_proofs.adapters import Adapter
 from lora_proofs.constructions.operators import DIRECT, norm, operator_norm, product_norm
+from lora_proofs.display import Readable, show
 from lora_proofs.linalg import Array, floats, like, namespace, unit_roundoff
 
 _TOLERABLE = 1e-6
@@ -17,8 +18,8 @@ _TOLERABLE = 1e-6
 _A_DIGIT = 0.1
 
 
-@dataclass(frozen=True)
-class Conditioning:
+@dataclass(frozen=True, repr=False)
+class Conditioning(Readable):
     """How well the adapters can be stored and multiplied back.
 
     Norms of matrices of more than 64 rows and columns are estimates from below, good to a digit.
@@ -40,6 +41,12 @@ class Conditioning:
     rounding: float
     largest_update: float
     warning: str
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        headline = f"amplification {show(self.amplification)}, rounding {show(self.rounding)}"
+        rows = {"largest update": show(self.largest_update), "warning": self.warning}
+        return headline, {name: text for name, text in rows.items() if text}
 
 
 def measure_conditioning(

@@ -39,6 +39,7 @@ import numpy as np
 from lora_proofs.constructions.multipliers import Multipliers, best_multipliers, coupling
 from lora_proofs.constructions.partition import read_partition
 from lora_proofs.constructions.relu_network import check_networks
+from lora_proofs.display import Readable, show
 from lora_proofs.exact import is_rational
 from lora_proofs.linalg import (
     Array,
@@ -102,8 +103,8 @@ def recalled_bound(tails: Sequence[Any], norms: Sequence[Any], biases: Sequence[
     return beta * sum(growth ** (depth - i) * E for i, E in enumerate(tails, start=1))
 
 
-@dataclass(frozen=True, eq=False)
-class ErrorBounds:
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorBounds(Readable):
     """Bounds of the error of an approximation, block by block; see `error_bounds` and `fit_to_distribution`.
 
     Attributes
@@ -208,6 +209,10 @@ class ErrorBounds:
     @property
     def _bias_norms(self) -> list[Any]:
         return [_size(b[None, :]) for b in self.target.biases]
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        return f"{len(self.layers)} blocks, {len(self.states[0])} points", {"tails": show(self.tails)}
 
 
 def error_bounds(

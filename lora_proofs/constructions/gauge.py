@@ -28,7 +28,7 @@ from lora_proofs.linalg import check_ranks
 from lora_proofs.networks import ReluNetwork
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RescaledNetwork(AdaptedReluNetwork):
     """The result of `adapt_by_gauge`; ``bound`` is Theorem 5's for the rescaled target, rounding included.
 

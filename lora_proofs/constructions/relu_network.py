@@ -29,6 +29,7 @@ from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.partition import Partition, best_partition, read_partition, required_ranks
 from lora_proofs.constructions.square_chain import AdaptedChain
+from lora_proofs.display import Readable, show
 from lora_proofs.domains import Ball, Box, Domain
 from lora_proofs.linalg import (
     Array,
@@ -47,8 +48,8 @@ _SAMPLES = 512
 """Points of the domain on which `AdaptedReluNetwork.error` is measured."""
 
 
-@dataclass(frozen=True, eq=False)
-class AdaptedReluNetwork:
+@dataclass(frozen=True, eq=False, repr=False)
+class AdaptedReluNetwork(Readable):
     """The result of `adapt_relu_network`.
 
     Attributes
@@ -102,6 +103,18 @@ class AdaptedReluNetwork:
         if exact.is_rational(W):
             return float(exact.sqrt_above(squares)) if squares else Fraction(0)
         return scalar(xp.sqrt(squares))
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        rows = {"ranks": show([adapter.rank for adapter in self.adapters])}
+        rows["blocks"] = " | ".join(" ".join(str(layer + 1) for layer in block) for block in self.partition)
+        rows["conditioning"], _ = self.conditioning.summary()
+        known = vars(self)  # the error and the certificate take time: they are shown once they have been asked for
+        if "error" in known:
+            rows["error"] = f"{show(self.error)} on sampled points"
+        if "certificate" in known:
+            rows["certificate"], _ = self.certificate.summary()
+        return f"{self.network.depth} layers for {self.target.depth}, bound {show(self.bound)}", rows
 
 
 def adapt_relu_network(

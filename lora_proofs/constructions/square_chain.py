@@ -28,6 +28,7 @@ from lora_proofs.constructions.conditioning import Conditioning, measure_conditi
 from lora_proofs.constructions.dual_bases import DualBases, splits
 from lora_proofs.constructions.operators import DIRECT, LU, norm, operator_norm, product_norm
 from lora_proofs.constructions.partial_svd import is_worthwhile, partial_svd, rounded_product
+from lora_proofs.display import Readable, show
 from lora_proofs.linalg import (
     Array,
     chain_product,
@@ -55,8 +56,8 @@ _FULL_RANK = 1e3
 _A_DIGIT = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class AdaptedChain:
+@dataclass(frozen=True, eq=False, repr=False)
+class AdaptedChain(Readable):
     """The result of `adapt_linear_chain` and its relatives.
 
     Attributes
@@ -79,6 +80,12 @@ class AdaptedChain:
     bound: Any
     conditioning: Conditioning
     tail: tuple[float, float] | None = None
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        rows = {"ranks": show([adapter.rank for adapter in self.adapters])}
+        rows["conditioning"], _ = self.conditioning.summary()
+        return f"error {show(self.error)}, bound {show(self.bound)}", rows
 
 
 class _Chain(NamedTuple):

@@ -30,7 +30,7 @@ from lora_proofs.linalg import check_ranks
 from lora_proofs.networks import ReluNetwork
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StaggeredNetwork(AdaptedReluNetwork):
     """The result of `adapt_staggered`: ``partition`` lists the layers between the nodes of ``solution``.
 

@@ -35,6 +35,7 @@ from lora_proofs.constructions.transformer_certificate import (
     divide_right,
     standard_radius,
 )
+from lora_proofs.display import Readable
 from lora_proofs.domains import Ball
 from lora_proofs.linalg import (
     Array,
@@ -54,8 +55,8 @@ _SAMPLES = 64
 """Inputs, of `_TOKENS` tokens each, on which `AdaptedTransformer.error` is measured."""
 
 
-@dataclass(frozen=True, eq=False)
-class AdaptedTransformer:
+@dataclass(frozen=True, eq=False, repr=False)
+class AdaptedTransformer(Readable):
     """The result of `adapt_transformer`.
 
     Attributes
@@ -130,6 +131,17 @@ class AdaptedTransformer:
         if self.network.is_rational or certified is None:
             return certified
         return float(certified / Fraction(float(self._samples[1])))
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        ranks = {name: adapter.rank for name, adapter in self.named_adapters.items()}
+        rows = {
+            "ranks": f"up to {max(ranks.values(), default=0)}, {len(ranks)} of {len(self.adapters)} matrices adapted"
+        }
+        rows["conditioning"], _ = self.conditioning.summary()
+        if "certificate" in vars(self):  # it takes time: it is shown once it has been asked for
+            rows["certificate"], _ = self.certificate.summary()
+        return self.network.summary()[0], rows
 
 
 def adapt_transformer(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lora_proofs.display import Readable, show
 from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
 from lora_proofs.ntk.compression import compress
 from lora_proofs.ntk.core import Array, Blocks, Core, as_core, gram
@@ -22,8 +23,8 @@ from lora_proofs.ntk.spectrum import operator_norm_bound
 from lora_proofs.ntk.unregularised import dual_bound_at_zero
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, repr=False)
+class Certificate(Readable):
     """A bracket around the optimum of full fine-tuning, from one point (u, v).
 
     Attributes
@@ -48,6 +49,15 @@ class Certificate:
     operator_norm_ratio: float
     complementary_slackness: float
     rigorous: bool
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        rows = {
+            "operator norm": f"{show(self.operator_norm_ratio)} lam",
+            "complementary slackness": show(self.complementary_slackness),
+            "arithmetic": "balls, rounding included" if self.rigorous else "floats",
+        }
+        return f"optimum in [{self.lower:.12g}, {self.upper:.12g}] (relative gap {self.gap:.1e})", rows
 
 
 def certify(problem: LinearizedProblem, u: Any, v: Any, rigorous: bool = False) -> Certificate:

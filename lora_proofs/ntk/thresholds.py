@@ -45,6 +45,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING
 
+from lora_proofs.display import html_table
 from lora_proofs.linalg import check_rank
 from lora_proofs.ntk.problem import LinearizedProblem
 
@@ -80,7 +81,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The rules for one problem; ``table["sharp"].rank``, iteration, and a readable ``str``."""
+    """The rules for one problem; ``table["sharp"].rank``, iteration, and a readable ``repr``."""
 
     title: str
     rules: tuple[Threshold, ...]
@@ -94,19 +95,22 @@ class Thresholds:
                 return rule
         raise KeyError(f"no rule {name!r}; there are {', '.join(rule.name for rule in self.rules)}")
 
-    def __str__(self) -> str:
-        cells = [
-            (rule.name, "-" if rule.rank is None else str(rule.rank), rule.condition, rule.hypotheses, rule.evidence)
-            for rule in self.rules
-        ]
-        cells = [
-            (*cell[:3], cell[3] if rule.applies else f"not at this lam: {cell[3]}", cell[4])
-            for cell, rule in zip(cells, self.rules, strict=True)
-        ]
-        rows = [("rule", "rank", "condition", "hypotheses", "evidence"), *cells]
+    def _cells(self) -> list[tuple[str, ...]]:
+        def cells(rule: Threshold) -> tuple[str, ...]:
+            hypotheses = rule.hypotheses if rule.applies else f"not at this lam: {rule.hypotheses}"
+            return rule.name, "-" if rule.rank is None else str(rule.rank), rule.condition, hypotheses, rule.evidence
+
+        return [("rule", "rank", "condition", "hypotheses", "evidence"), *map(cells, self.rules)]
+
+    def __repr__(self) -> str:
+        rows = self._cells()
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
         lines = ["  ".join([*(x.ljust(w) for x, w in zip(row, widths, strict=False)), row[4]]) for row in rows]
         return "\n".join([self.title, *lines])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._cells()
+        return html_table(self.title, rows, head)
 
 
 def thresholds(
