@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter
 from lora_proofs.linalg import like
+from lora_proofs.display import Readable, show
 from lora_proofs.ntk.problem import LinearizedProblem
 
 Array: TypeAlias = NDArray[np.float64]
@@ -41,8 +42,8 @@ _NORM_SLACK = 1e-10
 """Relative change of the norm in one step below which the shorter step is taken, whatever its sign."""
 
 
-@dataclass(frozen=True, eq=False)
-class ReducedRank:
+@dataclass(frozen=True, eq=False, repr=False)
+class ReducedRank(Readable):
     """The result of `reduce_rank`; unpacks as ``u, v = reduce_rank(...)``.
 
     Attributes
@@ -79,6 +80,14 @@ class ReducedRank:
         if isinstance(self.u, np.ndarray):
             return [(self.u, self.v)]
         return list(zip(self.u, self.v, strict=True))
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        rows = {
+            "norm": f"{show(self.norm_before)} -> {show(self.norm)}",
+            "fits": f"changed by {show(self.fit_change)}, {self.equations} equations",
+        }
+        return f"ranks {show(self.ranks_before)} -> {show(self.ranks)}", rows
 
 
 def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs import exact
+from lora_proofs.display import Readable, show
 from lora_proofs.ntk.hessian import Hessian, norm
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.rational_problem import Trap, floats, inertia, inner
@@ -26,8 +27,8 @@ _CURVATURE_TOLERANCE = 1e-9
 """Share of |Hessian| below which a computed curvature is not told from 0."""
 
 
-@dataclass(frozen=True, eq=False)
-class SecondOrder:
+@dataclass(frozen=True, eq=False, repr=False)
+class SecondOrder(Readable):
     """The result of `second_order`.
 
     Attributes
@@ -62,9 +63,17 @@ class SecondOrder:
     max_curvature: float
     gauge: int
 
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        rows = {
+            "gradient": f"{show(self.gradient_norm)}, relative {show(self.relative_gradient)}",
+            "curvature": f"smallest {show(self.min_curvature)} +- {show(self.residual)}, gauge of dimension {self.gauge}",
+        }
+        return self.verdict, rows
 
-@dataclass(frozen=True, eq=False)
-class ExactSecondOrder:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ExactSecondOrder(Readable):
     """The result of `exact_second_order`.
 
     Attributes
@@ -83,6 +92,12 @@ class ExactSecondOrder:
     inertia: tuple[int, int, int]
     gauge: int
     escape: tuple[Any, Any] | None
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        negative, zero, positive = self.inertia
+        curvatures = f"{negative} negative, {zero} zero ({self.gauge} along the orbit), {positive} positive"
+        return self.verdict, {"curvatures": curvatures}
 
 
 def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 1e-6) -> SecondOrder:

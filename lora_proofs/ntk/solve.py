@@ -7,6 +7,7 @@ from time import monotonic
 
 import numpy as np
 
+from lora_proofs.display import Readable
 from lora_proofs.ntk.active_subspace import active_subspace
 from lora_proofs.ntk.burer_monteiro import Point, balanced, evaluate, minimise
 from lora_proofs.ntk.certificate import dual_bound, norm_ratio, relative_gap
@@ -24,8 +25,8 @@ _PATIENCE = 6
 _SILENT_SECONDS = 3.0
 
 
-@dataclass(frozen=True, eq=False)
-class Solution:
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(Readable):
     """A solution with its bracket.
 
     Attributes
@@ -65,11 +66,13 @@ class Solution:
         """The sum of the ranks."""
         return sum(self.ranks)
 
-    def __str__(self) -> str:
-        return (
-            f"optimum in [{self.lower:.12g}, {self.upper:.12g}] (relative gap {self.gap:.1e}), rank {self.rank}, "
-            f"{self.passes} passes, {self.method}"
-        )
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """See `Readable`."""
+        rows = {
+            "rank": str(self.rank) if len(self.ranks) == 1 else f"{self.rank} = {' + '.join(map(str, self.ranks))}",
+            "method": f"{self.method}, {self.passes} passes",
+        }
+        return f"optimum in [{self.lower:.12g}, {self.upper:.12g}] (relative gap {self.gap:.1e})", rows
 
 
 def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -> Solution:
