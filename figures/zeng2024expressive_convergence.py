@@ -49,7 +49,7 @@ def plot(rows, published):
             for drawn in ax.get_lines():
                 drawn.set_markersize(3.5 if drawn.get_markerfacecolor() == "none" else 0)
         line[0].set_ylabel("training loss")
-        line[1].legend(loc="upper right")
+        line[1].legend(loc="upper right", ncols=3)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     return figure

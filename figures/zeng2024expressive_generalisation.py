@@ -47,5 +47,5 @@ def plot(rows, published):
         ax.set_ylim(bottom=1e-9)
         ax.set_xlabel("rank $R$")
     axes[0, 0].set_ylabel("mean squared error")
-    axes[0, -1].legend(loc="lower left")
+    axes[0, -1].legend(loc="upper right")
     return figure

@@ -1,8 +1,8 @@
 """Transformers: mean squared error of rank-R adapters against R, trained and constructed.
 
-Width 16, 2 heads, 10 tokens, one and two blocks, random and pretrained. The construction is exact from R = 8 = D / 2 on;
-the published curve shows float32 there (also drawn: the same construction in float32). Every rank has a frozen model of
-its own, as published, since adapters draw random numbers between the layers.
+Width 16, 2 heads, 10 tokens, one and two blocks, random and pretrained. The construction is exact from R = 8 = D / 2
+on; the published curve shows float32 there (also drawn: the same construction in float32). Every rank has a frozen
+model of its own, as published, since adapters draw random numbers between the layers.
 
 Departures of the gradient update, which at the published grid takes days of these two cores: ranks 1, 4, 8 and 16 only,
 on the frozen model of rank 8, no weight decay, learning rates 1e-2, 1e-3 and 1e-4 up to epoch 200, the best of them by
@@ -19,9 +19,7 @@ from lora_proofs import plotting
 from lora_proofs.constructions import adapt_transformer
 
 CLAIMS = ("zeng2024expressive:theorem-7", "zeng2024expressive:corollary-7-random-floats")
-PANELS = {
-    (L, pretrained): f"L={L}, {'pretrained' if pretrained else 'random'}" for pretrained in (False, True) for L in (1, 2)
-}
+PANELS = {(L, p): f"L={L}, {'pretrained' if p else 'random'}" for p in (False, True) for L in (1, 2)}
 TRAINED = {
     "ranks": (1, 4, 8, 16),
     "learning_rates": (1e-2, 1e-3, 1e-4),
