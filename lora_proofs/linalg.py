@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, to_device
+from array_api_compat import array_namespace, device, is_array_api_obj, is_cupy_array, is_torch_array, to_device
 
 Array: TypeAlias = Any
 """A 1-d or 2-d array of any array-API library, or a NumPy object array of ``mpmath.mpf``."""
@@ -121,8 +121,10 @@ def like(x: Array, values: Array) -> Array:
 
 
 def to_numpy(x: Array) -> Any:
-    """Return x as a NumPy array, from whatever library and device."""
-    return x if isinstance(x, np.ndarray) else np.asarray(to_device(x, "cpu"))
+    """Return x as a NumPy array, from whatever library and device; lists and numbers too."""
+    if is_torch_array(x) or is_cupy_array(x):
+        return np.asarray(to_device(x, "cpu"))
+    return np.asarray(x)
 
 
 def unit_roundoff(x: Array) -> Any:

@@ -1,6 +1,9 @@
-"""Say what is not tested for want of a package; CI installs all of them."""
+"""Say what is not tested for want of a package, which CI installs; and hand out arrays of every library (`xp`)."""
 
 from importlib.util import find_spec
+
+import pytest
+from backends import BACKENDS
 
 NEEDS = {
     "test_planner.py": ("ml_dtypes", "safetensors"),
@@ -21,3 +24,10 @@ def pytest_report_header() -> list[str]:
         for test, modules in missing.items()
         if modules
     ]
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+def xp(request):
+    """One array library and device after the other; see `backends`."""
+    with request.param.active():
+        yield request.param

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from array_api_compat import is_cupy_array, is_jax_array, is_numpy_array, is_torch_array
+from numpy.typing import NDArray
 
 from lora_proofs.linalg import (
     Array,
@@ -22,6 +23,7 @@ from lora_proofs.linalg import (
     scalar,
     singular_values,
     spectral_norm,
+    to_numpy,
     unit_roundoff,
 )
 
@@ -34,6 +36,7 @@ _STEPS = 300
 _DOUBT = 1e4
 """An estimated condition number this close to that of a singular matrix is checked by the SVD."""
 
+Vector: TypeAlias = NDArray[np.float64]
 Solve: TypeAlias = Callable[[Array], Array]
 
 
@@ -158,33 +161,30 @@ def operator_norm(apply: Solve, transposed: Solve, pattern: Array, rtol: float, 
         Any column that `apply` takes: its namespace, dtype and device are used, not its values.
     rtol : float
     guess : array (n, 1), optional
-        A column near the leading singular vector. A random one is added, lest it be orthogonal to it.
+        A column near the leading singular vector. Some of a random one is added, lest they be orthogonal.
     """
-    xp, eps = namespace(pattern), float(unit_roundoff(pattern))
-    v = like(pattern, np.random.default_rng(0).standard_normal(tuple(pattern.shape)))
-    v = v / xp.linalg.matrix_norm(v)
+    n, eps = pattern.shape[0], float(unit_roundoff(pattern))
+    v = np.random.default_rng(0).standard_normal(n)
     if guess is not None:
-        v = guess / xp.linalg.matrix_norm(guess) + 1e-3 * v
-        v = v / xp.linalg.matrix_norm(v)
-    V, U = v, None
+        v = to_numpy(guess)[:, 0] / np.linalg.norm(to_numpy(guess)) + 1e-3 * v / np.linalg.norm(v)
+    # The products run where the map is; the bases, which grow, are kept in NumPy.
+    V, U = (v / np.linalg.norm(v))[:, None], np.empty((0, 0))
     alphas: list[float] = []
     betas: list[float] = []
     looked = 1
-    for step in range(min(_STEPS, pattern.shape[0])):
-        u = apply(v)
-        size = scalar(xp.linalg.matrix_norm(u))
-        if U is not None:
-            u = _orthogonal(u, U)
-        alphas.append(scalar(xp.linalg.matrix_norm(u)))
+    for step in range(min(_STEPS, n)):
+        u = to_numpy(apply(like(pattern, V[:, -1:])))[:, 0].astype(float)
+        size = float(np.linalg.norm(u))
         if not np.isfinite(size):
             return float("inf")
+        u = _orthogonal(u, U) if step else u
+        alphas.append(float(np.linalg.norm(u)))
         if not alphas[-1] > eps * size:
             alphas[-1] = 0.0
             break
-        u = u / alphas[-1]
-        U = u if U is None else xp.concat([U, u], axis=1)
-        v = _orthogonal(transposed(u), V)
-        betas.append(scalar(xp.linalg.matrix_norm(v)))
+        U = np.column_stack([U, u / alphas[-1]]) if step else (u / alphas[-1])[:, None]
+        v = _orthogonal(to_numpy(transposed(like(pattern, U[:, -1:])))[:, 0].astype(float), V)
+        betas.append(float(np.linalg.norm(v)))
         if not betas[-1] > eps * alphas[-1]:
             break
         if step >= 1.2 * looked + 2:  # the small SVD would soon cost more than the products
@@ -193,15 +193,13 @@ def operator_norm(apply: Solve, transposed: Solve, pattern: Array, rtol: float, 
             theta, residual, gap = float(s[0]), betas[-1] * abs(float(left[-1, 0])), float(s[0] - s[1])
             if min(residual**2 / max(gap, eps * theta), residual) <= max(rtol, 4 * eps) * theta:
                 return theta
-        v = v / betas[-1]
-        V = xp.concat([V, v], axis=1)
+        V = np.column_stack([V, v / betas[-1]])
     bidiagonal = np.diag(alphas) + np.diag(betas[: len(alphas) - 1], 1)
     return float(np.linalg.svd(bidiagonal, compute_uv=False)[0])
 
 
-def _orthogonal(x: Array, Q: Array) -> Array:
+def _orthogonal(x: Vector, Q: Vector) -> Vector:
     """Return x without its part in the range of the orthonormal Q, to rounding."""
-    Qt = namespace(x).matrix_transpose(Q)
     for _ in range(2):
-        x = x - Q @ (Qt @ x)
+        x = x - Q @ (Q.T @ x)
     return x

@@ -29,7 +29,7 @@ Host: TypeAlias = NDArray[np.floating[Any]]
 
 _SMALLEST = 1024
 _FEW = 24
-"""Worth it from 1024 rows on, for 1 / 24 of the singular values at most: else the Krylov space fills the whole space."""
+"""Worth it from 1024 rows on, for 1 / 24 of the singular values at most: else the Krylov space fills all of it."""
 
 _BLOCK = 16
 """Columns that are multiplied at once: enough for the products to run at speed, and more would converge later."""

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.linalg import to_numpy
+
 Matrix: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, int, int, int]
 
@@ -87,6 +89,7 @@ class FactoredGradients:
     Parameters
     ----------
     left_factors : array (N, K or 1, m, t)
+        Of any array library; both are held in NumPy, in float64.
     right_factors : array (N, K or 1, n, t)
 
     Raises
@@ -99,7 +102,7 @@ class FactoredGradients:
     right_factors: Matrix
 
     def __post_init__(self) -> None:
-        L, R = (np.asarray(x, dtype=float) for x in (self.left_factors, self.right_factors))
+        L, R = (np.asarray(to_numpy(x), dtype=float) for x in (self.left_factors, self.right_factors))
         if L.ndim != 4 or R.ndim != 4 or L.shape[0] != R.shape[0] or L.shape[3] != R.shape[3]:
             raise ValueError(
                 f"the factors have shapes {L.shape} and {R.shape}; pass left factors (N, K, m, t) and right factors "
@@ -209,7 +212,7 @@ def as_gradients(name: str, x: Any) -> Gradients:
             raise ValueError(f"{name} is an operator of shape {tuple(x.shape)}; its shape must be (N, K, m, n)")
     else:
         try:
-            array = np.ascontiguousarray(x, dtype=float)
+            array = np.ascontiguousarray(to_numpy(x), dtype=float)
         except (TypeError, ValueError):
             raise ValueError(
                 f"{name} is no array of real numbers; pass an array (N, K, m, n), ntk.FactoredGradients, or an object "

@@ -16,9 +16,10 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
-from lora_proofs.linalg import spectral_norm
+from lora_proofs.linalg import like, namespace, spectral_norm, to_numpy
 from lora_proofs.ntk.gradients import Gradients, as_gradients
 from lora_proofs.ntk.losses import make_loss
 
@@ -27,14 +28,27 @@ Blocks: TypeAlias = list[Array]
 
 
 def as_blocks(x: Any) -> Blocks:
-    """Return x as a list of float arrays, one a block: a plain array is the only block."""
-    if isinstance(x, np.ndarray) or not isinstance(x, Sequence):
-        return [np.asarray(x, dtype=float)]
-    return [np.asarray(block, dtype=float) for block in x]
+    """Return x as a list of NumPy arrays in float64, one a block: a plain array of any library is the only block."""
+    if is_array_api_obj(x) or not isinstance(x, Sequence):
+        return [np.asarray(to_numpy(x), dtype=float)]
+    return [np.asarray(to_numpy(block), dtype=float) for block in x]
+
+
+def _is_floating(x: Any) -> bool:
+    return is_array_api_obj(x) and bool(namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def like_given(pattern: Any, x: Array) -> Any:
+    """Return x in the library, dtype and device of a given array; in NumPy if it was a list."""
+    return like(pattern, x) if _is_floating(pattern) else x
 
 
 class LinearizedProblem:
     """The linearised fine-tuning problem, seen through d canonical rows w = w0 + A(delta).
+
+    Gradients, offsets, labels and factors may be arrays of any array-API library, dtype and device. They are converted
+    once, and everything is computed in NumPy on the host in float64, where the partial factorisations and the interval
+    certificates are; what `solve`, `reduce_rank` and `second_order` return is converted back.
 
     Parameters
     ----------
@@ -88,7 +102,8 @@ class LinearizedProblem:
                     "all blocks belong to the same data and outputs"
                 )
         self.shapes = [block.shape[2:] for block in self.blocks]
-        f = np.asarray(offsets, dtype=float)
+        self._pattern = next((item[:0, ...] for item in items if _is_floating(item)), None)
+        f = np.asarray(to_numpy(offsets), dtype=float)
         if f.shape != (self.N, self.K) and not (self.K == 1 and f.shape == (self.N,)):
             raise ValueError(f"offsets have shape {f.shape}; pass the outputs f_W0, shape ({self.N}, {self.K})")
         if not np.isfinite(f).all():
@@ -97,7 +112,7 @@ class LinearizedProblem:
             raise ValueError(f"lam is {lam!r}; pass a finite number >= 0")
         self.lam = float(lam)
         self.loss = loss
-        self.canonical_loss = make_loss(loss, np.asarray(labels), self.N, self.K)
+        self.canonical_loss = make_loss(loss, to_numpy(labels), self.N, self.K)
         self.d = self.canonical_loss.d
         self.offsets: Array = f.reshape(self.N, self.K)
         self.w0: Array = self.canonical_loss.start(self.offsets)
@@ -109,6 +124,10 @@ class LinearizedProblem:
         other.shapes = [block.shape[2:] for block in blocks]
         other.__dict__.pop("lam_max", None)
         return other
+
+    def as_given(self, x: Array) -> Any:
+        """Return x in the library, dtype and device of the gradients, if these are arrays; in NumPy otherwise."""
+        return like_given(self._pattern, x)
 
     def apply(self, deltas: Any) -> Array:
         """Return A(delta), shape (d,), for a list of (m_t, n_t) matrices."""

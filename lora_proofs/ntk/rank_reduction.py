@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter
-from lora_proofs.linalg import like
 from lora_proofs.display import Readable, show
-from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.linalg import like, to_numpy
+from lora_proofs.ntk.problem import LinearizedProblem, like_given
 
 Array: TypeAlias = NDArray[np.float64]
 Blocks: TypeAlias = list[Array]
@@ -48,7 +49,7 @@ class ReducedRank(Readable):
 
     Attributes
     ----------
-    u, v : balanced factors, arrays or lists, as u and v were given
+    u, v : balanced factors, arrays or lists, as u and v were given, and of their library, dtype and device
     ranks_before, ranks : tuple of int
         One a block, before and after.
     equations : int
@@ -75,9 +76,9 @@ class ReducedRank(Readable):
         return iter((self.u, self.v))
 
     @property
-    def factors(self) -> list[tuple[Array, Array]]:
+    def factors(self) -> list[tuple[Any, Any]]:
         """The pairs (u_t, v_t), one a block."""
-        if isinstance(self.u, np.ndarray):
+        if is_array_api_obj(self.u):
             return [(self.u, self.v)]
         return list(zip(self.u, self.v, strict=True))
 
@@ -110,7 +111,8 @@ def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:
     ValueError
         If the shapes do not fit.
     """
-    plain = isinstance(u, np.ndarray)
+    plain = is_array_api_obj(u)
+    patterns = [u] if plain else list(u)
     u, v = problem.check_factors(u, v)
     pairs = [_balanced(x, y) for x, y in zip(u, v, strict=True)]
     before = [a.shape[1] for a, _ in pairs]
@@ -122,9 +124,10 @@ def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:
     new_u, new_v = [a for a, _ in pairs], [b for _, b in pairs]
     fits, new_fits = problem.bilinear(u, v), problem.bilinear(new_u, new_v)
     scale = max(float(np.abs(x).max()) for x in (problem.w0, fits))
+    as_given = [[like_given(p, x) for p, x in zip(patterns, side, strict=True)] for side in (new_u, new_v)]
     return ReducedRank(
-        u=new_u[0] if plain else new_u,
-        v=new_v[0] if plain else new_v,
+        u=as_given[0][0] if plain else as_given[0],
+        v=as_given[1][0] if plain else as_given[1],
         ranks_before=tuple(before),
         ranks=tuple(a.shape[1] for a in new_u),
         equations=equations,
@@ -150,8 +153,8 @@ def reduce_adapters(problem: LinearizedProblem, adapters: Sequence[Adapter]) -> 
     ValueError
         If the number or the shapes of the adapters do not fit the problem.
     """
-    u = [adapter.scaling * np.asarray(adapter.B, dtype=float) for adapter in adapters]
-    v = [np.asarray(adapter.A, dtype=float).T for adapter in adapters]
+    u = [adapter.scaling * np.asarray(to_numpy(adapter.B), dtype=float) for adapter in adapters]
+    v = [np.asarray(to_numpy(adapter.A), dtype=float).T for adapter in adapters]
     pairs = reduce_rank(problem, u, v).factors
     return [Adapter(A=like(old.A, y.T.copy()), B=like(old.B, x)) for old, (x, y) in zip(adapters, pairs, strict=True)]
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
 from lora_proofs import exact
 from lora_proofs.display import Readable, show
 from lora_proofs.ntk.hessian import Hessian, norm
-from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.problem import LinearizedProblem, like_given
 from lora_proofs.ntk.rational_problem import Trap, floats, inertia, inner
 
 Array: TypeAlias = NDArray[np.float64]
@@ -38,7 +39,7 @@ class SecondOrder(Readable):
         is not on the positive one), "saddle", or "not stationary".
     escape : (du, dv) or None
         For a saddle: a step for which the objective at (u + du, v + dv) was found to be lower; arrays or lists, as u
-        and v were given.
+        and v were given, and of their library, dtype and device.
     gradient_norm : float
         Frobenius norm of the gradient.
     relative_gradient : float
@@ -123,7 +124,8 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
     ValueError
         If the shapes do not fit, or u and v have no columns at all.
     """
-    as_given: Any = (lambda blocks: blocks[0]) if isinstance(u, np.ndarray) else (lambda blocks: blocks)
+    plain = is_array_api_obj(u)
+    patterns = [u] if plain else list(u)
     u, v = problem.check_factors(u, v)
     if not any(x.size for x in u):
         raise ValueError("u and v have no columns; append a column of zeros to ask for the curvature at delta = 0")
@@ -143,7 +145,8 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
     elif low < -noise:
         step = _decrease(problem, u, v, *hessian.unpack(direction))
         if step is not None:
-            verdict, escape = "saddle", (as_given(step[0]), as_given(step[1]))
+            du, dv = ([like_given(p, x) for p, x in zip(patterns, side, strict=True)] for side in step)
+            verdict, escape = "saddle", (du[0], dv[0]) if plain else (du, dv)
     return SecondOrder(verdict, escape, length, relative, low, residual, high, hessian.gauge.dimension)
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,8 @@ class Solution(Readable):
     Attributes
     ----------
     factors : list of (u, v)
-        One pair a block, (m_t, r_t) and (n_t, r_t), balanced: |u|_F^2 = |v|_F^2 = |u v^T|_*.
+        One pair a block, (m_t, r_t) and (n_t, r_t), balanced: |u|_F^2 = |v|_F^2 = |u v^T|_*. Of the library, dtype and
+        device of the gradients.
     upper : float
         The objective at the factors.
     lower : float
@@ -48,7 +50,7 @@ class Solution(Readable):
     method : str
     """
 
-    factors: list[tuple[Array, Array]]
+    factors: list[tuple[Any, Any]]
     upper: float
     lower: float
     gap: float
@@ -111,9 +113,10 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     u, v = small.lift(best.u, best.v)
     kept = [np.linalg.norm(x, axis=0) ** 2 for x in best.u]
     sizes = np.concatenate(kept)
-    upper = problem.objective(u, v)
+    factors = [(problem.as_given(x), problem.as_given(y)) for x, y in zip(u, v, strict=True)]
+    upper = problem.objective(*map(list, zip(*factors, strict=True)))
     return Solution(
-        list(zip(u, v, strict=True)),
+        factors,
         upper,
         lower,
         relative_gap(problem, upper, lower),
