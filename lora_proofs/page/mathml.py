@@ -36,6 +36,7 @@ _WORDS = re.compile(
     r"[A-Z][A-Za-z]*-?\d.*|[\d.]+[MBK]|\d+-[a-z]+"
 )
 _CONNECT = {"=", "<", ">", "<=", ">=", "!=", "+", "-", "/", "*", "x", "->", "<=>", "~"}
+_WORD = re.compile(r"\S*`[^`]*`\S*|\S+")  # code is one word
 _CLOSING = re.compile(r"[.,;:!?]+$")
 
 
@@ -55,7 +56,7 @@ def typeset(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return " ".join(_run(run, formula) for formula, run in _runs(text.split(" ")))
+    return " ".join(_run(run, formula) for formula, run in _runs(_WORD.findall(text)))
 
 
 def _runs(words: list[str]) -> Iterator[tuple[bool, str]]:
@@ -81,6 +82,8 @@ def _runs(words: list[str]) -> Iterator[tuple[bool, str]]:
 
 def _is_formula(word: str) -> bool:
     bare = _CLOSING.sub("", word).strip("'\"")
+    if "`" in bare:
+        return False
     if bare.strip("()") in _GREEK:
         return True
     return bool(bare) and not _WORDS.fullmatch(bare) and bool(_FORMULA.search(bare))
