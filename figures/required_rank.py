@@ -53,6 +53,7 @@ def plot(rows, published):
         settled = [x for x in lower if math.isclose(lower[x], upper[x])]
         ax.plot(settled, [lower[x] for x in settled], "o", color=blue, label="lower = upper")
         D, Lbar = (part.partition("=")[2] for part in name.split(", "))
+        ax.yaxis.get_major_locator().set_params(integer=True)
         ax.set(title=rf"$D$ = {D}, $\overline{{L}}$ = {Lbar}", ylim=(0, None))
     for ax in axes[-1]:
         ax.set_xlabel(r"$L / \overline{L}$")
