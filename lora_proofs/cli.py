@@ -97,10 +97,16 @@ def _parse_backend(context: click.Context, option: click.Parameter, value: str) 
 
 @cli.command(name="list")
 @click.option("--json", "json_file", type=_output, metavar="FILE", help="Write the list as JSON ('-': stdout).")
-def list_claims(json_file: str | None) -> None:
+@click.option(
+    "--coverage", is_flag=True, help="List each paper's statements: those checked, and why the others are not."
+)
+def list_claims(json_file: str | None, coverage: bool) -> None:
     """List papers and claims with their statements and numbers of cases."""
     _require_folders(json_file)
     selections = _collect((), outlined=True)
+    if coverage:
+        _list_coverage(selections, json_file)
+        return
     if json_file:
         _write(json_file, json.dumps({"schema": 1, "papers": [_describe(s) for s in selections]}, indent=1) + "\n")
     for selection in selections:
@@ -110,6 +116,28 @@ def list_claims(json_file: str | None) -> None:
         for claim in selection.claims:
             _say(f"  {claim.label}  [{claim.kind}; cases: {_number_of_cases(claim)}]", "", json_file)
             _say(f"      {claim.statement.splitlines()[0]}", "", json_file)
+
+
+def _list_coverage(selections: list[Selection], json_file: str | None) -> None:
+    """Print what is checked of each paper, and note where the table of statements and the claims disagree."""
+    from lora_proofs.collect import checks_folder
+    from lora_proofs.coverage import KNOWN, discrepancies, read_coverage
+
+    with _bad_input():
+        found = read_coverage(checks_folder() / "coverage.toml")
+    papers = [selection.paper for selection in selections]
+    for line in discrepancies(found, papers):
+        _note(f"warning: {line}")
+    shown = [found[paper.key] for paper in papers if paper.key in found]
+    if json_file:
+        _write(json_file, json.dumps({"schema": 1, "papers": [paper.to_json() for paper in shown]}, indent=1) + "\n")
+    for paper in shown:
+        headline, *lines = paper.lines()
+        _say(headline, "head", json_file)
+        for line in lines:
+            _say(line, "", json_file)
+    for mark in ("summary", "recalled"):
+        _say(f"[{mark}] {KNOWN[mark]}", "", json_file)
 
 
 @cli.command()
