@@ -76,7 +76,9 @@ def plot(rows: list[dict[str, Any]], published: list[dict[str, Any]]) -> Any:
         plotting.line(ax, plotting.points(rows, curve=rule), label, colour, ls=styles[index])
     measured = [curve for curve in dict.fromkeys(row["curve"] for row in rows) if curve not in RULES]
     for index, curve in enumerate(measured):
-        plotting.band(ax, plotting.points(rows, curve=curve), curve, (1, 3, 5)[index], ls="")
+        dodge = (1, 0.92, 1.08)[index]  # equal ranks would cover each other
+        drawn = [{**row, "x": row["x"] * dodge} for row in plotting.points(rows, curve=curve)]
+        plotting.band(ax, drawn, curve, (1, 3, 5)[index], ls="")
     ax.set(xscale="log", yscale="log", xlabel="data $N$", ylabel="rank $r$", ylim=(0.8, 500))
     ax.set_xscale("log", base=2)
     figure.legend(loc="outside lower center", ncols=2, fontsize=6)
