@@ -10,6 +10,7 @@ import ast
 import csv
 import hashlib
 import json
+import os
 import re
 import sys
 import time
@@ -279,6 +280,7 @@ def _computed(path: Path, cases: list[Params], jobs: int) -> Iterator[tuple[Para
     if jobs == 1 or len(cases) < 2:
         yield from (_compute(path, case) for case in cases)
         return
+    os.environ.setdefault("NPROC", "1")  # XLA's threads: workers that share cores lose by more than one
     yield from Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
         delayed(_compute)(path, case) for case in cases
     )
