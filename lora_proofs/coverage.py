@@ -90,26 +90,32 @@ def read_coverage(file: Path) -> dict[str, Coverage]:
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
         return {key: _coverage(key, table) for key, table in tables.items()}
-    except (OSError, ValueError, TypeError) as problem:
+    except (OSError, ValueError) as problem:
         raise CollectError(f"cannot read {file}: {problem}") from None
 
 
 def _coverage(key: str, table: Mapping[str, Any]) -> Coverage:
-    entries = [_statement(key, name, entry) for name, entry in table.items() if name != "others"]
-    return Coverage(key, tuple(entries), tuple(table.get("others", ())))
+    entries = [_statement(f"[{key}] {name!r}", name, entry) for name, entry in table.items() if name != "others"]
+    return Coverage(key, tuple(entries), _names(f"[{key}] others", table.get("others", [])))
 
 
-def _statement(key: str, name: str, entry: Mapping[str, Any]) -> Statement:
-    statement = Statement(
-        name, entry.get("known", ""), tuple(entry.get("checked", ())), " ".join(entry.get("not checked", "").split())
-    )
+def _statement(where: str, name: str, entry: Any) -> Statement:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where} is no table; write known, checked, 'not checked'")
     if unknown := entry.keys() - {"known", "checked", "not checked"}:
-        raise ValueError(f"[{key}] {name!r} has {sorted(unknown)}; write known, checked, 'not checked'")
-    if statement.known not in KNOWN:
-        raise ValueError(f"[{key}] {name!r} must say known = one of {', '.join(KNOWN)}")
-    if not (statement.checked or statement.missing):
-        raise ValueError(f"[{key}] {name!r} names neither the claims that check it nor why it is not checked")
-    return statement
+        raise ValueError(f"{where} has {', '.join(sorted(unknown))}; write known, checked, 'not checked'")
+    if entry.get("known") not in KNOWN:
+        raise ValueError(f"{where} must say known = one of {', '.join(KNOWN)}")
+    checked, missing = _names(f"{where}, checked,", entry.get("checked", [])), entry.get("not checked", "")
+    if not (checked or missing):
+        raise ValueError(f"{where} names neither the claims that check it nor why it is not checked")
+    return Statement(name, entry["known"], checked, missing)
+
+
+def _names(where: str, found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list):
+        raise ValueError(f"{where} must be a list of claims, not {found!r}")
+    return tuple(found)
 
 
 def discrepancies(coverage: Mapping[str, Coverage], papers: Iterable[Paper]) -> list[str]:
