@@ -31,7 +31,7 @@ JUDGEMENT = (
     {"claims"},
     {"values", "threads", "verify", "falsify", "outline", "collect", "environment", "plans", "tally", "journal"}
     | {"workers", "sweep"},
-    {"report", "homework", "coverage"},
+    {"report", "homework", "coverage", "page"},
 )
 COMMON = {"display"}
 LEAVES = {"plotting"}
