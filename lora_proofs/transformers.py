@@ -88,7 +88,7 @@ class TransformerBlock(Readable):
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
-        return f"{len(self.W_Q)} heads, width {self.width}", {}
+        return f"heads {self.heads}, width {self.width}", {}
 
 
 HEAD_PARTS = ("W_Q", "W_K", "W_V", "W_O")
@@ -198,7 +198,7 @@ class TransformerNetwork(Readable):
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
-        return f"{self.depth} blocks of {self.blocks[0].heads} heads, width {self.width}", {}
+        return f"depth {self.depth}, heads {self.blocks[0].heads}, width {self.width}", {}
 
 
 def _softmax(logits: Array) -> Array:
