@@ -67,5 +67,5 @@ def plot(rows, published):
         column[1].set(xlabel="rank $R$", title="")
     for ax in axes[:, 0]:
         ax.set_ylabel("mean squared error")
-    axes[0, -1].legend()
+    axes[0, 0].legend()
     return figure

@@ -45,5 +45,7 @@ def plot(
         if found := plotting.points(rows, curve=curve):
             plotting.band(ax, found, label, index, floor)
         marks = plotting.points(published, curve=curve)
-        plotting.published_marks(ax, marks if floor is None else [r for r in marks if r["y"] > 0], None, index)
+        if floor is not None:  # below its reading error a value has no place on a logarithmic axis
+            marks = [r for r in marks if r["y"] > float(r["reading_error"])]
+        plotting.published_marks(ax, marks, None, index)
     ax.set_title(name.replace("Lbar=", r"$\overline{L}$ = ").replace("L=", "$L$ = "))

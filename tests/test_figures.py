@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from lora_proofs import gallery, plotting
 from lora_proofs.collect import collect
@@ -29,8 +30,8 @@ TRAINED = ("linear", "fnn", "biases", "final_layers", "classification", "distrib
            "generalisation", "tfn")  # fmt: skip
 OTHERS = ("zeng2024expressive_updates", "required_rank", "precision_depth")
 NAMES = tuple(f"zeng2024expressive_{name}" for name in TRAINED) + OTHERS
-NOT_QUICK = {f"rank {R}" for R in (2, 5, 11, 13, 14)}
-"""Curves that a quick run leaves out."""
+LEFT_OUT = {f"rank {R}" for R in (2, 5, 11, 13, 14)} | {"gradient update, other ranks"}
+"""Published curves that a quick run, or any run, leaves out."""
 PRINTED = {0: 0.16716726, 1: 0.10972966, 2: 0.066548623, 3: 0.035743482, 4: 0.018372061, 5: 0.0081646023,
            6: 0.0020958292, 7: 0.00024231619}  # fmt: skip
 
@@ -80,7 +81,7 @@ def test_rows_are_tidy_and_are_drawn(script, rows):
     assert all(math.isfinite(float(row["x"])) and math.isfinite(float(row["y"])) for row in rows)
     published = gallery.Script(FIGURES / f"{script.__name__}.py").published()
     computed = {name: {row[name] for row in rows} for name in ("panel", "curve")}
-    assert {row["curve"] for row in published if row["panel"] in computed["panel"]} - computed["curve"] <= NOT_QUICK
+    assert {row["curve"] for row in published if row["panel"] in computed["panel"]} - computed["curve"] <= LEFT_OUT
     with plotting.style():
         figure = script.plot([{**row, "seed": str(row["seed"])} for row in rows], published)
         figure.canvas.draw()
@@ -104,10 +105,13 @@ def test_published_values_say_where_they_come_from(path):
 
 
 def test_what_is_committed_agrees_with_what_was_published():
+    """Training is random: a median of five lies outside the range of five others with probability 1 / 6."""
     found = [s for s in gallery.scripts(["zeng2024expressive"]) if s.data.is_file() and s.published()]
     assert found
-    wrong = [f"{s.name} {d.curve}: {d.worst}" for s in found for d in s.compare() if not d.agrees]
-    assert wrong == []
+    for script in found:
+        for d in script.compare():
+            by_chance = 0 if "construction" in d.curve else binom.ppf(0.99, d.points, 1 / 6)
+            assert d.artefact or d.points - d.inside <= by_chance, f"{script.name} {d.curve}: {d.worst}"
 
 
 def test_the_construction_on_the_published_instances_has_the_printed_errors():
