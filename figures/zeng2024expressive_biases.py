@@ -56,8 +56,11 @@ def plot(rows, published):
     curves = {name: (name, index) for index, name in enumerate((FIXED, UPDATABLE, CONSTRUCTION))}
     figure, axes = plotting.grid(1, 2, sharey=True)
     for ax, name in zip(axes[0], PANELS.values(), strict=True):
-        anything = plotting.points(rows, panel=name, curve=ANY)
-        plotting.band(ax, anything, ANY, 6, ls="", marker="", alpha=0.5)
+        anything = {}
+        for r in plotting.points(rows, panel=name, curve=ANY):
+            anything.setdefault(r["x"], []).append(r["y"])
+        low, high = ([end(y) for y in anything.values()] for end in (min, max))
+        ax.fill_between([*anything], low, high, color="0.5", alpha=0.25, lw=0, label=ANY)
         plot_panel(ax, rows, published, curves, name)
         ax.set_xlabel("tuned parameters")
     axes[0, 0].set_ylabel("mean squared error")
