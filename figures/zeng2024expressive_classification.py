@@ -2,7 +2,7 @@
 
 The class of an input is the largest of the target's 16 outputs, or of the sums of their halves. Published: training
 with a cross-entropy against the target's outputs themselves, which are no probabilities; the exact adapters do not
-minimise it, and its plateau near 0.86 says nothing about LoRA. Corrected: the cross-entropy against the target's class.
+minimise it, so its plateau is no limit of LoRA. Corrected: the cross-entropy against the target's class.
 Adam, the best of 12 settings by validation loss, fresh batches. Rank 0 is the construction without adapters, biases
 updated, as published. The published pictures show the binary task only.
 """
