@@ -1,7 +1,6 @@
 """The adapted layer of section 4.1: merging, scaling, start, and the rank of several merged updates."""
 
-from collections.abc import Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -91,20 +90,65 @@ def _(case: Case) -> Comparison:
     return at_least(at_start(case, zero="AB")[2], 1)
 
 
+@PAPER.formula("3-gradients", points=SHAPES)
+def gradients(case: Case) -> Comparison:
+    """The gradients are (alpha / r) B^T G for A and (alpha / r) G A^T for B, at every A and B. Counted: other entries.
+
+    G = (W x - y) x^T is the gradient with respect to the merged weight, summed over the data.
+    """
+    return equal(gradient_defect(case, fmpq(case["alpha"], case["r"])), 0)
+
+
+@gradients.control("without alpha / r")
+def _(case: Case) -> Comparison:
+    return equal(gradient_defect(case, fmpq(1)), 0)
+
+
 def at_start(case: Case, zero: str) -> tuple[int, int, int]:
     """Count the entries that are not 0: of B A, of dL/dA and of dL/dB, where the factors named are 0."""
-    d, k, r = case["d"], case["k"], case["r"]
-    W, X, Y = (instances.integers(case.rng, *shape) for shape in ((d, k), (k, 4), (d, 4)))
-    B, A = (instances.rational_planted_rank(case.rng, *shape, r) for shape in ((d, r), (r, k)))
-    B, A = 0 * B if "B" in zero else B, 0 * A if "A" in zero else A
+    layer = Layer(case, zero)
+    return nonzero(layer.B * layer.A), nonzero(layer.slope_A()), nonzero(layer.slope_B())
 
-    def loss(B: fmpq_mat, A: fmpq_mat) -> Fraction:
-        return exact.frobenius_norm_squared((W + fmpq(case["alpha"], r) * B * A) * X - Y) / 2
 
-    def slopes(at: fmpq_mat, other: Any) -> int:
-        return sum(other(at + E) != other(at - E) for E in units(at.nrows(), at.ncols()))
+def gradient_defect(case: Case, scaling: Any) -> int:
+    """Count the entries of both gradients that are not those of scaling B^T G and scaling G A^T."""
+    layer = Layer(case)
+    G = (layer.merged(layer.B, layer.A) * layer.X - layer.Y) * layer.X.transpose()
+    in_A, in_B = scaling * layer.B.transpose() * G, scaling * G * layer.A.transpose()
+    return nonzero(layer.slope_A() - in_A) + nonzero(layer.slope_B() - in_B)
 
-    return nonzero(B * A), slopes(A, lambda A: loss(B, A)), slopes(B, lambda B: loss(B, A))
+
+class Layer:
+    """A layer, data and factors over Q, those named in `zero` being 0; L = |(W + (alpha / r) B A) X - Y|^2 / 2."""
+
+    def __init__(self, case: Case, zero: str = "") -> None:
+        d, k, r = case["d"], case["k"], case["r"]
+        self.scaling = fmpq(case["alpha"], r)
+        self.W, self.X, self.Y = (instances.integers(case.rng, *shape) for shape in ((d, k), (k, 4), (d, 4)))
+        B, A = (instances.rational_planted_rank(case.rng, *shape, r) for shape in ((d, r), (r, k)))
+        self.B, self.A = 0 * B if "B" in zero else B, 0 * A if "A" in zero else A
+
+    def merged(self, B: fmpq_mat, A: fmpq_mat) -> fmpq_mat:
+        """Return W + (alpha / r) B A."""
+        return self.W + self.scaling * B * A
+
+    def loss(self, B: fmpq_mat, A: fmpq_mat) -> Any:
+        """Return L."""
+        return exact.number(exact.frobenius_norm_squared(self.merged(B, A) * self.X - self.Y)) / 2
+
+    def slope_A(self) -> fmpq_mat:
+        """Return dL/dA by central differences."""
+        return slope(self.A, lambda A: self.loss(self.B, A))
+
+    def slope_B(self) -> fmpq_mat:
+        """Return dL/dB by central differences."""
+        return slope(self.B, lambda B: self.loss(B, self.A))
+
+
+def slope(at: fmpq_mat, value: Callable[[fmpq_mat], Any]) -> fmpq_mat:
+    """Return the gradient of a quadratic function by central differences, which are exact."""
+    m, n = at.nrows(), at.ncols()
+    return fmpq_mat(m, n, [(value(at + E) - value(at - E)) / 2 for E in units(m, n)])
 
 
 @PAPER.formula("3-rank", d=(6,), k=(7,), r=(1, 2, 3), K=(1, 2, 3, 4))
@@ -133,6 +177,6 @@ def nonzero(x: fmpq_mat) -> int:
 
 
 def units(m: int, n: int) -> Iterator[fmpq_mat]:
-    """Yield the matrix units."""
+    """Yield the matrix units, row by row."""
     for a in range(m * n):
         yield fmpq_mat(m, n, [int(b == a) for b in range(m * n)])
