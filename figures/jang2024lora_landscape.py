@@ -4,8 +4,8 @@ Squared loss, d rows, rank r; percentages of runs from the standard initialisati
 deviation 0.1, each polished by Newton's method. A run counts as trapped only if it ends at a strict minimum (modulo the
 gauge) and a better point of rank r is known. Left: the planted instances B_k, d = k(k+3)/2, whose trap has rank k: 100
 runs each. Middle and right: Gaussian G, 6 x 6, and Gaussian targets, lambda = 0.05 lambda_max: 12 runs on each of 6
-draws, the trapped ones and all that end above the certified optimum of full fine-tuning, be it that rank r cannot
-reach it. Above the solid line r(r+3)/2 > d, so that there is no trap for almost every G; above the dashed one
+draws together, the trapped ones and all that end above the certified optimum of full fine-tuning, be it that rank r
+cannot reach it. Above the solid line r(r+3)/2 > d, so that there is no trap for almost every G; above the dashed one
 r(r+1)/2 > d, the threshold of Theorem 4.1. The paper has no such picture.
 """
 
@@ -42,7 +42,8 @@ def compute(planted: int, rows: int, seed: int, runs: int, ranks: int) -> list[d
             shares = {"Gaussian: trapped": ends.fraction("trap"), "Gaussian: not optimal": 1 - ends.fraction("global")}
         undecided = 100 * ends.fraction("undecided")
         found += [
-            {"panel": panel, "curve": f"d = {problem.d}", "seed": seed, "x": r, "y": 100 * y, "undecided": undecided}
+            {"panel": panel, "curve": f"d = {problem.d}", "seed": "", "x": r, "y": 100 * y}
+            | {"draw": seed, "undecided": undecided}
             for panel, y in shares.items()
         ]
     return found
