@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
@@ -56,8 +57,10 @@ def processes(jobs: int) -> Iterator[Workers | None]:
     if width == 1:
         yield None
         return
-    executor = get_reusable_executor(max_workers=width, initializer=_leave_ctrl_c_to_the_parent)
+    executor = get_reusable_executor(max_workers=width, timeout=None, initializer=_leave_ctrl_c_to_the_parent)
     slots = [str(number) for number in range(2 * width)]  # a task under way in each process, and one that waits
+    # A worker that has grown by 300 MB, as with a language model, ends after its task and is replaced.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
     try:
         yield Workers(lambda: slots, lambda slot, function, given: executor.submit(function, given))
     except TerminatedWorkerError:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
 from lora_proofs.constructions import adapt_linear_chain
-from lora_proofs.linalg import singular_values
+from lora_proofs.linalg import like, singular_values
 
 from .paper import PAPER, RATIONAL, frozen_chain, residual, target_matrix
 
@@ -42,9 +42,10 @@ def best_error(case: Case, ranks: list[int], spent: int) -> Comparison:
         return equal(adapted_to_planted(case, ranks, spectrum), spectrum[spent] if spent < D else 0)
     frozen, target = frozen_chain(case), target_matrix(case)
     result = adapt_linear_chain(frozen, target, ranks)
+    error = like(result.adapters[0].B, result.error)  # the scalar in the library and type that it comes from
     if spent == sum(ranks):
-        return equal(result.error, result.bound)
-    return equal(result.error, singular_values(target - _product(frozen))[spent])
+        return equal(error, result.bound)
+    return equal(error, singular_values(target - _product(frozen))[spent])
 
 
 def _product(frozen: list[Any]) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 from flint import fmpq_mat
 
 from lora_proofs import Ball, Box, Case, Paper, ReluNetwork, exact, instances
+from lora_proofs.backends import array
 from lora_proofs.constructions import AdaptedReluNetwork
-from lora_proofs.precision import lift
 
 PAPER = Paper(
     key="zeng2024expressive",
@@ -22,24 +22,24 @@ RATIONAL = "rational"
 
 
 def frozen_chain(case: Case) -> list[Any]:
-    """Return L non-singular D x D matrices of the case's family, at the case's precision."""
+    """Return L non-singular D x D matrices of the case's family, in the case's library and precision."""
     if case["family"] == RATIONAL:
         return [instances.nonsingular(case.rng, case["D"]) for _ in range(case["L"])]
-    return [lift(W, case.digits) for W in instances.chain(case.rng, case["D"], case["L"], case["family"])]
+    return [array(W, case) for W in instances.chain(case.rng, case["D"], case["L"], case["family"])]
 
 
 def target_matrix(case: Case) -> Any:
     """Return a float target of the case's family, drawn after `frozen_chain`."""
-    return lift(instances.chain(case.rng, case["D"], 1, case["family"])[0], case.digits)
+    return array(instances.chain(case.rng, case["D"], 1, case["family"])[0], case)
 
 
 def random_network(case: Case, width: int, depth: int) -> ReluNetwork:
-    """Return a network of the case's family, with random biases, at the case's precision."""
+    """Return a network of the case's family, with random biases, in the case's library and precision."""
     if case["family"] == RATIONAL:
         weights = [exact.array(instances.nonsingular(case.rng, width)) for _ in range(depth)]
         return ReluNetwork(weights, [exact.array(case.rng.integers(-3, 4, width)) for _ in range(depth)])
     network = instances.relu_network(case.rng, width, depth, case["family"])
-    return ReluNetwork([lift(W, case.digits) for W in network.weights], [lift(b, case.digits) for b in network.biases])
+    return ReluNetwork([array(W, case) for W in network.weights], [array(b, case) for b in network.biases])
 
 
 def input_domain(case: Case) -> Box | Ball:

@@ -15,7 +15,7 @@ from lora_proofs.constructions import (
     required_ranks,
     uniform_partition,
 )
-from lora_proofs.linalg import chain_product, singular_values
+from lora_proofs.linalg import chain_product, floats, singular_values
 
 from .paper import PAPER, RATIONAL, certified_error, input_domain, random_network
 
@@ -50,8 +50,8 @@ def exact_networks(case: Case, *, less: int = 0, scale: int = 1) -> Comparison:
 
 
 def to_floats(network: ReluNetwork) -> ReluNetwork:
-    """Return the network rounded to double precision."""
-    return ReluNetwork([W.astype(float) for W in network.weights], [b.astype(float) for b in network.biases])
+    """Return the network, rounded to double precision if it has more."""
+    return ReluNetwork([floats(W) for W in network.weights], [floats(b) for b in network.biases])
 
 
 @PAPER.lemma(
@@ -159,16 +159,27 @@ def lemma_3(case: Case) -> Comparison:
     det(\prod_l W_l + \sum_{i in S} \sigma_i u_i v_i^T) is a rational function of the entries; one rational point where
     no factor vanishes shows that it is not the zero function, and so vanishes with probability 0. Measured over Q: how
     many of the 2^D determinants vanish at the best of five points. Measured in floats: the smallest singular value
-    over r, which is positive.
+    over r and that of \prod_l W_l, against 10^{-13} of the largest of the latter, which is above rounding.
     """
     D, L = case["D"], case["L"]
     if case["family"] == RATIONAL:
         return equal(min(vanishing_determinants(case) for _ in range(POINTS)), 0)
     frozen, target = (instances.chain(case.rng, D, n, case["family"]) for n in (L, 1))
-    Pi = chain_product(frozen)
-    U, s, Vt = np.linalg.svd(target[0] - Pi)
-    smallest = min(float(singular_values(Pi + (U[:, :r] * s[:r]) @ Vt[:r])[-1]) for r in range(D + 1))
-    return at_least(smallest, 1e-10)
+    return at_least(smallest_relative(chain_product(frozen), target[0]) / 1e-13, 1)
+
+
+@lemma_3.control("the target 0, of rank 0", family=("gaussian", "uniform"), D=(3, 4), L=(1,))
+def _(case: Case) -> Comparison:
+    D = case["D"]
+    Pi = chain_product(instances.chain(case.rng, D, case["L"], case["family"]))
+    return at_least(smallest_relative(Pi, np.zeros((D, D))) / 1e-13, 1)
+
+
+def smallest_relative(Pi: Any, target: Any) -> float:
+    """Return the smallest singular value of Pi + LR_r(target - Pi) over all r, relative to the largest of Pi."""
+    U, s, Vt = np.linalg.svd(target - Pi)
+    smallest = min(singular_values(Pi + (U[:, :r] * s[:r]) @ Vt[:r])[-1] for r in range(len(Pi) + 1))
+    return float(smallest / singular_values(Pi)[0])
 
 
 POINTS = 5

@@ -7,10 +7,10 @@ import numpy as np
 from flint import fmpq_mat
 
 from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, equal, exact, instances
+from lora_proofs.backends import array
 from lora_proofs.constructions import adapt_relu_network
 from lora_proofs.constructions.error_bounds import ErrorBounds, corrected_bound, error_bounds, fit_to_distribution
-from lora_proofs.linalg import frobenius_norm, namespace
-from lora_proofs.precision import lift
+from lora_proofs.linalg import frobenius_norm, like, namespace
 
 from .errors import falling, mean_square, planted, planted_error
 from .paper import PAPER, random_network
@@ -34,13 +34,13 @@ SMALL = [{"family": "uniform", "D": 4, "L": 4, "Lbar": 2, "R": 1}]
 def below_threshold(case: Case, count: int = 300) -> tuple[ReluNetwork, ReluNetwork, Any, ErrorBounds]:
     """Return the networks, uniform points of the box, and the bounds of the distribution on these points."""
     frozen, target = (random_network(case, case["D"], depth) for depth in (case["L"], case["Lbar"]))
-    x = lift(case.rng.uniform(-4, 4, (count, case["D"])), case.digits)
+    x = array(case.rng.uniform(-4, 4, (count, case["D"])), case)
     return frozen, target, x, error_bounds(frozen, target, case["R"], x)
 
 
 def root_mean_square(network: Any, target: ReluNetwork, x: Any) -> Any:
     """Return (E |f - target|^2)^(1/2) over the points."""
-    return frobenius_norm(network(x) - target(x)) / len(x) ** 0.5
+    return like(x, frobenius_norm(network(x) - target(x)) / x.shape[0] ** 0.5)
 
 
 @PAPER.theorem("5-sharp", points=BELOW)
@@ -149,14 +149,14 @@ def active_block(case: Case) -> tuple[ReluNetwork, ReluNetwork, Any]:
     """Return one frozen layer, a target so active on the box that no residual switches it off, and 20 points."""
     D = case["D"]
     frozen, target = (random_network(case, D, 1) for _ in range(2))
-    x = lift(case.rng.uniform(-4, 4, (20, D)), case.digits)
+    x = array(case.rng.uniform(-4, 4, (20, D)), case)
     return frozen, ReluNetwork(target.weights, [b + 100 for b in target.biases]), x
 
 
 def _eigenvalue_tail(frozen: ReluNetwork, target: ReluNetwork, x: Any, R: int) -> Any:
     xp = namespace(x)
-    deviations = (x - xp.sum(x, axis=0) / len(x)) @ (target.weights[0] - frozen.weights[0]).T
-    return sum(xp.linalg.eigh(deviations.T @ deviations / len(x))[0][: x.shape[1] - R])
+    deviations = (x - xp.sum(x, axis=0) / x.shape[0]) @ (target.weights[0] - frozen.weights[0]).T
+    return sum(xp.linalg.eigh(deviations.T @ deviations / x.shape[0])[0][: x.shape[1] - R])
 
 
 @PAPER.formula("error-of-one-block", D=(3, 4), L=(1, 2), R=(1,))

@@ -8,8 +8,8 @@ import numpy as np
 from flint import fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
+from lora_proofs.backends import array
 from lora_proofs.constructions.transformer import AdaptedTransformer, adapt_transformer, functionality_gaps
-from lora_proofs.precision import lift
 from lora_proofs.transformers import TransformerBlock, TransformerNetwork
 
 from .paper import PAPER, RATIONAL
@@ -20,16 +20,16 @@ FLOATS = "gaussian heads"
 
 def transformer(case: Case) -> TransformerNetwork:
     """Return a network of the case's sizes, of non-singular integer weights or of the family FLOATS."""
-    rng, D, digits = case.rng, case["D"], case.digits
+    rng, D = case.rng, case["D"]
     if case["family"] == RATIONAL:
         return assembled(
             case, *[lambda: instances.nonsingular(rng, D)] * 2, lambda: exact.array(rng.integers(-3, 4, D))
         )
     return assembled(
         case,
-        lambda: lift(instances.gaussian(rng, D, D), digits),
-        lambda: lift(instances.uniform(rng, D), digits),
-        lambda: lift(instances.uniform(rng, 1, D)[0], digits),
+        lambda: array(instances.gaussian(rng, D, D), case),
+        lambda: array(instances.uniform(rng, D), case),
+        lambda: array(instances.uniform(rng, 1, D)[0], case),
     )
 
 

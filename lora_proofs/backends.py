@@ -1,0 +1,59 @@
+"""The array library and the floating type that a case asks for."""
+
+from importlib import import_module
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from lora_proofs.precision import lift
+
+# The name of each library, its module, and what installs it.
+BACKENDS = {
+    "numpy": ("numpy", "pip install numpy"),
+    "strict": ("array_api_strict", "pip install array-api-strict"),
+    "jax": ("jax.numpy", "pip install jax"),
+    "torch": ("torch", "pip install torch"),
+    "cupy": ("cupy", "pip install cupy-cuda12x, on a machine with an NVIDIA GPU"),
+}
+DTYPES = ("float64", "float32")
+
+
+def namespace(backend: str) -> Any:
+    """Return the array-API namespace of a library, by its name in `BACKENDS`.
+
+    JAX is set to 64 bits for the whole process: otherwise it computes in float32 whatever it is asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name, or the library is not installed or finds no device.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"there is no backend {backend!r}; pass one of {', '.join(BACKENDS)}")
+    module, command = BACKENDS[backend]
+    try:
+        library = import_module(module)
+        if backend == "jax":
+            import_module("jax").config.update("jax_enable_x64", True)
+        return array_namespace(library.asarray([0.0]))
+    except Exception as problem:  # a library without its device raises errors of its own
+        cause = " ".join(str(problem).split())
+        raise ValueError(f"the backend {backend} cannot be used ({cause}); it needs {command}") from None
+
+
+def array(x: Any, case: Any) -> Any:
+    """Return a drawn instance as the case wants it.
+
+    Parameters
+    ----------
+    x : NumPy array of float64, of any shape
+    case : Case
+        At 16 digits its ``backend`` and ``dtype`` name the library and the type of the result; at more the result
+        is an object array of mpf (see `lora_proofs.precision.lift`), whatever they say.
+    """
+    if case.digits > 16:
+        return lift(x, case.digits)
+    if case.backend == "numpy":
+        return x.astype(case.dtype, copy=False)
+    xp = namespace(case.backend)
+    return xp.asarray(x, dtype=getattr(xp, case.dtype))
