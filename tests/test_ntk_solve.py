@@ -245,3 +245,22 @@ def test_an_interrupt_returns_the_best_point_with_its_bracket(monkeypatch):
     solution = solve(problem)
     assert 1e-8 < solution.gap < 1
     assert solution.lower <= solution.upper == pytest.approx(problem.objective(*sides(solution)))
+
+
+@pytest.mark.parametrize("method", ["burer_monteiro", "active_subspace", "interior_point"])
+def test_the_bracket_belongs_to_the_factors(method):
+    rng = np.random.default_rng(0)
+    G, y = rng.normal(size=(6, 2, 7, 8)), rng.normal(size=(6, 2))
+    problem = LinearizedProblem(G, 0 * y, y, "squared", 0.1)
+    solution = solve(problem, method=method)
+    u, v = (list(side) for side in zip(*solution.factors, strict=True))
+    again = certify(problem, u, v)
+    assert (again.upper, again.lower) == pytest.approx((solution.upper, solution.lower), rel=1e-12)
+
+
+def test_a_block_that_is_not_needed_has_rank_0():
+    """Columns are cut against the largest over all blocks, not each block against its own."""
+    rng = np.random.default_rng(0)
+    G, y = rng.normal(size=(4, 1, 5, 6)), rng.normal(size=(4, 1))
+    problem = LinearizedProblem([1e-3 * G, G], 0 * y, y, "squared", 0.1)
+    assert solve(problem).ranks[0] == 0

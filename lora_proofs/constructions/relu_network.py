@@ -27,6 +27,8 @@ from lora_proofs.constructions import rational
 from lora_proofs.constructions.certificate import Certificate, certify_relu_network
 from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.norm_bounds import corrected_bound
+from lora_proofs.constructions.operators import norm
 from lora_proofs.constructions.partition import Partition, best_partition, read_partition, required_ranks
 from lora_proofs.constructions.square_chain import AdaptedChain
 from lora_proofs.display import Readable, show
@@ -40,6 +42,7 @@ from lora_proofs.linalg import (
     like,
     namespace,
     scalar,
+    to_numpy,
     unit_roundoff,
 )
 from lora_proofs.networks import ReluNetwork
@@ -323,12 +326,6 @@ def _positive(x: Array) -> Array:
 def _bound(target: ReluNetwork, tails: Sequence[Any], domain: Domain) -> Any:
     if not any(tails):
         return Fraction(0)
-    W_bar = [np.asarray(W, dtype=float) for W in target.weights]
-    b_bar = [np.asarray(b, dtype=float) for b in target.biases]
-    size = domain.largest_norm(target.d_in)
-    total = 0.0
-    for W, b, E in zip(W_bar, b_bar, tails, strict=True):
-        norm = float(np.linalg.norm(W, 2))
-        total = total * (norm + float(E)) + float(E) * size
-        size = norm * size + float(np.linalg.norm(b))
-    return total
+    norms = [norm(np.asarray(to_numpy(W), dtype=float)) for W in target.weights]
+    biases = [float(np.linalg.norm(np.asarray(to_numpy(b), dtype=float))) for b in target.biases]
+    return corrected_bound([float(E) for E in tails], norms, biases, domain.largest_norm(target.d_in))

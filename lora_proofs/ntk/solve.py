@@ -23,6 +23,9 @@ _SMALL = 20
 _PATIENCE = 6
 """Rounds without progress after which rounding, not the method, is what stops it."""
 
+_NEGLIGIBLE = 1e-9
+"""Columns whose share of the largest one, over all blocks, is no more than this are dropped."""
+
 _SILENT_SECONDS = 3.0
 
 
@@ -110,9 +113,11 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     elif method == "auto":
         method = "burer_monteiro" if max(min(shape) for shape in core.shapes) <= _SMALL else "active_subspace"
     best, lower = _best(core, _points(core, method), gap)
-    u, v = small.lift(best.u, best.v)
-    kept = [np.linalg.norm(x, axis=0) ** 2 for x in best.u]
-    sizes = np.concatenate(kept)
+    sizes = [np.linalg.norm(x, axis=0) ** 2 for x in best.u]
+    cut = _NEGLIGIBLE * max((float(s.max(initial=0.0)) for s in sizes), default=0.0)
+    kept = [s > cut for s in sizes]
+    u, v = small.lift(*([x[:, k] for x, k in zip(side, kept, strict=True)] for side in (best.u, best.v)))
+    smallest = min((float(s[k].min(initial=np.inf)) for s, k in zip(sizes, kept, strict=True)), default=np.inf)
     factors = [(problem.as_given(x), problem.as_given(y)) for x, y in zip(u, v, strict=True)]
     upper = problem.objective(*map(list, zip(*factors, strict=True)))
     return Solution(
@@ -120,7 +125,7 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
         upper,
         lower,
         relative_gap(problem, upper, lower),
-        float(sizes.min() / (1e-9 * sizes.max())) if sizes.size else float("inf"),
+        smallest / cut if cut else float("inf"),
         core.passes,
         method.replace("_", " ") + (" after exact compression" if compressed else ""),
     )
@@ -148,47 +153,48 @@ def _points(core: Core, method: str) -> Iterator[Point]:
 
 
 def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, float]:
-    """Return the best point and the best lower bound, once they are close enough or have stopped moving.
+    """Return the point with the narrowest bracket of its own and its lower end, once it is narrow or stops moving.
 
     An interrupt from the keyboard ends the search early, if there is a point to return.
     """
     best: Point | None = None
-    lower, narrowest, idle = 0.0, np.inf, 0
+    lower: float | None = None
+    narrowest, idle = np.inf, 0
     with _Progress() as progress:
         try:
             for point in points:
-                if best is None or point.value <= best.value:
-                    best = point
-                promised, lower = _lower(core, point, best, lower, gap)
-                width = best.value - max(lower, promised)
-                if best.value - lower <= gap * best.value:
-                    break
+                promised = _promise(core, point)
+                width = point.value - promised
                 idle = 0 if width < 0.9 * narrowest else idle + 1
-                narrowest = min(narrowest, width)
+                if best is None or width <= narrowest:
+                    best, lower, narrowest = point, None, width
+                    if width <= gap * point.value:  # only where it promises success is the safe bound worth its price
+                        lower = _safe(core, point)
+                        if point.value - lower <= gap * point.value:
+                            break
                 if idle >= _PATIENCE:
                     break
-                progress.tell(f"objective {best.value:.10g}, gap {width:.1e}")
+                progress.tell(f"objective {best.value:.10g}, gap {narrowest:.1e}")
         except KeyboardInterrupt:
             if best is None:
                 raise
     if best is None:
         raise RuntimeError("the method returned no point; this is a bug, please report the problem")
-    if core.lam and best.value - lower > gap * best.value:
-        lower = max(lower, dual_bound(core, core.loss.slope(best.w), norm_ratio(core, best.S)))
-    return best, lower
+    return best, _safe(core, best) if lower is None else lower
 
 
-def _lower(core: Core, point: Point, best: Point, lower: float, gap: float) -> tuple[float, float]:
-    """Return the lower bound that a cheap estimate of |S|_op promises at the point, and the best one that is safe."""
+def _promise(core: Core, point: Point) -> float:
+    """Return the lower bound that a cheap estimate of |S|_op promises at the point; the estimate is never too large."""
     q = core.loss.slope(point.w)
     if not core.lam:
-        return lower, max(lower, dual_bound(core, q, 0.0))
-    # The estimate is never too large; only where it promises success is the safe bound worth its price.
+        return dual_bound(core, q, 0.0)
     top = max(float(leading(S, 1)[1][0]) for S in point.S) if point.top is None else point.top
-    promised = core.dual(q / max(1.0, top / core.lam))
-    if best.value - promised <= gap * best.value:
-        lower = max(lower, dual_bound(core, q, norm_ratio(core, point.S)))
-    return promised, lower
+    return core.dual(q / max(1.0, top / core.lam))
+
+
+def _safe(core: Core, point: Point) -> float:
+    """Return the lower bound at the point with |S|_op bounded from above."""
+    return dual_bound(core, core.loss.slope(point.w), norm_ratio(core, point.S) if core.lam else 0.0)
 
 
 class _Progress:
