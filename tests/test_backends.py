@@ -1,120 +1,196 @@
-import json
-import subprocess
-import sys
-from pathlib import Path
+"""Every construction, certificate and solver on every array library and device that is here."""
 
-import mpmath
 import numpy as np
 import pytest
+from test_transformers import transformer
 
-from lora_proofs.backends import BACKENDS, array, namespace
-from lora_proofs.claims import Case, Paper, at_most, equal
-from lora_proofs.verify import Verdict, verify
+from lora_proofs import Adapter, Box, ReluNetwork, instances, ntk
+from lora_proofs.constructions import (
+    adapt_linear_chain,
+    adapt_relu_network,
+    adapt_transformer,
+    certify_relu_network,
+    error_bounds,
+)
+from lora_proofs.constructions.error_bounds import fit_to_distribution
 
-ROOT = Path(__file__).resolve().parents[1]
-HERE = ["numpy", "strict", "jax", "torch"]
-
-
-def claim(check):
-    def documented(case):
-        """Statement."""
-        return check(case)
-
-    return Paper(key="paper", title="", authors=(), year=2024, arxiv="").lemma("1")(documented)
+AGREE = 1e-10
 
 
-@pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_an_instance_moves_to_the_library_and_type_of_the_case(backend, dtype):
-    x = np.random.default_rng(0).standard_normal((3, 4))
-    moved = array(x, Case(backend=backend, dtype=dtype))
-    assert type(moved).__module__.partition(".")[0] in (BACKENDS[backend][0].partition(".")[0], "jaxlib")
-    assert str(moved.dtype).rpartition(".")[2] == dtype
-    assert [float(v) for v in moved[0, :]] == pytest.approx(x[0].tolist(), rel=1e-6)
-    if dtype == "float64":
-        assert [float(v) for v in moved[0, :]] == x[0].tolist()
+def tame(rng, D):
+    """Return a matrix with singular values from 2 down to 1, all different: no choice of a basis is arbitrary."""
+    return instances.with_singular_values(rng, D, D, np.geomspace(2, 1, D))
 
 
-@pytest.mark.parametrize("backend", HERE)
-def test_more_digits_are_those_of_mpmath_whatever_the_library(backend):
-    moved = array(np.ones(2), Case(digits=32, backend=backend, dtype="float32"))
-    assert isinstance(moved[0], mpmath.mpf)
+def chain(rng, D, L):
+    return [tame(rng, D) for _ in range(L)], tame(rng, D)
 
 
-def test_the_usual_instance_is_left_alone():
-    x = np.ones(3)
-    assert array(x, Case()) is x
+def tame_network(rng, D, L):
+    return ReluNetwork([tame(rng, D) for _ in range(L)], [rng.uniform(-1, 1, D) for _ in range(L)])
 
 
-def test_a_library_that_is_missing_takes_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(ValueError, match=r"the backend cupy cannot be used .* it needs pip install cupy-cuda12x"):
-        namespace("cupy")
-    with pytest.raises(ValueError, match="there is no backend 'tensorflow'; pass one of numpy, strict"):
-        namespace("tensorflow")
+def relu(xp, network):
+    return ReluNetwork([xp.asarray(W) for W in network.weights], [xp.asarray(b) for b in network.biases])
 
 
-@pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_verdict_says_what_it_was_computed_in(backend, dtype):
-    def check(case):
-        x = array(np.full(3, 0.25), case)
-        return at_most(x[0] * 2, 1)
-
-    verdict = verify(claim(check), Case(backend=backend, dtype=dtype))
-    assert (verdict.outcome, verdict.backend, verdict.dtype) == ("holds", backend, dtype)
-    assert verdict.digits == (6 if dtype == "float32" else 16)
-    assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
-    assert (f"--backend {backend}" in verdict.reproducer) == (backend != "numpy")
-    assert (f"--dtype {dtype}" in verdict.reproducer) == (dtype == "float32")
+def assert_adapters_agree(xp, adapters, expected, dtype="float64", atol=AGREE):
+    for ours, theirs in zip(adapters, expected, strict=True):
+        assert xp.owns(ours.A, dtype)
+        assert xp.owns(ours.B, dtype)
+        np.testing.assert_allclose(xp.to_numpy(ours.delta()), theirs.delta(), atol=atol)
 
 
 @pytest.mark.parametrize(
-    ("measured", "backend"), [(0.5, "numpy"), (1, "python"), (mpmath.mpf(1), "mpmath"), ((0.0, 1.0), "numpy")]
+    ("D", "L", "ranks"),
+    [
+        (6, 3, [2, 3, 1]),  # the threshold
+        (6, 3, [1, 0, 2]),  # below it
+        (140, 2, 70),  # factorised once, norms by iteration
+    ],
 )
-def test_a_check_that_computes_elsewhere_is_not_said_to_follow(measured, backend):
-    verdict = verify(claim(lambda case: at_most(measured, 1)), Case(backend="torch", dtype="float32"))
-    assert (verdict.backend, verdict.digits) == (backend, 16)
-    assert (verdict.case.backend, verdict.case.dtype) == ("torch", "float32")
+def test_linear_chains(xp, D, L, ranks):
+    frozen, target = chain(np.random.default_rng(0), D, L)
+    expected = adapt_linear_chain(frozen, target, ranks)
+    result = adapt_linear_chain([xp.asarray(W) for W in frozen], xp.asarray(target), ranks)
+    assert result.error == pytest.approx(expected.error, abs=AGREE)
+    assert result.bound == pytest.approx(expected.bound, abs=AGREE)
+    product = np.eye(D)
+    for W, a in zip(frozen, result.adapters, strict=True):
+        assert xp.owns(a.A)
+        assert xp.owns(a.B)
+        product = (W + xp.to_numpy(a.delta())) @ product
+    if D < 100:  # larger ones choose their directions by another factorisation in NumPy
+        assert_adapters_agree(xp, result.adapters, expected.adapters)
+    assert np.linalg.norm(product - target, 2) == pytest.approx(expected.error, abs=AGREE)
 
 
-@pytest.mark.parametrize("backend", HERE)
-def test_single_precision_refutes_nothing(backend):
-    def check(case):
-        return equal(array(np.array([1.1]), case)[0], 1.1)  # not a number of single precision, by 2e-8
-
-    verdict = verify(claim(check), Case(backend=backend, dtype="float32"))
-    assert (verdict.outcome, verdict.digits, verdict.backend, verdict.dtype) == ("holds", 16, backend, "float64")
+def test_float32_stays_float32(xp):
+    frozen, target = chain(np.random.default_rng(1), 6, 2)
+    result = adapt_linear_chain([xp.asarray(W, "float32") for W in frozen], xp.asarray(target, "float32"), 3)
+    assert all(xp.owns(x, "float32") for a in result.adapters for x in (a.A, a.B))
+    assert result.error < 1e-4
 
 
-@pytest.mark.parametrize("problem", [RuntimeError, OverflowError])
-def test_what_single_precision_cannot_do_is_tried_in_double(problem):
-    def check(case):
-        if case.dtype == "float32":
-            raise problem
-        return at_most(0.5, 1)
+def test_a_part_of_the_svd_with_a_certified_tail(xp):
+    """What `adapt_linear_chain` does for few ranks of a large matrix, at a size that a test can afford."""
+    from lora_proofs.constructions.partial_svd import partial_svd
 
-    assert verify(claim(check), Case(dtype="float32")).outcome == "holds"
-
-
-def run(*options):
-    command = [sys.executable, "-m", "lora_proofs", "check", "zeng2024expressive:lemma-1", "--seeds", "1", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-@pytest.mark.parametrize("backend", ["strict", "torch"])
-def test_a_claim_of_the_paper_runs_on_the_library(backend):
-    case = "family=gaussian,D=8,L=2,R=2"
-    done = run("--backend", backend, "--dtype", "float32", "--case", case, "--json", "-")
-    verdicts = json.loads(done.stdout)["verdicts"]
-    assert verdicts[0]["outcome"] == "holds"
-    assert verdicts[0]["backend"] == backend
-    assert verdicts[0]["asked"] == {"backend": backend, "dtype": "float32"}
-    assert done.returncode == 0
+    rng = np.random.default_rng(0)
+    E = instances.with_singular_values(rng, 200, 200, np.geomspace(1, 1e-4, 200))
+    part = partial_svd(xp.asarray(E), 5)
+    s = np.linalg.svd(E, compute_uv=False)
+    V = xp.to_numpy(part.V)
+    assert xp.owns(part.V)
+    assert part.lower <= s[5] <= part.upper <= part.lower * (1 + 1e-8)
+    assert np.linalg.norm(E - E @ V @ V.T, 2) == pytest.approx(s[5], rel=1e-9)
 
 
-def test_an_unknown_backend_takes_one_line():
-    done = run("--backend", "tensorflow")
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "there is no backend 'tensorflow'" in done.stderr
+def test_factor_pairs(xp):
+    rng = np.random.default_rng(0)
+    V, O, T = (instances.gaussian(rng, *shape) for shape in ((2, 5), (6, 2), (6, 5)))
+    expected = adapt_linear_chain([V, O], T, 1)
+    result = adapt_linear_chain([xp.asarray(V), xp.asarray(O)], xp.asarray(T), 1)
+    assert result.bound == pytest.approx(expected.bound, abs=AGREE)
+    assert result.error == pytest.approx(expected.error, rel=1e-6)
+    assert all(xp.owns(x) for a in result.adapters for x in (a.A, a.B))
+
+
+def test_relu_networks_and_their_certificates(xp):
+    rng = np.random.default_rng(0)
+    frozen, target = (tame_network(rng, 5, depth) for depth in (4, 2))
+    expected = adapt_relu_network(frozen, target, 3, domain=Box(-2, 2))
+    result = adapt_relu_network(relu(xp, frozen), relu(xp, target), 3, domain=Box(-2, 2))
+    assert result.certificate.holds
+    assert result.error < AGREE
+    assert_adapters_agree(xp, result.adapters, expected.adapters)
+    for ours, theirs in zip(result.biases, expected.biases, strict=True):
+        assert xp.owns(ours)
+        np.testing.assert_allclose(xp.to_numpy(ours), theirs, atol=AGREE)
+    again = certify_relu_network(result.network, relu(xp, target), Box(-2, 2))
+    assert (again.holds, again.evidence) == (True, "certified")
+
+
+def test_error_bounds(xp):
+    rng = np.random.default_rng(0)
+    frozen, target = (instances.relu_network(rng, 5, depth) for depth in (4, 2))
+    x = rng.uniform(-2, 2, (40, 5))
+    for bounds in (error_bounds, fit_to_distribution):
+        expected = bounds(frozen, target, 1, x)
+        result = bounds(relu(xp, frozen), relu(xp, target), 1, xp.asarray(x))
+        for name in ("recalled", "corrected", "moments"):
+            assert getattr(result, name) == pytest.approx(getattr(expected, name), rel=AGREE)
+        assert result.sharp == pytest.approx(expected.sharp, rel=1e-4)  # the multipliers come from an iteration
+        assert all(xp.owns(F) for F in result.layers)
+
+
+def test_transformers(xp):
+    def convert(x):
+        return xp.asarray(x if x.ndim == 1 else tame(np.random.default_rng(abs(int(1e6 * x[0, 0]))), 4))
+
+    rng = np.random.default_rng(0)
+    result = adapt_transformer(*(transformer(rng, 4, 1, 2, convert=convert) for _ in range(2)), 2)
+    assert result.certificate.holds
+    assert result.error < 1e-8
+    assert all(xp.owns(x) for a in result.adapters for x in (a.A, a.B))
+
+
+# ------------------------------------------------------------------------------------------------------- NTK
+
+
+def problems(xp, loss):
+    rng = np.random.default_rng(0)
+    K, N = {"squared": (2, 4), "logistic": (1, 6), "cross_entropy": (3, 4)}[loss]
+    labels = {"squared": rng.standard_normal((N, K)), "logistic": rng.choice([-1.0, 1.0], N)}.get(
+        loss, np.arange(N) % K
+    )
+    G = [rng.standard_normal((N, K, 5, 6)), rng.standard_normal((N, K, 4, 3))]
+    offsets = 0.1 * rng.standard_normal((N, K))
+    plain = ntk.LinearizedProblem(G, offsets, labels, loss, 0.05)
+    ours = [xp.asarray(g) for g in G], xp.asarray(offsets), xp.asarray(labels, labels.dtype.name)
+    return plain, ntk.LinearizedProblem(*ours, loss, 0.05)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "cross_entropy"])
+def test_solving_certifying_and_judging(xp, loss):
+    plain, problem = problems(xp, loss)
+    expected, solution = ntk.solve(plain), ntk.solve(problem)
+    assert (solution.upper, solution.lower) == pytest.approx((expected.upper, expected.lower), rel=AGREE)
+    u, v = (list(side) for side in zip(*solution.factors, strict=True))
+    assert all(xp.owns(x) for x in (*u, *v))
+    assert ntk.certify(problem, u, v).gap < 1e-8
+    assert ntk.certify(problem, u, v, rigorous=True).lower == pytest.approx(expected.lower, rel=1e-8)
+    assert ntk.second_order(problem, u, v).verdict != "saddle"
+    assert ntk.thresholds(problem, solution) == ntk.thresholds(plain, expected)
+
+
+def test_escapes_and_reduced_ranks(xp):
+    _, problem = problems(xp, "squared")
+    zero = (
+        [xp.asarray(np.zeros((m, 2))) for m, _ in problem.shapes],
+        [xp.asarray(np.zeros((n, 2))) for _, n in problem.shapes],
+    )
+    judged = ntk.second_order(problem, *zero)
+    assert judged.verdict == "saddle"
+    assert all(xp.owns(x) for side in judged.escape for x in side)
+    rng = np.random.default_rng(1)
+    u, v = ([xp.asarray(rng.standard_normal((shape[i], 3))) for shape in problem.shapes] for i in (0, 1))
+    reduced = ntk.reduce_rank(problem, u, v)
+    assert all(xp.owns(x) for x in (*reduced.u, *reduced.v))
+    assert reduced.fit_change < AGREE
+
+
+def test_one_block_and_factored_gradients(xp):
+    rng = np.random.default_rng(0)
+    left, right, y = rng.standard_normal((4, 1, 5, 2)), rng.standard_normal((4, 1, 6, 2)), rng.standard_normal((4, 1))
+    dense = np.einsum("ikmt,iknt->ikmn", left, right)
+    expected = ntk.solve(ntk.LinearizedProblem(dense, 0 * y, y, "squared", 0.05))
+    G = ntk.FactoredGradients(xp.asarray(left), xp.asarray(right))
+    solution = ntk.solve(ntk.LinearizedProblem(G, xp.asarray(0 * y), xp.asarray(y), "squared", 0.05))
+    assert solution.upper == pytest.approx(expected.upper, rel=AGREE)
+    problem = ntk.LinearizedProblem(xp.asarray(dense), 0 * y, y, "squared", 0.05)
+    (u, v), *_ = ntk.solve(problem).factors
+    assert xp.owns(u)
+    assert ntk.reduce_rank(problem, u, v).fit_change < AGREE
+    adapters = [Adapter(A=v.T, B=u)]
+    assert xp.owns(ntk.rank_reduction.reduce_adapters(problem, adapters)[0].A)
