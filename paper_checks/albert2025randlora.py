@@ -224,11 +224,11 @@ def mean_floor(M: fmpq_mat, r: int) -> Fraction:
 
 @PAPER.corollary("vacuous", r=(1, 2), n=(2, 3), spectrum=("flat", "descending"))
 def vacuous(case: Case) -> Comparison:
-    r"""In the mean square over the bases the bound n eps of Theorem 4.1 is at least \sqrt{n - 1} \|W\|_F; \Delta = 0 has 1.
+    r"""In the mean square over the bases the bound n eps of Theorem 4.1 is at least \sqrt{n - 1} \|W\|_F.
 
-    (n eps)^2 >= n \sum_j (1 - r/D) \|M_j\|_F^2 = n (1 - r/D) \|W\|_F^2 = (n - 1) \|W\|_F^2 for D = n r, with equality in
-    the first step where all blocks have the same norm. The bound is true and conditional; it says nothing about how
-    well RandLoRA approximates.
+    (n eps)^2 >= n \sum_j (1 - r/D) \|M_j\|_F^2 = n (1 - r/D) \|W\|_F^2 = (n - 1) \|W\|_F^2 for D = n r, with equality
+    in the first step where all blocks have the same norm. \Delta = 0 attains \|W\|_F: the bound is true and
+    conditional; it says nothing about how well RandLoRA approximates.
     """
     bound, norm = bound_squared(case)
     return at_least(bound, (case["n"] - 1) * norm)

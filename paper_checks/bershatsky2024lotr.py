@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from flint import fmpq_mat
+from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, exact, instances
 
@@ -244,26 +244,28 @@ def _tangent_rank(case: Case) -> int:
 # --------------------------------------------------------------------------------------------- approximation
 
 
-@PAPER.lemma("two-projections", d=(5,), L=(3,), r=(1, 3), sampled=True)
+@PAPER.lemma("two-projections", d=(5,), L=(3,), r=(1, 3))
 def two_projections(case: Case) -> Comparison:
-    r"""For orthogonal projections P, Q: \sum |D_s - P D_s Q|^2 <= \sum |(I - P) D_s|^2 + |D_s (I - Q)|^2.
+    r"""For orthogonal projections P, Q: \sum |D_s - P D_s Q|^2 = \sum |(I - P) D_s|^2 + |P D_s (I - Q)|^2.
 
-    With the leading singular vectors of the two unfoldings the right side is the sum of their tails: the truncated
-    higher-order SVD errs by at most sqrt 2 times the best LoTR stack. Over Q, with random rational projections.
+    So it is at most \sum |(I - P) D_s|^2 + |D_s (I - Q)|^2. With the leading singular vectors of the two unfoldings
+    that is the sum of their tails: the truncated higher-order SVD errs by at most sqrt 2 times the best LoTR stack.
+    Over Q, with random rational projections.
     """
-    return at_most(*_projected(case, both=True))
+    return equal(*_projected(case, projected=True))
 
 
-@two_projections.control("the tail on the right is left out")
+@two_projections.control("D_s in place of P D_s, as in the bound")
 def _(case: Case) -> Comparison:
-    return at_most(*_projected(case, both=False))
+    return equal(*_projected(case, projected=False))
 
 
-def _projected(case: Case, both: bool) -> tuple[Fraction, Fraction]:
+def _projected(case: Case, projected: bool) -> tuple[Fraction, Fraction]:
     stack = [instances.integers(case.rng, case["d"], case["d"]) for _ in range(case["L"])]
     P, Q = (_projection(case) for _ in range(2))
-    left, right = squared([x - P * x for x in stack]), squared([x - x * Q for x in stack])
-    return squared([x - P * x * Q for x in stack]), left + both * right
+    kept = [P * x if projected else x for x in stack]
+    rests = [x - P * x for x in stack], [x - x * Q for x in kept]
+    return squared([x - P * x * Q for x in stack]), squared(rests[0]) + squared(rests[1])
 
 
 def _projection(case: Case) -> fmpq_mat:
@@ -349,25 +351,67 @@ def _unrelated(case: Case) -> Fraction:
 def start(case: Case) -> Comparison:
     r"""With cores 0 and A, B random, as in the official code, the first gradient step moves the cores only.
 
-    For a loss with gradients M_s with respect to Delta_s: dA = \sum M_s B G_s^T, dB = \sum M_s^T A G_s, dG_s = A^T M_s
-    B. Measured: the squared gradients of A and B, plus 1 if that of the cores is 0.
+    For a loss with gradients M_s with respect to Delta_s, the part \sum <M_s, A G_s B^T> is linear in each factor: its
+    differences are its derivatives. Measured: the squared gradients of A and B, plus 1 if that of the cores is 0.
     """
-    return equal(_first_gradient(case, cores=0), 0)
+    of_A, of_B, of_cores = (squared([g]) for g in _gradients(*_at_start(case, zero="G")))
+    return equal(of_A + of_B + int(of_cores == 0), 0)
 
 
 @start.control("cores random, A = 0: then they stay")
 def _(case: Case) -> Comparison:
-    return equal(_first_gradient(case, cores=1), 0)
+    of_A, of_B, of_cores = (squared([g]) for g in _gradients(*_at_start(case, zero="A")))
+    return equal(of_A + of_B + int(of_cores == 0), 0)
 
 
-def _first_gradient(case: Case, cores: int) -> Fraction:
+@PAPER.formula("gradients", d=(4,), L=(3,), r=(2,))
+def gradients(case: Case) -> Comparison:
+    r"""The gradients are dA = \sum M_s B G_s^T, dB = \sum M_s^T A G_s and dG_s = A^T M_s B, where M_s = dL/dDelta_s.
+
+    Measured: the squared distance from the differences of \sum <M_s, A G_s B^T>.
+    """
+    return equal(_gradient_error(case, turned=True), 0)
+
+
+@gradients.control("G_s in place of its transpose")
+def _(case: Case) -> Comparison:
+    return equal(_gradient_error(case, turned=False), 0)
+
+
+def _gradient_error(case: Case, turned: bool) -> Fraction:
+    M, A, G, B = _at_start(case, zero="")
+    zero, triples = fmpq_mat(case["d"], case["r"]), list(zip(M, G, strict=True))
+    dA = sum((m * B * (g.transpose() if turned else g) for m, g in triples), zero)
+    dB = sum((m.transpose() * A * g for m, g in triples), zero)
+    dG = fmpq_mat([row for m in M for row in (A.transpose() * m * B).table()])
+    return squared([x - y for x, y in zip(_gradients(M, A, G, B), (dA, dB, dG), strict=True)])
+
+
+def _at_start(case: Case, zero: str) -> tuple[Stack, fmpq_mat, Stack, fmpq_mat]:
+    """Return the M_s, A, the cores and B, random but for what is named."""
     d, L, r = case["d"], case["L"], case["r"]
     A, B = (instances.rational_planted_rank(case.rng, d, r, r) for _ in range(2))
-    A = (1 - cores) * A
-    G = [cores * instances.nonsingular(case.rng, r) for _ in range(L)]
-    M = [instances.nonsingular(case.rng, d) for _ in range(L)]
-    zero = fmpq_mat(d, r)
-    dA = sum((m * B * g.transpose() for m, g in zip(M, G, strict=True)), zero)
-    dB = sum((m.transpose() * A * g for m, g in zip(M, G, strict=True)), zero)
-    dG = squared([A.transpose() * m * B for m in M])
-    return squared([dA, dB]) + int(dG == 0)
+    G, M = ([instances.nonsingular(case.rng, n) for _ in range(L)] for n in (r, d))
+    return M, A * int(zero != "A"), [g * int(zero != "G") for g in G], B
+
+
+def _gradients(M: Stack, A: fmpq_mat, G: Stack, B: fmpq_mat) -> tuple[fmpq_mat, fmpq_mat, fmpq_mat]:
+    """Return the derivatives of sum_s <M_s, A G_s B^T> with respect to A, B and the cores, these below each other."""
+    r = A.ncols()
+
+    def value(A: fmpq_mat, B: fmpq_mat, cores: fmpq_mat) -> Any:
+        parts = (exact.block(cores, range(s * r, (s + 1) * r), range(r)) for s in range(len(M)))
+        pairs = ((m, A * g * B.transpose()) for m, g in zip(M, parts, strict=True))
+        return sum((x * y for m, update in pairs for x, y in zip(m.entries(), update.entries(), strict=True)), fmpq(0))
+
+    def slopes(at: fmpq_mat, function: Any) -> fmpq_mat:
+        m, n = at.nrows(), at.ncols()
+        units = (fmpq_mat(m, n, [int(k == e) for k in range(m * n)]) for e in range(m * n))
+        return fmpq_mat(m, n, [function(at + E) - function(at) for E in units])
+
+    cores = fmpq_mat([row for g in G for row in g.table()])
+    return (
+        slopes(A, lambda A: value(A, B, cores)),
+        slopes(B, lambda B: value(A, B, cores)),
+        slopes(cores, lambda cores: value(A, B, cores)),
+    )

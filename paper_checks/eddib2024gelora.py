@@ -15,7 +15,7 @@ from math import factorial
 from typing import Any
 
 import numpy as np
-from flint import fmpq, fmpq_mat, fmpq_poly
+from flint import fmpq, fmpq_mat, fmpq_poly, fmpq_series
 
 from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, exact, instances
 
@@ -35,28 +35,32 @@ PAPER = Paper(
 def pareto(case: Case) -> Comparison:
     r"""P(r_2 / r_1 > x) = x^{-d} for N >= 2 points uniform in a d-ball around the query: for every N.
 
-    The volumes v_1 < v_2 of the balls up to the nearest two have the density N (N-1) (1 - v_2)^{N-2}, so that v_1 /
-    v_2 is uniform on [0, 1]. The integral over v_1 < x^{-d} v_2 as one of polynomials over Q.
+    The radii r_1 < r_2 of the nearest two have the density N (N-1) (1 - r_2^d)^{N-2} d^2 r_1^{d-1} r_2^{d-1}. Its
+    integral over x r_1 < r_2, of polynomials over Q.
     """
-    share = 1 / Fraction(case["x"]) ** case["d"]
-    return equal(probability(case["N"], share), share)
+    return equal(probability(case), 1 / Fraction(case["x"]) ** case["d"])
 
 
 @pareto.control("the density of the first and third neighbour", N=(5, 20), d=(1, 2), x=("3/2",))
 def _(case: Case) -> Comparison:
-    share = 1 / Fraction(case["x"]) ** case["d"]
-    return equal(probability(case["N"], share, third=True), share)
+    return equal(probability(case, third=True), 1 / Fraction(case["x"]) ** case["d"])
 
 
-def probability(N: int, share: Fraction, third: bool = False) -> Fraction:
-    """Return P(v_1 < share * v), v the volume up to the second neighbour, or to the third."""
-    y, one_minus = exact.number(share), fmpq_poly([1, -1])
-    if third:  # density N (N-1) (N-2) (v - v_1) (1 - v)^{N-3} of v_1 and v_3 = v
-        below = fmpq_poly([0, 0, y - y * y / 2])
-        density = N * (N - 1) * (N - 2) * below * one_minus ** (N - 3)
-    else:
-        density = N * (N - 1) * fmpq_poly([0, y]) * one_minus ** (N - 2)
-    value = density.integral()(fmpq(1))
+@pareto.control("the exponent d - 1", N=(2, 5, 20), d=(1, 2, 5), x=("3/2", "4/1"))
+def _(case: Case) -> Comparison:
+    return equal(probability(case), 1 / Fraction(case["x"]) ** (case["d"] - 1))
+
+
+def probability(case: Case, third: bool = False) -> Fraction:
+    """Return P(x r_1 < r), r the distance of the second neighbour, or of the third."""
+    N, d, x = case["N"], case["d"], exact.number(Fraction(case["x"]))
+    radius = fmpq_poly([0, 1])
+    volume, speed = radius**d, d * radius ** (d - 1)
+    inner = speed.integral()(radius / x)  # over r_1 < r / x
+    if third:  # the second lies between the two
+        inner = (N - 2) * (volume * inner - (volume * speed).integral()(radius / x))
+    others = (1 - volume) ** (N - 3 if third else N - 2)
+    value = (N * (N - 1) * inner * speed * others).integral()(fmpq(1))
     return Fraction(int(value.p), int(value.q))
 
 
@@ -82,25 +86,26 @@ def mean_reciprocal(case: Case) -> Fraction:
 
 @PAPER.proposition("twonn", d=(1, 2, 4, 8), sampled=True)
 def twonn(case: Case) -> Comparison:
-    r"""TwoNN, d^ = 1999 / sum log mu, finds d from 2000 samples of 10 points in a d-ball, seen from its centre.
+    r"""TwoNN, d^ = (m - 1) / sum log mu, finds d from m = 500 d^2 samples of 5 points in a d-ball, at its centre.
 
-    2 d sum log mu has the law chi^2 with 4000 degrees of freedom; measured is its standard score, which is below 7.5
-    in absolute value but for a probability of 1e-12.
+    2 d sum log mu has the law chi^2 with 2m degrees of freedom; measured is its standard score, which is below 7.5 in
+    absolute value but for a probability of 1e-11. In d + 1 dimensions the score is near sqrt(m) / (d + 1).
     """
     return at_most(score(case, case["d"]), 7.5)
 
 
-@twonn.control("points in a 2d-ball")
+@twonn.control("points in a (d + 1)-ball")
 def _(case: Case) -> Comparison:
-    return at_most(score(case, 2 * case["d"]), 7.5)
+    return at_most(score(case, case["d"] + 1), 7.5)
 
 
 def score(case: Case, dimension: int) -> float:
-    """Return |2 d sum log mu - 4000| / sqrt(8000) for samples of this dimension."""
-    x = case.rng.standard_normal((2000, 10, dimension))
-    x *= case.rng.random((2000, 10, 1)) ** (1 / dimension) / np.linalg.norm(x, axis=2, keepdims=True)
+    """Return |2 d sum log mu - 2m| / sqrt(4m) for samples of this dimension."""
+    m = 500 * case["d"] ** 2
+    x = case.rng.standard_normal((m, 5, dimension))
+    x *= case.rng.random((m, 5, 1)) ** (1 / dimension) / np.linalg.norm(x, axis=2, keepdims=True)
     r = np.sort(np.linalg.norm(x, axis=2), axis=1)
-    return float(abs(2 * case["d"] * np.sum(np.log(r[:, 1] / r[:, 0])) - 4000) / np.sqrt(8000))
+    return float(abs(2 * case["d"] * np.sum(np.log(r[:, 1] / r[:, 0])) - 2 * m) / np.sqrt(4 * m))
 
 
 # --------------------------------------------------------------------------------------- dimensions through layers
@@ -126,12 +131,12 @@ def tangents(case: Case, d: int) -> fmpq_mat:
     """Return the images of d tangent vectors."""
     D = case["D"]
     h, T = instances.integers(case.rng, D, 1), tangent(case, D, d)
+    curves = [[fmpq_series([h[i, 0], T[i, j]], prec=2) for i in range(D)] for j in range(d)]  # h + s T_j up to s^2
     for _ in range(case["layers"]):
         W = instances.nonsingular(case.rng, D)
-        z, T = W * h, W * T
-        h = fmpq_mat(D, 1, [x + x**3 for x in z.entries()])
-        T = fmpq_mat(D, d, [(1 + 3 * z[i, 0] ** 2) * T[i, j] for i in range(D) for j in range(d)])
-    return T
+        curves = [[sum(W[i, k] * curve[k] for k in range(D)) for i in range(D)] for curve in curves]
+        curves = [[z + z * z * z for z in curve] for curve in curves]
+    return fmpq_mat(D, d, [curve[i][1] for i in range(D) for curve in curves])
 
 
 def tangent(case: Case, D: int, d: int) -> fmpq_mat:

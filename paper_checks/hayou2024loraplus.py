@@ -136,6 +136,46 @@ def draw(case: Case) -> tuple[Any, Any]:
     return p, y
 
 
+@PAPER.formula("2-recursion", n=(2, 5), descent=("gradient", "sign"))
+def recursion(case: Case) -> Comparison:
+    """Training (a, b) by the gradient, or by its sign, is a recursion of p = a^T x and b, with |x|^2 or |x|_1 alone.
+
+    The loss (b a^T x - y)^2 / 2 is quadratic in a and in b, so central differences are exact derivatives. Measured is
+    the sum of the differences over four steps, at random a, b, x, y.
+    """
+    return equal(recursion_difference(case, swapped=False), 0)
+
+
+@recursion.control("|x|^2 and |x|_1 interchanged")
+def _(case: Case) -> Comparison:
+    return equal(recursion_difference(case, swapped=True), 0)
+
+
+def recursion_difference(case: Case, swapped: bool) -> Any:
+    """Return the sum of |differences| of (a^T x, b) between training with vectors and the recursion."""
+    n, eta_A, eta_B = case["n"], fmpq(1, 50), fmpq(1, 20)
+    by_sign = case["descent"] == "sign"
+    a, x = (fmpq_mat(n, 1, [fmpq(int(z), 7) for z in case.rng.choice([-5, -3, 2, 4], n)]) for _ in range(2))
+    b, y = (fmpq(int(z), 3) for z in case.rng.integers(1, 6, 2))
+    sizes = [inner(x, x), sum((abs(v) for v in x.entries()), fmpq(0))]
+    size = sizes[by_sign != swapped]
+    path = (run_sign if by_sign else run)(inner(a, x), b, y, eta_A, eta_B, size)
+
+    def loss(a: fmpq_mat, b: Any) -> Any:
+        return (b * inner(a, x) - y) ** 2 / 2
+
+    difference = fmpq(0)
+    for p, b_there in path:
+        difference += abs(inner(a, x) - p) + abs(b - b_there)
+        units = [fmpq_mat(n, 1, [int(i == k) for i in range(n)]) for k in range(n)]
+        in_a = [(loss(a + e, b) - loss(a - e, b)) / 2 for e in units]
+        in_b = (loss(a, b + 1) - loss(a, b - 1)) / 2
+        if by_sign:
+            in_a, in_b = [sign(g) for g in in_a], sign(in_b)
+        a, b = a - eta_A * fmpq_mat(n, 1, in_a), b - eta_B * in_b
+    return difference
+
+
 WIDTHS = (4**3, 4**5, 4**7)
 
 

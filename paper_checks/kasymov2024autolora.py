@@ -25,7 +25,7 @@ PAPER = Paper(
     arxiv="2410.03941v1",
 )
 
-BASE, LORA = Fraction(1), Fraction(3, 10)
+BASE, LORA = Fraction(3, 2), Fraction(3, 10)
 """s_0 and s_1: the adapter narrows the distribution."""
 
 

@@ -163,9 +163,9 @@ def johnson_lindenstrauss(case: Case) -> Comparison:
     return at_most(_tail(case, 1) / _bound(case, 4), 1)
 
 
-@johnson_lindenstrauss.control("four times the exponent", d_out=(64,), percent=(30, 50))
+@johnson_lindenstrauss.control("twice the exponent", d_out=(512,), percent=(30, 50))
 def _(case: Case) -> Comparison:
-    return at_most(_tail(case, 1) / _bound(case, 1), 1)
+    return at_most(_tail(case, 1) / _bound(case, 2), 1)
 
 
 @johnson_lindenstrauss.control("|x| = 2: inputs have to be normalised", d_out=(64, 512), percent=(50,))

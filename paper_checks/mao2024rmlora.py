@@ -10,6 +10,7 @@ the error to "the r-th singular value of weight discrepancies" is from a third-p
 with E the discrepancy to be learned and h the curvature of the loss. Consequences are derived here.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
@@ -236,10 +237,18 @@ def gradient_at_shrunk(case: Case, pull: Fraction) -> Fraction:
     values = [(1 + 4 * pull) * a**2 - 4 * pull for a in roots]
     U, V = (leading(instances.rational_orthogonal(case.rng, 4), r) for _ in range(2))
     E, B, A = U * diagonal(values) * V.transpose(), U * diagonal(roots), diagonal(roots) * V.transpose()
-    one, residual = exact.identity(r), E - B * A
-    in_B = 4 * weight * B * (B.transpose() * B - one) - residual * A.transpose()
-    in_A = 4 * weight * (A * A.transpose() - one) * A - B.transpose() * residual
-    return square(in_B) + square(in_A)
+    in_A, in_B = slope(A, lambda A: objective(E, A, B, weight)), slope(B, lambda B: objective(E, A, B, weight))
+    return square(in_A) + square(in_B)
+
+
+def slope(at: fmpq_mat, value: Callable[[fmpq_mat], Any]) -> fmpq_mat:
+    """Return the gradient of a function of degree 4, by differences of fourth order, which are exact."""
+    m, n, entries = at.nrows(), at.ncols(), []
+    for e in range(m * n):
+        step = fmpq_mat(m, n, [int(k == e) for k in range(m * n)])
+        near, far = (value(at + h * step) - value(at - h * step) for h in (1, 2))
+        entries.append((8 * near - far) / 12)
+    return fmpq_mat(m, n, entries)
 
 
 # --------------------------------------------------------------------------------------------------- the mask

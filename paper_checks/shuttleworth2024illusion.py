@@ -198,7 +198,7 @@ def _(case: Case) -> Comparison:
 
 
 def count_small(case: Case, tau: Any) -> Bracket:
-    """Return the count among 15 vectors for singular values 17, 16, ..., 2; the last gap is that to -2."""
+    """Return the count for k = 10 and singular values 17, 16, ..., 2, tau the norm of an update of the case's rank."""
     P, Q = flat_orthogonal(case), flat_orthogonal(case)
     weights = [tau * fmpq(999 - i, 1000) for i in range(case["rank"])]  # distinct, so that W has distinct values
     return intruders(diagonal(range(N + 1, 1, -1)) + spread(P, weights, Q), k=10)
@@ -238,9 +238,9 @@ def full_rank(case: Case) -> Comparison:
     return equal(count_full_rank(case, 2500), (10, 10))
 
 
-@full_rank.control("tau = ||W_0|| / 10^4", points=[{"k": 10}])
+@full_rank.control("tau = ||W_0|| / 20", points=[{"k": 10}])
 def _(case: Case) -> Comparison:
-    return equal(count_full_rank(case, fmpq(1, 100)), (10, 10))
+    return equal(count_full_rank(case, 5), (10, 10))
 
 
 def count_full_rank(case: Case, tau: Any) -> Bracket:

@@ -134,12 +134,15 @@ def excess_from_trap(case: Case, share: float) -> Bracket:
 def diagonal_instance(case: Case) -> tuple[Any, Any, Any]:
     """Return the excess of the minimiser of L_P in L, <P, Q* Q*^T>, and 2 |P|_op |delta*|_*, for diagonal everything.
 
-    G_i = E_ii, labels y_i, lam = 1, sums in place of means, P = diag(p, p): delta_i = y_i - 1 - 2 p_i minimises L_P.
+    G_i = E_ii, labels y_i, lam = 1, sums in place of means, P = diag(p, p): delta_i = y_i - 1 - 2 p_i minimises L_P,
+    which is 0 for the labels "at the edge".
     """
     n = case["n"]
     y = [fmpq(int(x)) for x in case.rng.integers(2, 9, n)]
     p = [fmpq(int(x), 20) for x in case.rng.integers(0, 5, n)]
     p[0] = fmpq(1, 5)
+    if case["labels"] == "at the edge":
+        y = [1 + 2 * x for x in p]
 
     def value(delta: list[Any]) -> Any:
         return sum(((a - b) ** 2 / 2 + a for a, b in zip(delta, y, strict=True)), fmpq(0))
@@ -149,13 +152,14 @@ def diagonal_instance(case: Case) -> tuple[Any, Any, Any]:
     return excess, 2 * sum((t * q for t, q in zip(best, p, strict=True)), fmpq(0)), 2 * max(p) * sum(best, fmpq(0))
 
 
-@PAPER.corollary("4.2", n=(1, 3, 6))
+@PAPER.corollary("4.2", n=(1, 3, 6), labels=("large", "at the edge"))
 def corollary_4_2(case: Case) -> Comparison:
     r"""R above the threshold, (u, v) a SOSP of L_P: L(u, v) - min L <= <P, Q*Q*^T> <= 2|P|_op |\delta*|_*.
 
     As recalled, to be compared with v3; Q* balanced factors of a minimiser \delta* of L. Theorem 4.1 makes (u, v)
     global for L_P: L(u, v) <= L_P(u, v) <= L_P(Q*) = min L + <P, Q*Q*^T>, and tr Q*Q*^T = 2|\delta*|_*. On diagonal
-    instances all three are rational. Measured: the first, after a check of the second inequality.
+    instances all three are rational; where P makes L_P's minimiser 0 the excess is half of the bound. Measured: the
+    first, after a check of the second inequality.
     """
     excess, inside, outside = diagonal_instance(case)
     if inside > outside:
@@ -163,10 +167,10 @@ def corollary_4_2(case: Case) -> Comparison:
     return at_most(excess, inside)
 
 
-@corollary_4_2.control("a bound of second order in P with too small a constant: |P|_op^2")
+@corollary_4_2.control("49/100 of the bound, where P makes the minimiser 0", n=(1, 3, 6), labels=("at the edge",))
 def _(case: Case) -> Comparison:
-    excess, _, _ = diagonal_instance(case)
-    return at_most(excess, fmpq(1, 25))
+    excess, inside, _ = diagonal_instance(case)
+    return at_most(excess, fmpq(49, 100) * inside)
 
 
 @PAPER.corollary("4.2-gaussian", loss=("squared", "logistic"), size=(0.02, 0.3))
@@ -179,9 +183,9 @@ def corollary_4_2_gaussian(case: Case) -> Comparison:
     return at_most(excess, bound)
 
 
-@corollary_4_2_gaussian.control("the bound of a P a thousand times smaller", size=(0.3,), loss=("squared",))
+@corollary_4_2_gaussian.control("the bound of a P twenty times smaller", size=(0.3,), loss=("squared",))
 def _(case: Case) -> Comparison:
-    excess, bound = small_perturbation(case, 1e-3)
+    excess, bound = small_perturbation(case, 0.05)
     return at_most(excess, bound)
 
 

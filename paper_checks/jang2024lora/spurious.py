@@ -88,6 +88,11 @@ def _(case: Case) -> Comparison:
 
 def optimum(trap: Trap, family: str) -> Any:
     """Return the optimum of full fine-tuning for B_r or C_r, after checking the conditions for it."""
+    return value_and_norm(trap, family)[0]
+
+
+def value_and_norm(trap: Trap, family: str) -> tuple[Any, Any]:
+    """Return the optimum of full fine-tuning, and |delta*|_*, after checking the conditions for them."""
     r = trap.r
     last = fmpq(24, 25) if family == "B" else fmpq(20 * r + 4, 25)
     delta = diagonal([0, *[int(family == "B")] * (r - 1), last])
@@ -96,7 +101,7 @@ def optimum(trap: Trap, family: str) -> Any:
     M = sum((-x * G for x, G in zip(w, trap.gradients, strict=True)), fmpq_mat(r + 1, r + 1))
     if inner(M, delta) != norm or not exact.is_positive_semidefinite(exact.identity(r + 1) - M.transpose() * M):
         raise ArithmeticError("delta is not optimal")
-    return sum((x * x for x in w), fmpq(0)) / 2 + norm
+    return sum((x * x for x in w), fmpq(0)) / 2 + norm, norm
 
 
 @PAPER.theorem("4.1-needs-its-perturbation", r=(3, 4, 5), seeded=False)

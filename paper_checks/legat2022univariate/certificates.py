@@ -79,9 +79,7 @@ def certified_gap(case: Case, r: int) -> tuple[fmpq, fmpq]:
     return above(case, p, w, best, lower, r)
 
 
-def above(
-    case: Case, p: fmpq_poly, w: list[fmpq], best: list[fmpq_poly], lower: fmpq, r: int
-) -> tuple[fmpq, fmpq]:
+def above(case: Case, p: fmpq_poly, w: list[fmpq], best: list[fmpq_poly], lower: fmpq, r: int) -> tuple[fmpq, fmpq]:
     """Return a bracket of f_p(u) - min f_p, u = best or from r != 2 squares, where lower <= min f_p <= f_p(best)."""
     found = value(best if r == 2 else descent(case, p, w, r), p, w)
     return max(fmpq(0), found - value(best, p, w)), found - lower

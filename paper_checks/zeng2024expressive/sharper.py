@@ -208,18 +208,21 @@ def enclosed_root(case: Case) -> Comparison:
 
     Planted: \Lambda with dyadic entries, W = \Lambda^{-1} (\Pi + Delta) with rank Delta = D - k over the integers.
     Unknown: the k^2 best placed entries of \Lambda; the others are fixed at their values. Measured: a bracket of the
-    largest distance of the enclosure from \Lambda.
+    largest distance of the enclosure from \Lambda, in units of 10^{-20}.
     """
     return equal(distance_from_planted(case, moved=0), 0)
 
 
-@enclosed_root.control("another root is claimed")
+@enclosed_root.control("a root 10^{-20} away is claimed")
 def _(case: Case) -> Comparison:
-    return equal(distance_from_planted(case, moved=fmpq(1, 1000)), 0)
+    return equal(distance_from_planted(case, moved=UNIT), 0)
+
+
+UNIT = fmpq(1, 10**20)
 
 
 def distance_from_planted(case: Case, moved: Any) -> tuple[Fraction, Fraction]:
-    """Return a bracket of the largest distance between the certified root and the planted one, moved on purpose."""
+    """Return a bracket of the largest distance, in UNIT, of the certified root from the planted one plus `moved`."""
     D, k = case["D"], case["k"]
     scales = exact.array(case.rng.integers(4, 12, D)) / 8
     Pi = instances.nonsingular(case.rng, D)
@@ -228,7 +231,7 @@ def distance_from_planted(case: Case, moved: Any) -> tuple[Fraction, Fraction]:
     balls = LowRankSystem([pencil], np.ones(D, dtype=bool)).certify(scales.astype(float))
     if balls is None:
         raise ArithmeticError("Krawczyk's test failed")
-    gaps = [abs(ball - arb(v + moved)) for ball, v in zip(balls, scales.tolist(), strict=True)]
+    gaps = [abs(ball - arb(v + moved)) / arb(UNIT) for ball, v in zip(balls, scales.tolist(), strict=True)]
     low, high = (max(fraction(end(gap)) for gap in gaps) for end in (arb.abs_lower, arb.abs_upper))
     return low, high
 
