@@ -158,7 +158,8 @@ def spectral_norm(x: Array) -> Any:
 
 def frobenius_norm(x: Array) -> Any:
     """Return the square root of the sum of squares of x as a float, or as an mpf."""
-    return scalar(namespace(x).linalg.matrix_norm(x))
+    xp = namespace(x)
+    return xp.linalg.matrix_norm(x) if is_object(x) else scalar(xp.linalg.vector_norm(x))
 
 
 def scalar(x: Array) -> Any:

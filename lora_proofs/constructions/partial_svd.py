@@ -37,6 +37,9 @@ _BLOCK = 16
 _CONVERGED = 1e-10
 """Estimated relative width of the bracket of sigma^2 at which the iteration stops."""
 
+_LOOSE = 1e-6
+"""Relative width of a bracket that is not worth having."""
+
 _SAFE_ROOT = 1 + 1e-15
 _SAFE = 1.01
 """Covers the roundings in computing norms and bounds themselves."""
@@ -83,7 +86,8 @@ def rounded_product(weights: Sequence[Array]) -> tuple[Array, float]:
 def partial_svd(E: Array, k: int) -> PartialSVD | None:
     """Return the k leading right singular vectors of a square E, and a bracket of sigma_{k+1}(E).
 
-    None if a Krylov space of two thirds of the dimension does not hold them: then an SVD costs no more.
+    None if a Krylov space of two thirds of the dimension does not hold them, when an SVD costs no more, or if the bracket
+    is loose, as it is where sigma_{k+1} is above rounding but below a millionth of sigma_1: it is one of squares.
 
     Parameters
     ----------
@@ -95,20 +99,21 @@ def partial_svd(E: Array, k: int) -> PartialSVD | None:
     found = _krylov(E, k)
     if found is None:
         return None
-    Q, Y, width = found
-    del found
-    _, s, Wt = np.linalg.svd(to_numpy(xp.linalg.qr(Y)[1]))
-    V = xp.linalg.qr(Q @ like(E, Wt[: k + 1].T))[0]
-    del Q, Y
+    V, width = found
     Y = E @ V
+    _, s, Wt = np.linalg.svd(to_numpy(xp.linalg.qr(Y)[1]))
+    V, Y = V @ like(E, Wt.T), Y @ like(E, Wt.T)
     lower = _from_below(E, V, Y, float(s[k]))
     upper = _from_above(E, V[:, :k], Y[:, :k], float(s[k]), width)
     own = _SAFE * float(unit_roundoff(E)) * frobenius_norm(E)
-    return PartialSVD(V[:, :k], [float(x) for x in s[:k]], max(0.0, lower - own), upper + own)
+    lower, upper = max(0.0, lower - own), upper + own
+    if upper - lower > _LOOSE * upper + _gamma(E, E.shape[0]) * float(s[0]):
+        return None
+    return PartialSVD(V[:, :k], [float(x) for x in s[:k]], lower, upper)
 
 
-def _krylov(E: Array, k: int) -> tuple[Array, Array, float] | None:
-    """Return an orthonormal Q whose range holds the k + 1 leading right singular vectors, E Q, and the relative width.
+def _krylov(E: Array, k: int) -> tuple[Array, float] | None:
+    """Return an orthonormal basis of the k + 1 leading right singular vectors, and the relative width of the bracket.
 
     The Ritz values theta_i^2 of E^T E have residuals rho_i; the bracket of sigma_{k+1}^2 is about as wide as the sum of
     min(rho_i, rho_i^2 / (theta_i^2 - theta_{k+1}^2)) over i <= k, and rho_{k+1}^2 over the distance to the next one.
@@ -125,9 +130,9 @@ def _krylov(E: Array, k: int) -> tuple[Array, Array, float] | None:
         X, R = xp.linalg.qr(Z)
         if Q.shape[1] >= 1.2 * looked:
             looked = Q.shape[1]
-            width = _width(gram, to_numpy(R), k)
+            width, vectors = _width(gram, to_numpy(R), k)
             if width <= _CONVERGED:
-                return Q, Y, width
+                return xp.linalg.qr(Q @ like(E, vectors))[0], width
         X = xp.linalg.qr(X - Q @ (xp.matrix_transpose(Q) @ X))[0]
         EX = E @ X
         Q, Y = xp.concat([Q, X], axis=1), xp.concat([Y, EX], axis=1)
@@ -136,16 +141,21 @@ def _krylov(E: Array, k: int) -> tuple[Array, Array, float] | None:
     return None
 
 
-def _width(gram: Host, R: Host, k: int) -> float:
-    """Return the estimate of `_krylov`, relative to sigma_{k+1}^2 or, where that is rounding, to what rounding is."""
+def _width(gram: Host, R: Host, k: int) -> tuple[float, Host]:
+    """Return the estimate of `_krylov`, relative to sigma_{k+1}^2 or, where that is rounding, to what rounding is.
+
+    And the k + 1 Ritz vectors, in coordinates of the Krylov basis.
+    """
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     residuals = np.linalg.norm(R @ vectors[-len(R) :, : k + 1], axis=0)
+    if not values[0] > 0:
+        return 0.0, vectors[:, : k + 1].copy()
     noise = len(gram) * np.finfo(gram.dtype).eps * values[0]
-    above = np.maximum(values[:k] - values[k], noise**2 / values[0] if values[0] else 1.0)
+    above = np.maximum(values[:k] - values[k], noise**2 / values[0])
     width = np.minimum(residuals[:k], residuals[:k] ** 2 / above).sum()
     width += min(residuals[k], residuals[k] ** 2 / max(values[k] - values[k + 1], noise))
-    return float(width / max(values[k], noise)) if values[0] else 0.0
+    return float(width / max(values[k], noise)), vectors[:, : k + 1].copy()
 
 
 def _gamma(x: Array, n: int) -> float:

@@ -201,7 +201,8 @@ def _spend(chain: _Chain, layer: int, r: int, state: _State) -> tuple[Adapter, _
     """Spend r of the directions that are left on one layer; return its adapter, and the state after it."""
     W, bases = chain.frozen[layer], state.bases
     if r == 0:
-        return Adapter.zero(W.shape[0], W.shape[1], like=W), state._replace(P=_product(chain, layer, W, state))
+        nothing = Adapter.zero(W.shape[0], W.shape[1], like=W)
+        return nothing, state._replace(P=_product(chain, layer, nothing, state))
     if r == bases.size:
         return _step(chain, layer, state, *bases.halves(r))
     best, best_reach = None, -1.0
@@ -228,12 +229,15 @@ def _step(chain: _Chain, layer: int, state: _State, first: DualBases, rest: Dual
         A=rows + 0 if state.P is None else state.P.divide_right(rows),
         B=chain.solve_back(layer, first.images[0]) - W @ state.apply(first.V),
     )
-    return adapter, _State(_product(chain, layer, adapter.merge(W), state), rest)
+    return adapter, _State(_product(chain, layer, adapter, state), rest)
 
 
-def _product(chain: _Chain, layer: int, F: Array, state: _State) -> LU | None:
-    """Return P_l = F P_{l-1}, which the last layer has no use for."""
-    return None if layer == len(chain.frozen) - 1 else LU(state.precede(F))
+def _product(chain: _Chain, layer: int, adapter: Adapter, state: _State) -> LU | None:
+    """Return P_l = F_l P_{l-1}, which the last layer has no use for."""
+    if layer == len(chain.frozen) - 1:
+        return None
+    W = chain.frozen[layer]
+    return LU(state.precede(adapter.merge(W) if adapter.rank else W))
 
 
 def _reach(state: _State) -> float:
