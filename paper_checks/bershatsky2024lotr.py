@@ -189,7 +189,7 @@ def _generic(case: Case) -> Stack:
     ]
 
 
-@PAPER.proposition("layers-have-rank-r", d=(6,), L=(3,), r=(1, 2, 4))
+@PAPER.proposition("layers-have-rank-r", d=(6,), L=(3,), r=(1, 2, 4), sampled=True)
 def layers_have_rank_r(case: Case) -> Comparison:
     """Each layer of a LoTR stack of rank r is a LoRA update of rank at most r: LoTR is LoRA with shared factors."""
     return at_most(_largest_rank(case), case["r"])
@@ -290,7 +290,7 @@ def fitted(stack: np.ndarray, r: int, sweeps: int) -> float:
     return float(np.sum((stack - P @ P.T @ stack @ Q @ Q.T) ** 2))
 
 
-@PAPER.theorem("quasi-optimality", d=(8,), L=(4,), r=(1, 3))
+@PAPER.theorem("quasi-optimality", d=(8,), L=(4,), r=(1, 3), sampled=True)
 def quasi_optimality(case: Case) -> Comparison:
     """The truncated higher-order SVD has at most the sum of the two tails as squared error; re-derived, in floats."""
     stack = case.rng.standard_normal((case["L"], case["d"], case["d"]))

@@ -347,7 +347,7 @@ def _(case: Case) -> Comparison:
     return equal(coefficients, signals)
 
 
-@PAPER.formula("duplicated-atom", m=(3, 4))
+@PAPER.formula("duplicated-atom", m=(3, 4), sampled=True)
 def duplicated_atom(case: Case) -> Comparison:
     """With an atom twice in F the null space constant of A F of order 1 is at least 1/2: e_1 - e_N is in ker F.
 

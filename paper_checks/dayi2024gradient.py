@@ -165,7 +165,7 @@ def loss(case: Case, stretch: int) -> tuple[Any, Any]:
 # ------------------------------------------------------------------------------------------------- the drift
 
 
-@PAPER.theorem("monotone", activation=ACTIVATIONS)
+@PAPER.theorem("monotone", activation=ACTIVATIONS, sampled=True)
 def monotone(case: Case) -> Comparison:
     r"""-dL/dm is a polynomial in m with non-negative coefficients, for every activation, all lambda, c and w.
 
@@ -248,7 +248,7 @@ def polynomial(coefficients: Sequence[Any]) -> Callable[[Any], Any]:
     return value
 
 
-@PAPER.theorem("time", activation=ACTIVATIONS, root=(4, 64, 1024))
+@PAPER.theorem("time", activation=ACTIVATIONS, root=(4, 64, 1024), sampled=True)
 def time_is_free_of_d(case: Case) -> Comparison:
     r"""Gradient flow from m = d^{-1/2} reaches m = 9/10 within artanh(9/10) / D(0), D = -dL/dm: no power of d.
 

@@ -170,7 +170,7 @@ def _first_token(case: Case, forgotten: int) -> tuple[fmpq, fmpq]:
     return reach(a, b, H).solve(wanted)[0, 0], 1 / (b[i] * prod(factors[forgotten:]))
 
 
-@PAPER.formula("decay", t=(0, 5, 20), H=(1, 4))
+@PAPER.formula("decay", t=(0, 5, 20), H=(1, 4), sampled=True)
 def decay(case: Case) -> Comparison:
     r"""An initial state h changes y_t by at most \rho^t \sum |c_i a_i h_i|, \rho = max |a_i|, for t = 0, 1, ...
 

@@ -215,9 +215,9 @@ def path_difference(case: Case, eta_A: Any, eta_B: Any, descend: Callable[..., l
     return sum(abs(u - v) for at, other in zip(wide, narrow, strict=True) for u, v in zip(at, other, strict=True))
 
 
-@PAPER.proposition("1-rates-1-n", n=WIDTHS)
+@PAPER.proposition("1-rates-1-n", n=WIDTHS, sampled=True)
 def stall(case: Case) -> Comparison:
-    """No equal rates c n^e make both shares of order 1: with e = -1, f_T = O(1 / n) after T steps from b = 0.
+    """Equal rates c / n do not make both shares of order 1: f_T = O(1 / n) after T steps from b = 0.
 
     While |U| <= y, b and p are at most B and P with B+ = B + (c / n) y P, P+ = P + c y B. Their product is below 5 / n
     for c = 1/2, T = 4, p, y <= 5/4, n >= 64.
@@ -235,9 +235,9 @@ def _(case: Case) -> Comparison:
     return at_most(b * p, fmpq(5, case["n"]))
 
 
-@PAPER.proposition("1-rates-sqrt", n=WIDTHS[1:])
+@PAPER.proposition("1-rates-sqrt", n=WIDTHS[1:], sampled=True)
 def stall_sqrt(case: Case) -> Comparison:
-    """No equal rates c n^e make both shares of order 1: with e = -1/2, f_T = O(n^{-1/2}) after T steps from b = 0.
+    """Equal rates c n^{-1/2} do not make both shares of order 1: f_T = O(n^{-1/2}) after T steps from b = 0.
 
     While |U| <= y, p + sqrt(n) b grows by 1 + c y a step at most, so sqrt(n) f_T <= p^2 (1 + c y)^{2 T} / 4: the shares
     vanish at every fixed T. (The orders alone would allow e = -1/2: they ask for eta_A eta_B of order 1 / n.)
@@ -267,9 +267,9 @@ def equal_rates(case: Case) -> list[tuple[Any, Any]]:
     return run(p, fmpq(0), y, rate, rate, case["n"])
 
 
-@PAPER.proposition("1-rates-1", n=WIDTHS)
+@PAPER.proposition("1-rates-1", n=WIDTHS, sampled=True)
 def blow_up(case: Case) -> Comparison:
-    """No equal rates c n^e make both shares of order 1: with e = 0 the error grows like n at the second step.
+    """Equal rates c do not make both shares of order 1: the error grows like n at the second step.
 
     From b = 0: b_1 = c y p, U_1 = y (c p^2 - 1), and a^T x grows by c |U_1| b_1 n. For c = 1/2 and p, y in [3/4, 5/4]
     that gives |U_2| >= (n / 64) |U_0|.

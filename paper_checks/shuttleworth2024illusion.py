@@ -89,7 +89,7 @@ def intruders(W: fmpq_mat, k: int) -> Bracket:
 # ------------------------------------------------------------------------------------------- the definition
 
 
-@PAPER.formula("definition", n=(2, 3, 4))
+@PAPER.formula("definition", n=(2, 3, 4), sampled=True)
 def definition(case: Case) -> Comparison:
     r"""In R^{n x n} with n <= 1/eps^2, no update of any rank has an intruder dimension: n <= 4 for eps = 1/2.
 
@@ -141,7 +141,7 @@ def count_after_rotation(case: Case, rotate: bool) -> Bracket:
 # ------------------------------------------------------------------------------------- what makes an intruder
 
 
-@PAPER.theorem("large-update", r=(1, 2, 3), ratio=(4, 100))
+@PAPER.theorem("large-update", r=(1, 2, 3), ratio=(4, 100), sampled=True)
 def large_update(case: Case) -> Comparison:
     r"""A rank-r update tau P Q^T with orthonormal P, Q and tau > ||W_0|| turns y_1, ..., y_r towards the span of P.
 
@@ -180,7 +180,7 @@ def worst(W: fmpq_mat, r: int) -> arb:
     return top
 
 
-@PAPER.theorem("small-update", rank=(1, 4, 16))
+@PAPER.theorem("small-update", rank=(1, 4, 16), sampled=True)
 def small_update(case: Case) -> Comparison:
     r"""An update of any rank with ||\Delta||_2 <= 0.3 delta_j leaves y_j no intruder for eps = 1/2.
 

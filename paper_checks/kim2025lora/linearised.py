@@ -118,7 +118,7 @@ def functionals(case: Case, d: int) -> list[fmpq_mat]:
     return [instances.integers(case.rng, case["m"], case["n"]) for _ in range(d)]
 
 
-@PAPER.formula("linearised-alpha", points=SIZES)
+@PAPER.formula("linearised-alpha", points=SIZES, sampled=True)
 def linearised_alpha(case: Case) -> Comparison:
     r"""For d < r max(m, n), any A and any loss, a linearised loss has alpha = 0 about every X* of rank <= r.
 
