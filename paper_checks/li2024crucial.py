@@ -144,8 +144,8 @@ def quadratic(case: Case) -> Comparison:
     """With eta = 1/2 and X_0 = A Omega, r = k, ScaledGD converges quadratically, globally.
 
     N_t = Y^+ X_t keeps the singular vectors of N_0 = Y^T Omega, and each singular value follows
-    (s_t - 1) / (s_t + 1) = ((s_0 - 1) / (s_0 + 1))^(2^t). Omega is chosen such that N_0 = U diag(s_0) V^T over Q;
-    counted are the entries of U^T N_t V that differ from diag(s_t).
+    (s_t - 1) / (s_t + 1) = ((s_0 - 1) / (s_0 + 1))^(2^t). Omega is chosen such that N_0 = U diag(s_0) V^T over Q, with
+    s_0 from 1/5 to 5; counted are the entries of U^T N_t V that differ from diag(s_t).
     """
     return equal(planted_defect(case, HALF), 0)
 
@@ -160,15 +160,17 @@ def planted_defect(case: Case, eta: Any) -> int:
     n, k = case["n"], case["k"]
     Y = general(case, n, k)
     Y_plus = (Y.transpose() * Y).inv() * Y.transpose()
-    start = sorted((int(case.rng.integers(2, 6)) for _ in range(k)), reverse=True)
-    N, U, V = instances.planted_svd(case.rng, k, start)
+    sizes = [fmpq(int(x)) for x in case.rng.integers(2, 6, k)]
+    start = [s if case.rng.random() < 0.5 else 1 / s for s in sizes]
+    U, V = (instances.rational_orthogonal(case.rng, k) for _ in range(2))
+    N = U * fmpq_mat(k, k, [s if i == j else 0 for i, s in enumerate(start) for j in range(k)]) * V.transpose()
     A = Y * Y.transpose()
     X = A * (Y_plus.transpose() * N)
     for _ in range(case["steps"]):
         X = scaled_gd(A, X, eta)
     final = U.transpose() * Y_plus * X * V
     for i, s in enumerate(start):
-        q = fmpq(s - 1, s + 1) ** (2 ** case["steps"])
+        q = ((s - 1) / (s + 1)) ** (2 ** case["steps"])
         final[i, i] -= (1 + q) / (1 - q)
     return nonzero(final)
 
