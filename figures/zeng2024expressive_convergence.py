@@ -3,7 +3,8 @@
 ReLU networks of width 16, random, Adam; of the 12 settings the one that is best by validation at the end, for each
 seed: median and range. Published are single runs, for each rank the best of all settings and seeds. The published code,
 in its last version, trains on the same batch at nearly every epoch (its validation resets the random numbers); the
-lower row does so at every epoch. There the loss falls as far as published, on points that the adapters have fitted.
+lower row does so at every epoch. For Lbar = 1 it is only there, on points that the adapters have fitted, that the loss
+of some runs falls as far as published.
 """
 
 from zeng2024expressive_instances import relu
