@@ -159,7 +159,10 @@ def spectral_norm(x: Array) -> Any:
 def frobenius_norm(x: Array) -> Any:
     """Return the square root of the sum of squares of x as a float, or as an mpf."""
     xp = namespace(x)
-    return xp.linalg.matrix_norm(x) if is_object(x) else scalar(xp.linalg.vector_norm(x))
+    if is_object(x):
+        return xp.linalg.matrix_norm(x)
+    flat = xp.reshape(x, (-1,))
+    return scalar(flat @ flat) ** 0.5
 
 
 def scalar(x: Array) -> Any:

@@ -103,7 +103,7 @@ def _small_first(x: Array) -> Array:
     """
     work = floats(x)
     xp = namespace(work)
-    return like(x, xp.flip(xp.matrix_transpose(svd(work)[2]), axis=1))
+    return like(x, xp.flip(xp.matrix_transpose(svd(work, full_matrices=False)[2]), axis=1))
 
 
 def _eliminate(bases: DualBases, x: NDArray[np.floating[Any]], r: int) -> tuple[DualBases, DualBases]:

@@ -129,12 +129,12 @@ def _factorised(x: Array) -> tuple[Solve, Solve]:
     return (lambda y: xp.linalg.solve(x, y)), (lambda y: xp.linalg.solve(xp.matrix_transpose(x), y))
 
 
-def norm(x: Array, rtol: float = 1e-13) -> Any:
+def norm(x: Array, rtol: float = 1e-13, guess: Array | None = None) -> Any:
     """Return the largest singular value of x, good to a relative rtol; 0 for an empty matrix."""
-    return product_norm([x], rtol)
+    return product_norm([x], rtol, guess)
 
 
-def product_norm(factors: Sequence[Array], rtol: float) -> Any:
+def product_norm(factors: Sequence[Array], rtol: float, guess: Array | None = None) -> Any:
     """Return the largest singular value of the product of ``factors = [X_1, ..., X_k]``, X_1 X_2 ... X_k, as `norm`."""
     first, last = factors[0], factors[-1]
     if min(first.shape[0], last.shape[1]) <= DIRECT or is_object(first):
@@ -145,6 +145,7 @@ def product_norm(factors: Sequence[Array], rtol: float) -> Any:
         lambda y: reduce(lambda Y, X: transpose(X) @ Y, factors, y),
         transpose(last[:1, :]),
         rtol,
+        guess,
     )
 
 

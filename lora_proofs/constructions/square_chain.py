@@ -138,7 +138,7 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     E = chain.target - Pi
     noise = 2 * E.shape[0] * unit_roundoff(E) * max(norm(Pi, _A_DIGIT), norm(chain.target, _A_DIGIT))
     del Pi
-    V, bound, tail = _missing(E, sum(budget), noise, rounding)
+    V, bound, tail, guess = _missing(E, sum(budget), noise, rounding)
     state = _State(None, chain.bases(V, budget))
     adapters: list[Adapter] = []
     changes: list[tuple[Array, Array]] = []
@@ -155,7 +155,7 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
         difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - E
     else:
         difference = before.precede(adapters[-1].merge(chain.frozen[-1])) - chain.target
-    error = norm(difference)
+    error = norm(difference, guess=guess)
     conditioning = measure_conditioning(chain.frozen, adapters, chain.target, float(error - bound))
     return AdaptedChain(adapters, error, bound, conditioning, tail)
 
@@ -181,20 +181,29 @@ def _checked(frozen: Sequence[Array], target: Array) -> _Chain:
     return _Chain(frozen, factors, target)
 
 
-def _missing(E: Array, rank: int, noise: Any, rounding: float) -> tuple[Array | None, Any, tuple[float, float] | None]:
-    """Return an orthonormal basis of the directions to spend (None: all), sigma_{rank+1}(E), and its bracket if any."""
+class _Missing(NamedTuple):
+    """An orthonormal basis of the directions of E to spend (None: all), sigma_{rank+1}(E), and what is known of it."""
+
+    V: Array | None
+    bound: Any
+    tail: tuple[float, float] | None = None
+    guess: Array | None = None
+
+
+def _missing(E: Array, rank: int, noise: Any, rounding: float) -> _Missing:
+    """Find the directions in which the product misses the target, by as little of the SVD as will do."""
     D, xp = E.shape[0], namespace(E)
     if rank >= D > DIRECT and not is_object(E) and LU(E).smallest > _FULL_RANK * noise:
-        return None, 0.0, None
+        return _Missing(None, 0.0)
     if is_worthwhile(E, rank):
         part = partial_svd(E, rank)
         if part is not None:
             spent = sum(1 for sigma in part.values if sigma > noise)
             tail = (max(0.0, part.lower - rounding), part.upper + rounding)
-            return part.V[:, :spent], tail[0], tail
+            return _Missing(part.V[:, :spent], tail[0], tail, part.next)
     _, s, Vt = svd(E, full_matrices=False)
     spent = min(rank, sum(1 for sigma in s if sigma > noise))
-    return xp.matrix_transpose(Vt[:spent, :]), scalar(s[rank] if rank < D else 0 * s[0]), None
+    return _Missing(xp.matrix_transpose(Vt[:spent, :]), scalar(s[rank] if rank < D else 0 * s[0]))
 
 
 def _spend(chain: _Chain, layer: int, r: int, state: _State) -> tuple[Adapter, _State]:
