@@ -9,12 +9,13 @@ import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import IO
 from weakref import finalize
 
 from lora_proofs.environment import cache_folder
 from lora_proofs.plans import Plan, Stretch, fingerprint, size
+from lora_proofs.values import encode
 from lora_proofs.verify import Verdict
 
 Entry = tuple[int, Verdict]
@@ -24,14 +25,17 @@ Entry = tuple[int, Verdict]
 _FOUND = (
     "outcome", "evidence", "measured", "relation", "bound", "digits", "dtype", "backend", "seconds", "reason", "error"
 )  # fmt: skip
-_found = itemgetter(*_FOUND)
 _encode = json.JSONEncoder(check_circular=False, allow_nan=False).encode
 _LINE = re.compile(rb"(\d+) \[.*\]\n")
 
 
 def line(position: int, verdict: Verdict) -> bytes:
     """Write a line of the journal: the position in the plan and what was found there, as JSON."""
-    return f"{position} {_encode(_found(verdict.to_json()))}\n".encode()
+    found = verdict.comparison
+    compared = (encode(found.measured), found.relation, encode(found.bound)) if found else (None, None, None)
+    settled = (verdict.digits, verdict.dtype, verdict.backend, verdict.seconds, verdict.reason, verdict.error)
+    row = (verdict.outcome, verdict.evidence, *compared, *settled)
+    return f"{position} {_encode(row)}\n".encode()
 
 
 def _read(text: bytes, stretch: Stretch, number: int) -> Verdict:

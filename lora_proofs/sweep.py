@@ -32,6 +32,10 @@ __all__ = ["cache_folder", "sweep", "versions"]
 # kill loses the work of at most two journeys a worker.
 BATCH_SECONDS = 0.1
 
+# Quick cases are written down together, after this time: doing one thing for many cases is much faster than many things
+# for each, and a kill costs no more than this.
+HANDFUL_SECONDS = 0.01
+
 # The precision of mpmath is a global of the process, so two threads of one worker must not run checks at once.
 _ALONE = Lock()
 
@@ -51,9 +55,14 @@ class _Piece:
 class _Done:
     """What a worker reports: so many of the cases that it was given, from the first on."""
 
-    count: int = 0
     lines: list[bytes] = field(default_factory=list)
     tallies: Tallies = field(default_factory=dict)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take in verdicts."""
+        for position, verdict in entries:
+            self.lines.append(line(position, verdict))
+            self.tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
 
 
 def sweep(
@@ -80,18 +89,12 @@ def sweep(
         held[position] = True
         tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
     todo = [piece for stretch in stretches if (piece := _missing(stretch, held)).numbers]
-    if workers is None:
-        with closing(_judge(todo)) as judged:
-            for position, verdict in judged:
-                journal.write([line(position, verdict)])
-                tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
-                progress(verdict.claim, 1)
-    else:
-        for done in _gather(todo, workers):
+    with closing(_gather(todo, workers) if workers else _here(todo)) as reports:
+        for done in reports:
             journal.write(done.lines)
             for label, tally in done.tallies.items():
                 tallies.setdefault(label, Tally()).merge(tally)
-            progress(next(reversed(done.tallies)), done.count)
+            progress(next(reversed(done.tallies)), len(done.lines))
     journal.delete()
     return tallies
 
@@ -109,14 +112,34 @@ def _claims(path: str, source: str) -> dict[str, Claim]:
     return {claim.label: claim for _, paper in load(Path(path)) for claim in paper.claims}
 
 
-def _judge(pieces: Iterable[_Piece]) -> Generator[Entry, None, None]:
-    """Yield the verdicts on the cases, in order."""
+def _judge(pieces: Iterable[_Piece]) -> Generator[list[Entry], None, None]:
+    """Yield the verdicts on the cases, in order: by the handful where they are quick, one by one where they are slow.
+
+    A handful ends with its point of the grid, since the next point may be a slow one.
+    """
     with _ALONE, one_thread() as threads:
         for stretch, numbers in ((piece.stretch, piece.numbers) for piece in pieces):
             claim = _claims(stretch.path, stretch.source)[stretch.label]
             control = next((c for c in claim.controls if c.description == stretch.control), None)
+            handful: list[Entry] = []
+            start = time.perf_counter()
             for number in numbers:
-                yield stretch.first + number, judge(claim, stretch.case(number), control, threads)
+                handful.append((stretch.first + number, judge(claim, stretch.case(number), control, threads)))
+                last_of_point = (number + 1) % len(stretch.seeds) == 0
+                if last_of_point or time.perf_counter() - start > HANDFUL_SECONDS:
+                    yield handful
+                    handful, start = [], time.perf_counter()
+            if handful:
+                yield handful
+
+
+def _here(pieces: Iterable[_Piece]) -> Generator[_Done, None, None]:
+    """Judge all of the cases in this process."""
+    with closing(_judge(pieces)) as judged:
+        for handful in judged:
+            done = _Done()
+            done.add(handful)
+            yield done
 
 
 def _work(pieces: list[_Piece]) -> _Done:
@@ -124,16 +147,14 @@ def _work(pieces: list[_Piece]) -> _Done:
     end = time.perf_counter() + BATCH_SECONDS
     done = _Done()
     with closing(_judge(pieces)) as judged:
-        for position, verdict in judged:
-            done.count += 1
-            done.lines.append(line(position, verdict))
-            done.tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
+        for handful in judged:
+            done.add(handful)
             if time.perf_counter() > end:
                 break
     return done
 
 
-def _gather(pieces: Iterable[_Piece], workers: Workers) -> Iterator[_Done]:
+def _gather(pieces: Iterable[_Piece], workers: Workers) -> Generator[_Done, None, None]:
     """Give each worker more than it manages in `BATCH_SECONDS`, and give to anyone what it brings back undone."""
     todo = deque(pieces)
     left = sum(len(piece.numbers) for piece in todo)
@@ -149,7 +170,7 @@ def _gather(pieces: Iterable[_Piece], workers: Workers) -> Iterator[_Done]:
         for undone, done in _landed(flying):
             left += sum(len(piece.numbers) for piece in undone)
             todo.extendleft(reversed(undone))
-            reach = 1 + 2 * done.count
+            reach = 1 + 2 * len(done.lines)
             yield done
 
 
@@ -161,7 +182,7 @@ def _landed(flying: dict[Future[_Done], tuple[str, list[_Piece]]]) -> list[tuple
     landed = []
     for future in wait(flying, return_when=FIRST_COMPLETED).done:
         undone, done = deque(flying.pop(future)[1]), future.result()
-        list(_take(undone, done.count))
+        list(_take(undone, len(done.lines)))
         landed.append((undone, done))
     return landed
 

@@ -1,17 +1,28 @@
-"""Native libraries on one thread: how many there are changes the last digits of a product, and so a verdict."""
+"""What a verdict must not depend on: the threads of native libraries, and the precision that others have set."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 
 
 class Limit:
-    """A limit of one thread, in force on the libraries that were loaded when it was last renewed."""
+    """A limit of one thread, in force on the libraries that were loaded when it was last renewed.
+
+    The number of threads changes the last digits of a product.
+    """
 
     def __init__(self) -> None:
+        import flint
+        import mpmath
+
         self._undo = ExitStack()
+        self._undo.enter_context(mpmath.workprec(mpmath.mp.prec))
+        self._undo.enter_context(flint.ctx.workprec(flint.ctx.prec))
+        self._contexts = mpmath.mp, flint.ctx
+        self._bits = cache(mpmath.libmp.dps_to_prec)
         self._covered: set[str] = set()
         self._modules = 0
 
@@ -30,8 +41,15 @@ class Limit:
         self._covered |= libraries
         return True
 
+    def set_digits(self, digits: int) -> None:
+        """Make this the working precision, where it is not."""
+        bits = self._bits(digits)
+        for context in self._contexts:
+            if context.prec != bits:
+                context.prec = bits
+
     def lift(self) -> None:
-        """Give every library back the threads that it had."""
+        """Give back the threads and the precision that there were before."""
         self._undo.close()
 
 

@@ -307,15 +307,17 @@ def _climb(check: Check, case: Case, rtol: float, threads: Limit) -> tuple[int, 
 
 def _look(check: Check, rung: Case, rtol: float, threads: Limit) -> _Finding:
     """Run the check once and judge what it returns."""
+    threads.set_digits(rung.digits)
     found = _judge_once(check, rung, rtol)
     if threads.renew():  # the check itself loaded a library, and ran it on as many threads as that liked
+        threads.set_digits(rung.digits)
         found = _judge_once(check, replace(rung), rtol)
     return found
 
 
 def _judge_once(check: Check, rung: Case, rtol: float) -> _Finding:
     try:
-        comparison = _run(check, rung)
+        comparison = check(rung)
         if not isinstance(comparison, Comparison):
             raise TypeError(f"the check returned a {type(comparison).__name__}, not a Comparison")
         measured, bound = read(comparison.measured), read(comparison.bound)
@@ -328,19 +330,6 @@ def _judge_once(check: Check, rung: Case, rtol: float) -> _Finding:
     kept = Comparison(measured.value, comparison.relation, bound.value)
     rigorous = Evidence.NUMERICAL not in (measured.evidence, bound.evidence)
     return _Finding(outcome, reason, _weigh(measured, bound), kept, measured, rigorous)
-
-
-def _run(check: Check, rung: Case) -> Comparison:
-    """Give the check its precision, and undo what it sets: a verdict must not depend on what ran before."""
-    import flint
-    import mpmath
-
-    before = mpmath.mp.prec, flint.ctx.prec
-    mpmath.mp.dps = flint.ctx.dps = rung.digits
-    try:
-        return check(rung)
-    finally:
-        mpmath.mp.prec, flint.ctx.prec = before
 
 
 def _one_line(text: str) -> str:
