@@ -364,31 +364,8 @@ def _(case: Case) -> Comparison:
     return equal(of_A + of_B + int(of_cores == 0), 0)
 
 
-@PAPER.formula("gradients", d=(4,), L=(3,), r=(2,))
-def gradients(case: Case) -> Comparison:
-    r"""The gradients are dA = \sum M_s B G_s^T, dB = \sum M_s^T A G_s and dG_s = A^T M_s B, where M_s = dL/dDelta_s.
-
-    Measured: the squared distance from the differences of \sum <M_s, A G_s B^T>.
-    """
-    return equal(_gradient_error(case, turned=True), 0)
-
-
-@gradients.control("G_s in place of its transpose")
-def _(case: Case) -> Comparison:
-    return equal(_gradient_error(case, turned=False), 0)
-
-
-def _gradient_error(case: Case, turned: bool) -> Fraction:
-    M, A, G, B = _at_start(case, zero="")
-    zero, triples = fmpq_mat(case["d"], case["r"]), list(zip(M, G, strict=True))
-    dA = sum((m * B * (g.transpose() if turned else g) for m, g in triples), zero)
-    dB = sum((m.transpose() * A * g for m, g in triples), zero)
-    dG = fmpq_mat([row for m in M for row in (A.transpose() * m * B).table()])
-    return squared([x - y for x, y in zip(_gradients(M, A, G, B), (dA, dB, dG), strict=True)])
-
-
 def _at_start(case: Case, zero: str) -> tuple[Stack, fmpq_mat, Stack, fmpq_mat]:
-    """Return the M_s, A, the cores and B, random but for what is named."""
+    """Return the M_s, A, the cores and B, random but for what is 0."""
     d, L, r = case["d"], case["L"], case["r"]
     A, B = (instances.rational_planted_rank(case.rng, d, r, r) for _ in range(2))
     G, M = ([instances.nonsingular(case.rng, n) for _ in range(L)] for n in (r, d))
