@@ -1,6 +1,6 @@
 """Least rank for exact adapters of generic ReLU networks: [lower, upper] against L / Lbar, and the paper's threshold.
 
-Bars: what `required_rank(D, L, Lbar)` proves for almost all weights near a seeded pair (upper ends by Krawczyk's test).
+Bars: `required_rank(D, L, Lbar)`, for almost all weights near a seeded pair (upper ends by Krawczyk's test).
 Steps: Theorem 3's ceil(D / floor(L / Lbar)). Dashes: width times depth ratio, as the abstract puts it. For Lbar = 1 the
 threshold is the least rank; for deeper targets smaller ranks do. The paper has no such figure.
 """
