@@ -319,14 +319,18 @@ def inspect(adapter: str, base: str, json_file: str | None) -> None:
 
     BASE is the model's folder, or its safetensors file.
     """
-    from lora_proofs.adapters import load_peft
+    from lora_proofs.adapters import fan_in_fan_out, load_peft, tensors_beside
     from lora_proofs.inspection import inspect_adapter, read_base, table, to_json
 
     _require_folders(json_file)
     with _bad_input():
         weights, d_head = read_base(base)
-        reports = inspect_adapter(load_peft(adapter), weights, d_head)
+        reports = inspect_adapter(load_peft(adapter, beside=True), weights, d_head, fan_in_fan_out(adapter))
+        beside = tensors_beside(adapter)
     _say(table(reports), "", json_file)
+    if beside:
+        more = f" and {len(beside) - 5} more" if len(beside) > 5 else ""
+        _say(f"not inspected, though the adapter holds it: {', '.join(beside[:5])}{more}", "doubt", json_file)
     if json_file:
         _write(json_file, to_json(reports))
 

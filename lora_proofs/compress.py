@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_proofs.adapters import Adapter, load_peft, load_peft_biases, save_peft
+from lora_proofs.adapters import Adapter, fan_in_fan_out, load_peft, load_peft_biases, save_peft
 from lora_proofs.linalg import check_rank
 from lora_proofs.ntk import LinearizedProblem, reduce_rank
 from lora_proofs.ntk.rank_reduction import ReducedRank
@@ -62,15 +62,16 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
     adapter : Adapter
         float16, float32 or float64, NumPy.
     rank : int, optional
-        Of the result.
+        Of the result; an adapter of no larger rank stays as it is.
     tolerance : float, optional
-        In place of `rank`: the smallest rank whose certified error is at most ``tolerance * ||delta||_F``.
+        In place of `rank`: the smallest rank whose certified error is at most ``tolerance * ||delta||_F``; the adapter
+        stays as it is if no smaller one will do.
 
     Raises
     ------
     ValueError
         Unless just one of `rank` and `tolerance` is given, rank is a nonnegative integer, and tolerance is between 0
-        and 1; or if rounding to the dtype of the factors alone exceeds the tolerance.
+        and 1.
     """
     if (rank is None) == (tolerance is None):
         raise ValueError("pass either rank or tolerance")
@@ -87,20 +88,18 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
         kept = Adapter(right, left)
         return Compressed(kept, difference_norm(adapter, kept), norm, float(np.linalg.norm(s[r:])))
 
+    unchanged = Compressed(adapter, (0.0, 0.0), norm, 0.0)
     if rank is not None:
-        return truncated(min(check_rank("rank", rank), len(s)))
+        return unchanged if check_rank("rank", rank) >= adapter.rank else truncated(min(rank, len(s)))
     assert tolerance is not None
     if not (isfinite(tolerance) and 0 <= tolerance <= 1):
         raise ValueError(f"tolerance must be between 0 and 1, not {tolerance!r}")
     allowed = tolerance * norm[0]
     tails = [float(np.linalg.norm(s[r:])) for r in range(len(s) + 1)]
-    for r in range(next(r for r, tail in enumerate(tails) if tail <= allowed), len(s) + 1):
+    for r in range(next(r for r, tail in enumerate(tails) if tail <= allowed), min(len(s) + 1, adapter.rank)):
         if (found := truncated(r)).error[1] <= allowed:
             return found
-    raise ValueError(
-        f"no adapter in {adapter.A.dtype} is that close: rounding its factors costs {found.error[1] / norm[0]:.1e} "
-        f"of the norm; pass a tolerance above that"
-    )
+    return unchanged
 
 
 def compress_folder(
@@ -115,7 +114,13 @@ def compress_folder(
     ValueError
         As those functions and `load_peft` do, or if the problem belongs to other modules.
     """
+    if Path(out).resolve() == Path(folder).resolve():
+        raise ValueError(f"{out} holds the adapter itself; write to another folder")
     adapters, biases = load_peft(folder), load_peft_biases(folder) or None
+    if lost := sorted((biases or {}).keys() - adapters.keys()):
+        raise ValueError(
+            f"{folder}: biases of modules without adapters ({', '.join(lost)}) are in it, and would be lost; drop them"
+        )
     if problem is not None:
         linearized, modules = read_problem(problem)
         if modules != sorted(adapters):
@@ -134,7 +139,8 @@ def compress_folder(
             f"({result.error[1] / (result.norm[0] or 1):.1e} of ||dW||_F; least possible {result.best:.3e})"
             for name, result in found.items()
         ]
-    save_peft(out, kept, {name: b for name, b in biases.items() if kept[name].rank} if biases else None)
+    biases = {name: b for name, b in biases.items() if kept[name].rank} if biases else None
+    save_peft(out, kept, biases, fan_in_fan_out=fan_in_fan_out(folder))
     return lines
 
 
@@ -204,8 +210,8 @@ def read_problem(path: str | Path) -> tuple[LinearizedProblem, list[str]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile) as problem:
-        raise ValueError(f"cannot read {path} as an npz file of a linearised problem: {problem}") from None
+    except (OSError, ValueError, AttributeError, BadZipFile):  # of what is no archive, NumPy takes for a pickle
+        raise ValueError(f"{path} is no npz file of plain arrays, which a linearised problem is") from None
     modules = sorted(name.removeprefix("gradients.") for name in stored if name.startswith("gradients."))
     missing = [name for name in ("offsets", "labels", "loss", "lam") if name not in stored]
     if missing or not modules:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter
+from lora_proofs.linalg import check_matrix
 from lora_proofs.tensor_files import read_tensors
 
 __all__ = ["ModuleReport", "inspect_adapter", "read_base", "table", "to_json"]
@@ -38,9 +39,10 @@ class ModuleReport:
     singular_values : tuple of float
         The r largest of the update.
     effective_rank : float
-        ``exp`` of the entropy of the normalised singular values (Roy & Vetterli, 2007): between 1 and r.
-    relative_norm : float
-        ``||delta||_F / ||W||_F``.
+        ``exp`` of the entropy of the normalised singular values (Roy & Vetterli, 2007): between 1 and r, and
+        0 for an update that is zero.
+    relative_norm : float or None
+        ``||delta||_F / ||W||_F``; None where W is zero.
     intruders : int
         Of the ten leading left singular vectors of W + delta, those with a cosine below 0.5 to every left singular
         vector of W (Shuttleworth et al., arXiv 2410.21228).
@@ -64,7 +66,7 @@ class ModuleReport:
     numerical_rank: int
     singular_values: tuple[float, ...]
     effective_rank: float
-    relative_norm: float
+    relative_norm: float | None
     intruders: int
     intruder_cosines: tuple[float, ...]
     parameters: int
@@ -74,7 +76,7 @@ class ModuleReport:
 
 
 def inspect_adapter(
-    adapters: Mapping[str, Adapter], weights: Mapping[str, Matrix], d_head: int | None = None
+    adapters: Mapping[str, Adapter], weights: Mapping[str, Matrix], d_head: int | None = None, transposed: bool = False
 ) -> list[ModuleReport]:
     """Describe every adapted module.
 
@@ -86,13 +88,18 @@ def inspect_adapter(
         Tensors of the base model by name; the module's is ``<module>.weight``, perhaps behind a prefix.
     d_head : int, optional
         Width of an attention head.
+    transposed : bool
+        Whether square weights are stored as (in, out), as in GPT-2; of others, the shape tells.
 
     Raises
     ------
     ValueError
-        If a module has no weight, or several, or one of another shape.
+        If a module has no weight, or several, or one of another shape, or one that is not finite.
     """
-    return [_report(name, adapter, _weight(name, adapter, weights), d_head) for name, adapter in adapters.items()]
+    return [
+        _report(name, adapter, _weight(name, adapter, weights, transposed), d_head)
+        for name, adapter in adapters.items()
+    ]
 
 
 def read_base(path: str | Path) -> tuple[dict[str, Matrix], int | None]:
@@ -111,21 +118,27 @@ def read_base(path: str | Path) -> tuple[dict[str, Matrix], int | None]:
         raise ValueError(f"{path} is neither a safetensors file nor a folder that holds some")
     tensors = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
     try:
-        config = json.loads((path / "config.json").read_text("utf-8"))
-        return tensors, int(config["hidden_size"]) // int(config["num_attention_heads"])
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return tensors, _width_of_head(json.loads((path / "config.json").read_text("utf-8")))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, ZeroDivisionError):
         return tensors, None
+
+
+def _width_of_head(config: dict[str, Any]) -> int:
+    if config.get("head_dim"):
+        return int(config["head_dim"])
+    width, heads = ("n_embd", "n_head") if "n_embd" in config else ("hidden_size", "num_attention_heads")
+    return int(config[width]) // int(config[heads])
 
 
 def table(reports: list[ModuleReport]) -> str:
     """Return the reports as a text table with its legend."""
-    head = ("module", "r", "num. rank", "eff. rank", "|dW|/|W|", "sigma_1", "sigma_r", "intruders", "2DR/full", "KN <=")
+    head = ("module", "r", "rank", "eff.", "|dW|/|W|", "sigma_1", "sigma_r", "intruders", "params")
     rows = [head] + [
         (
-            r.module, f"{r.rank}", f"{r.numerical_rank}", f"{r.effective_rank:.2f}", f"{r.relative_norm:.2e}",
-            f"{r.singular_values[0]:.2e}", f"{r.singular_values[-1]:.2e}",
-            f"{r.intruders} of {len(r.intruder_cosines)}", f"{r.parameters / r.full_parameters:.1%}",
-            f"{r.certified_outputs}",
+            r.module, f"{r.rank}", f"{r.numerical_rank}", f"{r.effective_rank:.2f}",
+            "-" if r.relative_norm is None else f"{r.relative_norm:.1e}",
+            f"{r.singular_values[0]:.1e}", f"{r.singular_values[-1]:.1e}",
+            f"{r.intruders}/{len(r.intruder_cosines)}", f"{r.parameters / r.full_parameters:.1%}",
         )
         for r in reports
     ]  # fmt: skip
@@ -136,17 +149,19 @@ def table(reports: list[ModuleReport]) -> str:
     ]
     legend = [
         "",
-        "eff. rank: exp of the entropy of the singular values",
+        "rank, eff.: numerical rank of dW, and exp of the entropy of its singular values",
         "intruders: leading singular vectors of W + dW with a cosine below 0.5 to every one of W",
-        "KN <=: most outputs for which r(r+1)/2 > KN, Jang, Lee & Ryu's condition in the linearised regime",
+        "params: r (out + in) / (out in)",
+        "in the linearised regime, Jang, Lee & Ryu's condition r(r+1)/2 > KN holds for "
+        + ", ".join(f"KN <= {kn} (r = {r})" for r, kn in sorted({(r.rank, r.certified_outputs) for r in reports})),
     ]
     if heads := {r.head_threshold for r in reports} - {None}:
         d = heads.pop()
         enough = sum(r.rank >= (d or 0) for r in reports)
-        legend.append(
-            f"{enough} of {len(reports)} modules have r >= d_head = {d}, from which on two adapted factors of a head "
-            "reach every change of their product (Zeng & Lee's Theorem 7, a head at a time)"
-        )
+        legend += [
+            f"{enough} of {len(reports)} modules have r >= d_head = {d}, from which on two adapted factors of a head",
+            "reach every change of their product (Zeng & Lee's Theorem 7, a head at a time)",
+        ]
     return "\n".join(line.rstrip() for line in lines + legend)
 
 
@@ -155,15 +170,16 @@ def to_json(reports: list[ModuleReport]) -> str:
     return json.dumps({"schema": 1, "modules": [asdict(report) for report in reports]}, indent=1) + "\n"
 
 
-def _weight(name: str, adapter: Adapter, weights: Mapping[str, Matrix]) -> Matrix:
+def _weight(name: str, adapter: Adapter, weights: Mapping[str, Matrix], transposed: bool) -> Matrix:
     wanted = f"{name}.weight"
     found = [wanted] if wanted in weights else [key for key in weights if key.endswith(f".{wanted}")]
     if not found:  # the adapter may have been trained on a model that wraps the stored one
         found = [key for key in weights if wanted.endswith(f".{key}")]
     if len(found) != 1:
         raise ValueError(f"the base has {len(found) or 'no'} tensors for {wanted}; pass the model that was adapted")
-    W = np.asarray(weights[found[0]], np.float64)
-    if W.shape == adapter.shape[::-1] != adapter.shape:
+    W: Matrix = check_matrix(found[0], weights[found[0]]).astype(np.float64)
+    out, in_ = adapter.shape
+    if W.shape == (in_, out) and (transposed or out != in_):
         W = W.T  # GPT-2 stores (in, out)
     if W.shape != adapter.shape:
         raise ValueError(f"{found[0]} is {W.shape}, but the adapter's update is {adapter.shape}")
@@ -173,7 +189,8 @@ def _weight(name: str, adapter: Adapter, weights: Mapping[str, Matrix]) -> Matri
 def _report(name: str, adapter: Adapter, W: Matrix, d_head: int | None) -> ModuleReport:
     B, A = np.asarray(adapter.B, np.float64), np.asarray(adapter.A, np.float64)
     s = adapter.scaling * np.linalg.svd(np.linalg.qr(B)[1] @ np.linalg.qr(A.T)[1].T, compute_uv=False)
-    p = s[s > 0] / s.sum() if s.any() else np.ones(1)
+    p = s[s > 0] / (s.sum() or 1)
+    size = float(np.linalg.norm(W))
     old = np.linalg.svd(W, full_matrices=False)[0]
     new = np.linalg.svd(W + adapter.scaling * B @ A, full_matrices=False)[0][:, :TOP]
     cosines = np.abs(old.T @ new).max(axis=0)
@@ -184,8 +201,8 @@ def _report(name: str, adapter: Adapter, W: Matrix, d_head: int | None) -> Modul
         rank=adapter.rank,
         numerical_rank=int(np.sum(s > max(out, in_) * np.finfo(adapter.A.dtype).eps * s[0])),
         singular_values=tuple(map(float, s)),
-        effective_rank=float(np.exp(-np.sum(p * np.log(p)))),
-        relative_norm=float(np.linalg.norm(s) / np.linalg.norm(W)),
+        effective_rank=float(np.exp(-np.sum(p * np.log(p)))) if s.any() else 0.0,
+        relative_norm=float(np.linalg.norm(s)) / size if size else None,
         intruders=int(np.sum(cosines < THRESHOLD)),
         intruder_cosines=tuple(map(float, cosines)),
         parameters=adapter.rank * (out + in_),

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?", "U8": "u1", "I8": "i1"}
+_DTYPES |= {f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (2, 4, 8)}
 
 
 def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Return the floating-point tensors of a safetensors file by name, sorted.
+    """Return the tensors of a safetensors file by name, sorted.
 
     They keep their dtype; bfloat16, which NumPy lacks, is widened to float32, which is exact.
 
@@ -24,7 +25,8 @@ def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
     Raises
     ------
     ValueError
-        If the package safetensors is missing, or the file cannot be read, is damaged, or holds other numbers.
+        If the package safetensors is missing, or the file cannot be read, is damaged, or holds other than real numbers
+        that NumPy or bfloat16 has.
     """
     try:
         from safetensors import SafetensorError, deserialize
@@ -63,5 +65,5 @@ def _decode(path: str | Path, name: str, entry: dict[str, Any]) -> NDArray[Any]:
         upper = np.frombuffer(entry["data"], "<u2").astype("<u4")
         return (upper << 16).view("<f4").reshape(entry["shape"])
     if kind not in _DTYPES:
-        raise ValueError(f"{path}: {name} has dtype {kind}; pass real floating numbers")
+        raise ValueError(f"{path}: {name} has dtype {kind}; pass real numbers of at least 16 bits")
     return np.frombuffer(entry["data"], _DTYPES[kind]).reshape(entry["shape"])

@@ -8,6 +8,7 @@ from lora_proofs import Adapter, exact, ntk
 from lora_proofs.adapters import load_peft, load_peft_biases, save_peft
 from lora_proofs.cli import cli
 from lora_proofs.compress import compress, compress_folder, difference_norm, distance, read_problem
+from lora_proofs.tensor_files import read_tensors, write_tensors
 
 
 def trained(r=6, out=12, in_=9, alpha=3.0, decay=0.3, dtype=np.float64, seed=0):
@@ -39,7 +40,8 @@ def test_error_is_the_best_one_and_its_bracket_holds_the_exact_one(dtype, rank):
 
 
 def test_a_wrong_factor_is_seen_in_the_bracket():
-    adapter = trained()
+    full = trained()
+    adapter = Adapter(np.pad(full.A, ((0, 1), (0, 0))), np.pad(full.B, ((0, 0), (0, 1))), 3.5)
     kept = compress(adapter, 6).adapter
     assert difference_norm(adapter, kept)[1] < 2e-14
     worse = Adapter(kept.A, kept.B * (1 + 1e-6))
@@ -65,13 +67,18 @@ def test_tolerance_gives_the_smallest_rank(tolerance):
         assert compress(adapter, found.adapter.rank - 1).error[0] > tolerance * found.norm[0]
 
 
+def test_what_cannot_be_smaller_stays_as_it_is():
+    adapter = trained(dtype=np.float16)
+    for found in (compress(adapter, 6), compress(adapter, 99), compress(adapter, tolerance=1e-12)):
+        assert found.adapter is adapter
+        assert found.error == (0, 0)
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="either rank or tolerance"):
         compress(trained())
     with pytest.raises(ValueError, match="tolerance must be"):
         compress(trained(), tolerance=2.0)
-    with pytest.raises(ValueError, match="no adapter in float16 is that close"):
-        compress(trained(dtype=np.float16), tolerance=1e-12)
     with pytest.raises(ValueError, match="rank"):
         compress(trained(), rank=-1)
 
@@ -106,7 +113,7 @@ def test_reduce_rank_keeps_the_outputs_of_a_linearised_problem(tmp_path):
     with pytest.raises(ValueError, match="look at b"):
         compress_folder(tmp_path / "in", tmp_path / "out", None, None, file)
     (tmp_path / "problem.npz").write_bytes(b"\x80\x04")
-    with pytest.raises(ValueError, match="cannot read"):
+    with pytest.raises(ValueError, match="is no npz file"):
         read_problem(tmp_path / "problem.npz")
 
 
@@ -119,3 +126,17 @@ def test_command_line(tmp_path):
     for words in ([], ["--rank", "2", "--tolerance", "0.1"]):
         run = CliRunner().invoke(cli, ["compress", f"{tmp_path}/in", f"{tmp_path}/out", *words])
         assert (run.exit_code, run.output) == (2, "Error: pass one of --rank, --tolerance and --problem\n")
+
+
+def test_a_folder_is_not_written_over(tmp_path):
+    save_peft(tmp_path, {"a": trained()})
+    with pytest.raises(ValueError, match="write to another folder"):
+        compress_folder(tmp_path, tmp_path / ".." / tmp_path.name, 1, None, None)
+
+
+def test_biases_of_other_modules_are_not_lost_silently(tmp_path):
+    save_peft(tmp_path / "in", {"a": trained(), "b": trained()}, {"a": np.ones(12), "b": np.ones(12)})
+    file = tmp_path / "in" / "adapter_model.safetensors"
+    write_tensors(file, {name: x for name, x in read_tensors(file).items() if "b.lora" not in name})
+    with pytest.raises(ValueError, match=r"biases of modules without adapters \(b\)"):
+        compress_folder(tmp_path / "in", tmp_path / "out", 1, None, None)

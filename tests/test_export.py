@@ -78,3 +78,30 @@ def test_command_line(networks, tmp_path):
     run = CliRunner().invoke(cli, ["export", str(tmp_path / "junk"), *words[2:]])
     assert run.exit_code == 2
     assert run.output.count("\n") == 1
+
+
+def test_single_precision_networks_get_a_certified_bound(tmp_path):
+    rng = np.random.default_rng(0)
+    files = [tmp_path / "frozen", tmp_path / "target"]
+    for file, depth in zip(files, (4, 2), strict=True):
+        weights = [(rng.standard_normal((8, 8)) / 4).astype(np.float32) for _ in range(depth)]
+        stored(file, ReluNetwork(weights, [np.full(8, 0.1, np.float32)] * depth))
+    line = export_adapters(*files, tmp_path / "out", rank=4).lines[0]
+    assert line.startswith("every output differs from the target's by at most")
+    assert line.endswith("(certified)")
+
+
+def test_bad_tensors_get_one_clear_line(tmp_path):
+    write_tensors(tmp_path / "base", {"a.weight": np.eye(3)})
+    write_tensors(tmp_path / "tuned", {"a.weight": np.full((3, 3), np.nan)})
+    with pytest.raises(ValueError, match=r"a\.weight contains NaN"):
+        export_adapters(tmp_path / "base", tmp_path / "tuned", tmp_path / "out", rank=1)
+
+
+def test_integers_that_differ_are_named(tmp_path):
+    base = {"a.weight": np.eye(3), "codes.weight": np.eye(3, dtype=int)}
+    write_tensors(tmp_path / "base", base)
+    write_tensors(tmp_path / "tuned", {name: 2 * x for name, x in base.items()})
+    found = export_adapters(tmp_path / "base", tmp_path / "tuned", tmp_path / "out", rank=1)
+    assert found.adapters.keys() == {"a"}
+    assert found.lines[-1] == "not exported, though it differs: codes.weight"

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from lora_proofs import Adapter
 from lora_proofs.adapters import save_peft
 from lora_proofs.cli import cli
-from lora_proofs.inspection import inspect_adapter, read_base
+from lora_proofs.inspection import inspect_adapter, read_base, table, to_json
 from lora_proofs.tensor_files import write_tensors
 
 RNG = np.random.default_rng(0)
@@ -65,6 +65,51 @@ def test_transposed_weights_are_turned():
     inspect_adapter({"m": wide}, {"m.weight": W[:5]})
 
 
+def test_square_weights_of_gpt2_are_turned_when_the_adapter_says_so():
+    U, _, Vt = np.linalg.svd(W)
+    aligned = Adapter(Vt[:3], 20 * U[:, :3])
+    assert report(aligned, W.T.copy(), transposed=True) == report(aligned)
+    assert report(aligned, W.T.copy()) != report(aligned)
+
+
+def test_updates_and_weights_of_zero_give_plain_numbers():
+    fresh = report(Adapter(np.ones((2, D)), np.zeros((D, 2))))
+    assert (fresh.effective_rank, fresh.numerical_rank, fresh.relative_norm) == (0, 0, 0)
+    nothing = report(spikes(1.0, 2), np.zeros((D, D)))
+    assert nothing.relative_norm is None
+    assert json.loads(to_json([nothing]))["modules"][0]["relative_norm"] is None
+    assert " - " in table([nothing])
+
+
+def test_the_table_fits_a_terminal():
+    module = "encoder.layer.11.attention.output.dense"
+    reports = inspect_adapter({module: spikes(1.0, 8)}, {f"{module}.weight": W}, d_head=32)
+    assert max(map(len, table(reports).splitlines())) <= 101
+
+
+def test_bad_weights_get_one_clear_line():
+    with pytest.raises(ValueError, match=r"m\.weight contains NaN"):
+        report(spikes(1.0, 2), np.full((D, D), np.nan))
+    with pytest.raises(ValueError, match=r"m\.weight has dtype int64"):
+        report(spikes(1.0, 2), np.ones((D, D), int))
+
+
+@pytest.mark.parametrize(
+    ("config", "width"),
+    [
+        ({"hidden_size": D, "num_attention_heads": 25}, 4),
+        ({"hidden_size": D, "num_attention_heads": 25, "head_dim": 8}, 8),
+        ({"n_embd": D, "n_head": 10}, 10),
+        ({"hidden_size": D}, None),
+        ([], None),
+    ],
+)
+def test_width_of_a_head_as_configs_tell_it(tmp_path, config, width):
+    write_tensors(tmp_path / "model.safetensors", {"m.weight": W, "position_ids": np.arange(9)[None]})
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_base(tmp_path)[1] == width
+
+
 def test_command_line(tmp_path):
     save_peft(tmp_path / "adapter", {"m": spikes(20.0, 3)})
     model = tmp_path / "model"
@@ -75,7 +120,7 @@ def test_command_line(tmp_path):
     words = ["inspect", f"{tmp_path}/adapter", str(model), "--json", f"{tmp_path}/out.json"]
     run = CliRunner().invoke(cli, words)
     assert run.exit_code == 0, run.output
-    assert "3 of 10" in run.output
+    assert "3/10" in run.output
     assert "d_head = 4" in run.output
     module = json.loads((tmp_path / "out.json").read_text())["modules"][0]
     assert (module["intruders"], module["certified_outputs"]) == (3, 5)

@@ -3,13 +3,14 @@
 import json
 import re
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lora_proofs import Adapter
-from lora_proofs.adapters import load_peft, load_peft_biases, save_peft
+from lora_proofs.adapters import fan_in_fan_out, load_peft, load_peft_biases, save_peft, tensors_beside
 from lora_proofs.tensor_files import read_tensors, write_tensors
 
 QUERY, VALUE = "encoder.layer.0.attention.self.query", "encoder.layer.0.attention.self.value"
@@ -109,7 +110,9 @@ HOSTILE = {
     "alpha nan": (lambda f: config(f, lora_alpha=float("nan")), "must be a positive number"),
     "alpha infinite": (lambda f: config(f, lora_alpha=float("inf")), "finite positive"),
     "alpha text": (lambda f: config(f, lora_alpha="16"), "must be a positive number"),
-    "a slow regular expression": (lambda f: config(f, rank_pattern={"(a+)+$": 3}), "no name of a module"),
+    "a slow regular expression": (lambda f: config(f, rank_pattern={"(a+)+$": 3}), "may run for ever"),
+    "a slower one": (lambda f: config(f, alpha_pattern={"a*a*a*a*a*b": 3}), "may run for ever"),
+    "a broken one": (lambda f: config(f, alpha_pattern={"[a": 3}), "no pattern"),
     "no table": (lambda f: config(f, rank_pattern=[1]), "must be a table"),
     "a list": (lambda f: (f / "adapter_config.json").write_text("[]"), "no LoRA adapter"),
     "deep nesting": (lambda f: (f / "adapter_config.json").write_text("[" * 100_000), "cannot read"),
@@ -123,7 +126,7 @@ HOSTILE = {
     "a convolution": (lambda f: weights(f, **{"a.lora_A.weight": np.ones((3, 4, 1, 1))}), "A has shape"),
     "a magnitude": (lambda f: weights(f, **{"a.lora_magnitude_vector": np.ones(5)}), "no low-rank factor"),
     "an embedding": (lambda f: weights(f, **{"a.lora_embedding_A": np.ones((3, 5))}), "no low-rank factor"),
-    "integers": (lambda f: weights(f, **{"a.lora_A.weight": np.ones((3, 4), int)}), "dtype I64"),
+    "integers": (lambda f: weights(f, **{"a.lora_A.weight": np.ones((3, 4), int)}), "int64"),
 }  # fmt: skip
 
 
@@ -156,6 +159,42 @@ def test_rank_stabilised_scaling(tmp_path):
     save_peft(tmp_path, {"a": adapter(3, alpha=6)})
     config(tmp_path, use_rslora=True)
     assert load_peft(tmp_path)["a"].scaling == pytest.approx(6 / 3**0.5, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hit"),
+    [
+        (r"layer\.[0-2]\..*query", True), (r".*\.1\..*query", True), ("(?:query|value)$", True), ("query", True),
+        (r"layers\.1\.query", False), ("layer.1.query", True), ("ery", False), ("^layer.1.query", False),
+    ],
+)  # fmt: skip
+def test_patterns_match_as_in_peft(tmp_path, pattern, hit):
+    name = "encoder.layer.1.query"
+    save_peft(tmp_path, {name: adapter(alpha=3)})
+    config(tmp_path, alpha_pattern={pattern: 12, "[a-z.0-9]*query": 6})
+    assert load_peft(tmp_path)[name].alpha == (12 if hit else 6)
+    get_pattern_key = pytest.importorskip("peft.utils.other").get_pattern_key
+    assert (get_pattern_key([pattern], name) == pattern) is hit
+
+
+def test_matching_takes_no_time_that_matters(tmp_path):
+    name = "a." * 149 + "ac"
+    save_peft(tmp_path, {name: adapter()})
+    config(tmp_path, alpha_pattern={"(.*)(a.*)(.*)b": 3})
+    start = time.perf_counter()
+    assert load_peft(tmp_path)[name].rank == 3
+    assert time.perf_counter() - start < 10
+
+
+def test_what_stands_beside_the_adapters_is_named(tmp_path):
+    save_peft(tmp_path, {"a": adapter()}, fan_in_fan_out=True)
+    assert fan_in_fan_out(tmp_path)
+    weights(tmp_path, **{"classifier.weight": np.ones((2, 5))})
+    config(tmp_path, modules_to_save=["classifier"])
+    with pytest.raises(ValueError, match="modules_to_save is set"):
+        load_peft(tmp_path)
+    assert load_peft(tmp_path, beside=True).keys() == {"a"}
+    assert tensors_beside(tmp_path) == ["classifier.weight"]
 
 
 def minilm():

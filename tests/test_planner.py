@@ -242,7 +242,7 @@ def test_two_files_are_planned(tmp_path):
         ({"0.weight": np.eye(2), "0.scale": np.ones(2)}, "the tensor '0.scale' is neither"),
         ({"0.bias": np.ones(2)}, "layer '0' has a bias but no weight"),
         ({"0.weight": np.ones(2)}, r"0.weight has shape \(2,\); pass an array of shape \(any x any\)"),
-        ({"0.weight": np.eye(2, dtype=np.int64)}, "0.weight has dtype I64; pass real floating numbers"),
+        ({"0.weight": np.eye(2, dtype=np.int64)}, "0.weight has dtype int64; pass real floating numbers"),
         ({"0.weight": np.full((2, 2), np.nan)}, "0.weight contains NaN or infinity"),
         ({"a.weight": np.eye(2), "b.weight": np.eye(3)}, r"weight 2 has shape \(3, 3\).*in order, a, b"),
         ({"0.weight": np.eye(2), "0.bias": np.ones(3)}, r"bias 1 has shape \(3,\)"),

@@ -30,12 +30,18 @@ _NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*")
 
 # What else PEFT may start from; the others change the base weights, so that their factors are no update of them.
 _INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal", None)
-_REFUSED = ("use_dora", "use_qalora", "lora_bias", "target_parameters", "modules_to_save", "trainable_token_indices")
+_REFUSED = ("use_dora", "use_qalora", "lora_bias", "target_parameters")
+_BESIDE = ("modules_to_save", "trainable_token_indices")
+
+_DANGEROUS = re.compile(r"\)\s*[*+{]|\(\?(?!:)|\\\d")  # repeated groups, look-around, back references
+_LONGEST = 300
+"""Characters of a name or a pattern: with few repetitions, matching takes less than a second."""
 
 
 def save_peft(
-    folder: str | Path, adapters: Mapping[str, Adapter], biases: Mapping[str, Array] | None = None, base: str = ""
-) -> None:
+    folder: str | Path, adapters: Mapping[str, Adapter], biases: Mapping[str, Array] | None = None, base: str = "",
+    fan_in_fan_out: bool = False,
+) -> None:  # fmt: skip
     """Write adapters as a PEFT folder, which ``peft.PeftModel.from_pretrained`` loads.
 
     Parameters
@@ -51,6 +57,8 @@ def save_peft(
         or none at all.
     base : str
         Name or path of the model that is adapted, for the config.
+    fan_in_fan_out : bool
+        Whether that model keeps its weights as (in, out), as GPT-2's Conv1D does, for the config.
 
     Raises
     ------
@@ -77,20 +85,23 @@ def save_peft(
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_config(kept, bias="none" if biases is None else "lora_only", base=base), indent=2)
+        text = json.dumps(_config(kept, "none" if biases is None else "lora_only", base, fan_in_fan_out), indent=2)
         (path / CONFIG).write_text(text + "\n", "utf-8")
     except OSError as problem:
         raise ValueError(f"cannot write {path}: {problem.strerror}") from None
     write_tensors(path / WEIGHTS, tensors)
 
 
-def load_peft(folder: str | Path) -> dict[str, Adapter]:
+def load_peft(folder: str | Path, beside: bool = False) -> dict[str, Adapter]:
     """Return the adapters of a PEFT folder by the full names of their modules.
 
     Parameters
     ----------
     folder : str or Path
         Only safetensors are read: a pickle may run any code when it is opened.
+    beside : bool
+        Leave out tensors that stand beside the adapters of linear modules, such as a trained head; `tensors_beside`
+        names them. By default they are refused, since the adapters alone are not the trained model.
 
     Returns
     -------
@@ -104,15 +115,40 @@ def load_peft(folder: str | Path) -> dict[str, Adapter]:
         adapter is more than a low-rank update of the base weights (DoRA, PiSSA, OLoRA, trained heads, ...).
     """
     config, tensors = _read(folder)
+    for option in _BESIDE:
+        if config.get(option) and not beside:
+            raise ValueError(f"{folder}: {option} is set, so there is more to the model than low-rank updates")
     factors: dict[str, dict[str, NDArray[Any]]] = {}
     for key, tensor in tensors.items():
         if found := _FACTOR.fullmatch(key):
             factors.setdefault(found[1], {})[found[2]] = tensor
-        elif not _BIAS.fullmatch(key):
+        elif not (beside or _BIAS.fullmatch(key)):
             raise ValueError(f"{folder}: the tensor {key!r} is no low-rank factor of a linear module, nor its bias")
     if not factors:
         raise ValueError(f"{folder}: {WEIGHTS} holds no low-rank factors")
     return {name: _adapter(folder, config, name, pair) for name, pair in factors.items()}
+
+
+def tensors_beside(folder: str | Path) -> list[str]:
+    """Return the names of the tensors of a PEFT folder that `load_peft` has no adapters for, biases among them.
+
+    Raises
+    ------
+    ValueError
+        If the folder is incomplete or damaged.
+    """
+    return [key.removeprefix("base_model.model.") for key in _read(folder)[1] if not _FACTOR.fullmatch(key)]
+
+
+def fan_in_fan_out(folder: str | Path) -> bool:
+    """Tell whether the model that a PEFT folder adapts keeps its weights as (in, out), as GPT-2's Conv1D does.
+
+    Raises
+    ------
+    ValueError
+        If the folder is incomplete or damaged.
+    """
+    return bool(_read(folder)[0].get("fan_in_fan_out"))
 
 
 def load_peft_biases(folder: str | Path) -> dict[str, NDArray[Any]]:
@@ -144,7 +180,7 @@ def _stored(x: Array) -> NDArray[Any]:
     return np.asarray(x if isinstance(x, np.ndarray) else to_device(x, "cpu"))
 
 
-def _config(adapters: Mapping[str, Adapter], bias: str, base: str) -> dict[str, Any]:
+def _config(adapters: Mapping[str, Adapter], bias: str, base: str, fan_in_fan_out: bool) -> dict[str, Any]:
     """Return the keys that PEFT needs, with the commonest rank and alpha as defaults."""
     ranks = {name: adapter.rank for name, adapter in adapters.items()}
     alphas = {name: a.rank if a.alpha is None else a.alpha for name, a in adapters.items()}
@@ -158,7 +194,7 @@ def _config(adapters: Mapping[str, Adapter], bias: str, base: str) -> dict[str, 
         "lora_alpha": alpha,
         "lora_dropout": 0.0,
         "bias": bias,
-        "fan_in_fan_out": False,
+        "fan_in_fan_out": fan_in_fan_out,
         "target_modules": list(adapters),
         # PEFT reads the keys as regular expressions that may begin anywhere after a dot.
         "rank_pattern": {f"^{re.escape(n)}": v for n, v in ranks.items() if v != r},
@@ -218,12 +254,21 @@ def _for_module(folder: str | Path, config: dict[str, Any], key: str, patterns: 
         raise ValueError(f"{folder}: {patterns} must be a table, not {type(table).__name__}")
     value = config.get(key)
     for pattern, special in table.items():
-        plain = pattern.removeprefix("^").replace("\\", "")
-        if not _NAME.fullmatch(plain):  # a regular expression of unknown origin may run for ever
-            raise ValueError(f"{folder}: {patterns} has {pattern!r}, which is no name of a module")
-        if name == plain or (not pattern.startswith("^") and name.endswith(f".{plain}")):
+        if len(pattern) > _LONGEST or len(name) > _LONGEST or _is_dangerous(pattern):
+            raise ValueError(f"{folder}: {patterns} has {pattern[:80]!r}, a regular expression that may run for ever")
+        try:
+            found = re.match(rf"(.*\.)?({pattern})$", name)  # as PEFT reads it; its first match counts
+        except re.error as problem:
+            raise ValueError(f"{folder}: {patterns} has {pattern!r}, which is no pattern: {problem}") from None
+        if found:
             value = special
             break
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(f"{folder}: {key} of {name} must be a positive number, not {value!r}")
     return value
+
+
+def _is_dangerous(pattern: str) -> bool:
+    """Tell whether matching may take exponential time; a regular expression of unknown origin should not hang us."""
+    repetitions = len(re.findall(r"[*+?{]", pattern.replace("(?:", "(")))
+    return bool(_DANGEROUS.search(pattern)) or repetitions > 3 or pattern.count("(") > 4
