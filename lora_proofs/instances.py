@@ -9,10 +9,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from flint import fmpq, fmpq_mat
+from flint import fmpq_mat
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from lora_proofs.exact import number
 from lora_proofs.networks import ReluNetwork
 
 Matrix = NDArray[np.float64]
@@ -134,7 +135,7 @@ def rational_orthogonal(rng: Generator, n: int) -> Any:
     return (identity - S) * (identity + S).inv()
 
 
-def planted_svd(rng: Generator, n: int, s: Sequence[int]) -> tuple[Any, Any, Any]:
+def planted_svd(rng: Generator, n: int, s: Sequence[Any]) -> tuple[Any, Any, Any]:
     """Return ``(E, U, V)`` with E = U diag(s) Vᵀ, whose truncations LR_r(E) are rational.
 
     Parameters
@@ -142,8 +143,8 @@ def planted_svd(rng: Generator, n: int, s: Sequence[int]) -> tuple[Any, Any, Any
     rng : numpy.random.Generator
     n : int
         Size of the three square matrices.
-    s : sequence of int
-        At most n singular values, in non-increasing order; the missing ones are 0.
+    s : sequence of numbers
+        At most n singular values, in non-increasing order: anything that `exact.number` takes; the missing ones are 0.
 
     Returns
     -------
@@ -160,7 +161,7 @@ def planted_svd(rng: Generator, n: int, s: Sequence[int]) -> tuple[Any, Any, Any
     if any(a < b for a, b in zip(values, [*values[1:], 0], strict=True)):
         raise ValueError(f"singular values must be non-negative and in non-increasing order, not {list(s)}")
     U, V = rational_orthogonal(rng, n), rational_orthogonal(rng, n)
-    return U * _to_fmpq(np.diag(values)) * V.transpose(), U, V
+    return U * _to_fmpq(np.diag(np.array(values, dtype=object))) * V.transpose(), U, V
 
 
 def rational_planted_rank(rng: Generator, m: int, n: int, r: int) -> Any:
@@ -204,7 +205,7 @@ def _orthonormal_columns(rng: Generator, n: int, k: int) -> Matrix:
 
 def _to_fmpq(M: NDArray[Any]) -> Any:
     m, n = M.shape
-    return fmpq_mat(m, n, [fmpq(int(x)) for x in M.ravel()])
+    return fmpq_mat(m, n, [number(x) for x in M.ravel().tolist()])
 
 
 def _draw(sample: Callable[[], Any], accept: Callable[[Any], bool]) -> Any:

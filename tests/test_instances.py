@@ -1,9 +1,10 @@
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from flint import fmpq_mat
+from flint import fmpq, fmpq_mat
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import chains, generators, matrices, rational_matrices, sizes
@@ -95,6 +96,11 @@ def test_planted_svd_is_a_singular_value_decomposition(rng, n):
     E, U, V = instances.planted_svd(rng, n, s)
     assert U.transpose() * U == V.transpose() * V == identity(n)
     assert U.transpose() * E * V == fmpq_mat(n, n, [s[i] if i == j < n - 1 else 0 for i in range(n) for j in range(n)])
+
+
+def test_planted_singular_values_may_be_any_rationals():
+    E, U, V = instances.planted_svd(np.random.default_rng(0), 2, [Fraction(5, 2), 0.5])
+    assert U.transpose() * E * V == fmpq_mat([[fmpq(5, 2), 0], [0, fmpq(1, 2)]])
 
 
 def test_exhaustive_families():
