@@ -371,6 +371,23 @@ def grade(
     sys.exit(0 if found.score == len(found.claims) else 1)
 
 
+@cli.command()
+@click.option("--quick", is_flag=True, help="Small sizes, in a minute.")
+@click.option(
+    "--peer", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="PATH",
+    help="A clone of the code of Zeng & Lee's authors, to be timed on the same networks.",
+)  # fmt: skip
+def bench(quick: bool, peer: Path | None) -> None:
+    """Time the library beside its peers, taken in turn in one run, and print the ratios."""
+    from lora_proofs.bench import compare, pairs, table, time_authors
+
+    size = "quick" if quick else "full"
+    with _bad_input():
+        found = list(time_authors(peer, size)) if peer else []
+        found += [compare(*pair[1:]) for pair in pairs(size)]
+    _say(table(found), "", None)
+
+
 @contextmanager
 def _bad_input() -> Iterator[None]:
     """Turn the one clear line of a ValueError into bad input."""

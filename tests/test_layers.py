@@ -25,7 +25,7 @@ MATHEMATICS = (
         "symbolic",
         "transformers",
     },
-    {"constructions", "ntk", "planner", "training", "compress", "export", "inspection"},
+    {"constructions", "ntk", "planner", "training", "bench", "compress", "export", "inspection"},
 )
 JUDGEMENT = (
     {"claims"},

@@ -68,7 +68,8 @@ class SecondOrder(Readable):
         """See `Readable`."""
         rows = {
             "gradient": f"{show(self.gradient_norm)}, relative {show(self.relative_gradient)}",
-            "curvature": f"smallest {show(self.min_curvature)} +- {show(self.residual)}, gauge of dimension {self.gauge}",
+            "curvature": f"smallest {show(self.min_curvature)} +- {show(self.residual)}",
+            "gauge": f"of dimension {self.gauge}",
         }
         return self.verdict, rows
 

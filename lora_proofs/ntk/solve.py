@@ -13,7 +13,7 @@ from lora_proofs.ntk.active_subspace import active_subspace
 from lora_proofs.ntk.burer_monteiro import Point, balanced, evaluate, minimise
 from lora_proofs.ntk.certificate import dual_bound, norm_ratio, relative_gap
 from lora_proofs.ntk.compression import compress
-from lora_proofs.ntk.core import Array, Core, as_core
+from lora_proofs.ntk.core import Core, as_core
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.spectrum import leading
 
