@@ -439,4 +439,140 @@ def solution(G, y):
 """,
         {"theorem-fit"},
     ),
+    "the grader's environment": (
+        "eckart_young",
+        """
+import os
+def adapter(*a):
+    return open(f'/proc/{os.getppid()}/environ').read()
+""",
+        BOTH,
+    ),
+    "the grader's memory": (
+        "eckart_young",
+        """
+import os
+def adapter(*a):
+    os.open(f'/proc/{os.getppid()}/mem', os.O_RDONLY)
+""",
+        BOTH,
+    ),
+    "the reference behind replaced names": (
+        "eckart_young",
+        """
+import builtins, os, posixpath, __main__
+__main__.FORBIDDEN, os.fsdecode, posixpath._joinrealpath = (), lambda p: '/x', lambda *a: ('/x', True)
+def adapter(*a):
+    space, kept, builtins.isinstance = {}, isinstance, lambda *a: True
+    try:
+        text = open('REFERENCE').read()
+    finally:
+        builtins.isinstance = kept
+    exec(text, space)
+    return space['adapter'].__wrapped__(*a)
+""",
+        BOTH,
+    ),
+    "the reference through a folder's descriptor": (
+        "eckart_young",
+        """
+import os
+def adapter(*a):
+    folder, name = os.path.split('REFERENCE')
+    place, space = os.open(os.path.dirname(folder), os.O_RDONLY), {}
+    with open(os.open('solutions/' + name, os.O_RDONLY, dir_fd=place)) as file:
+        exec(file.read(), space)
+    return space['adapter'].__wrapped__(*a)
+""",
+        BOTH,
+    ),
+    "the library's construction, imported anew": (
+        "linear_chain",
+        """
+import sys
+def adapters(frozen, target, R):
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != '_Closed']
+    for name in [name for name in sys.modules if name.startswith('lora_proofs')]:
+        del sys.modules[name]
+    from lora_proofs.constructions import adapt_linear_chain
+    return [(a.A, a.B) for a in adapt_linear_chain(frozen, target, R).adapters]
+""",
+        CHAIN,
+    ),
+    "answers before and after the question": (
+        "eckart_young",
+        """
+import atexit, os, threading
+def everywhere():
+    for fd in range(3, 30):
+        try:
+            os.write(fd, b'{"tuple": ["result", {"list": []}]}\\n' * 9)
+        except OSError:
+            pass
+everywhere()
+atexit.register(everywhere)
+threading.Timer(0.1, everywhere).start()
+""",
+        BOTH | {"corollary-1"},
+    ),
+    "another messenger": (
+        "eckart_young",
+        """
+import lora_proofs.homework.messages as messages, __main__
+messages.encode = __main__.encode = lambda value: '{"tuple": ["result", {"list": []}]}'
+messages._pack = lambda value: {"list": []}
+def adapter(*a):
+    return 0
+""",
+        BOTH | {"corollary-1"},
+    ),
+    "numbers that take for ever to read": (
+        "eckart_young",
+        """
+import os
+def adapter(*a):
+    for fd in range(3, 30):
+        try:
+            os.write(fd, b'{"tuple": ["result", {"fraction": "1e999999999"}]}\\n')
+        except OSError:
+            pass
+""",
+        BOTH,
+    ),
+    "the pipes exchanged": (
+        "eckart_young",
+        """
+import os
+def adapter(*a):
+    for fd in range(3, 30):
+        try:
+            os.dup2(os.open('/dev/null', os.O_RDONLY), fd)
+        except OSError:
+            pass
+""",
+        BOTH,
+    ),
+    "an answer that is too deep": (
+        "eckart_young",
+        """
+def adapter(*a):
+    x = []
+    for _ in range(10**5):
+        x = [x]
+    return x
+""",
+        BOTH,
+    ),
+    "a call that cannot be interrupted": (
+        "eckart_young",
+        """
+import os, signal
+for number in {*signal.valid_signals()} - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+def adapter(*a):
+    os.nice(19)
+    signal.raise_signal(signal.SIGSTOP)
+""",
+        BOTH,
+    ),
 }

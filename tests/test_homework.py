@@ -84,6 +84,34 @@ def test_the_process_sees_no_secrets(tmp_path, monkeypatch):
     assert os.getcwd() not in trouble
 
 
+def test_homework_leaves_no_files(tmp_path):
+    code = """
+import os, posix, sqlite3
+def least_rank(*a):
+    left = 'LEFT'
+    for leave in (
+        lambda: open(left, 'w'), lambda: os.mkdir(left), lambda: os.mkfifo(left), lambda: posix.mkfifo(left),
+        lambda: os.open(left, os.O_CREAT), lambda: sqlite3.connect(left), lambda: np.ones(3).tofile(left),
+        lambda: np.memmap(left, float, 'w+', shape=3), lambda: os.symlink('/', left), lambda: os.chmod(__file__, 0),
+    ):
+        try:
+            leave()
+        except (OSError, AttributeError):
+            pass
+    return 'done'
+""".replace("LEFT", str(tmp_path / "left"))  # fmt: skip
+    _, whole = marks(tmp_path, "eckart_young", code, seeds=1)
+    assert "done" in whole.claims[2].trouble
+    assert [path.name for path in tmp_path.iterdir()] == ["homework.py"]
+    assert (tmp_path / "homework.py").read_text()
+
+
+def test_a_file_in_another_encoding_is_named_as_such(tmp_path):
+    (tmp_path / "latin.py").write_bytes("x = 'ü'".encode("latin-1"))
+    trouble = grade(tmp_path / "latin.py", solution("attention_head"), seed=0, seeds=1).claims[0].trouble
+    assert "the file cannot be loaded: SyntaxError" in trouble
+
+
 def test_a_reference_that_fails_is_refused(tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text(solution("linear_chain").read_text().replace("-(-D // L)", "D // L", 1))

@@ -8,6 +8,7 @@ import resource
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from stat import S_ISDIR
 from types import ModuleType
 from typing import Any
 
@@ -15,10 +16,10 @@ CLOSED = ("lora_proofs.constructions", "lora_proofs.exercises.solutions", "lora_
 """What solves the exercises: it can be imported, since a check file does, but not called."""
 
 FORBIDDEN = (
-    "ctypes.dlopen", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.killpg", "os.link", "os.posix_spawn",
-    "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system", "os.truncate", "pty.spawn",
-    "resource.prlimit", "resource.setrlimit", "shutil.copyfile", "shutil.move", "shutil.rmtree",
-    "signal.pthread_kill", "socket.__new__", "socket.connect", "subprocess.Popen",
+    "ctypes.dlopen", "os.chmod", "os.chown", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.killpg", "os.link",
+    "os.mkdir", "os.posix_spawn", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system",
+    "os.truncate", "os.utime", "pty.spawn", "resource.prlimit", "resource.setrlimit", "shutil.copyfile", "shutil.move",
+    "shutil.rmtree", "signal.pthread_kill", "socket.__new__", "socket.connect", "sqlite3.connect", "subprocess.Popen",
 )  # fmt: skip
 
 
@@ -48,28 +49,46 @@ class _Shell(ModuleType):
         return refuse
 
 
-def _watch(hidden: tuple[str, ...]) -> None:
-    """Refuse, for the rest of the process, files to write, hidden files to read, other processes and the network."""
+def _watch(hidden: list[str]) -> None:
+    """Refuse, for the rest of the process, files to write, hidden files to read, other processes and the network.
+
+    What the hook needs is bound here: the submission may replace names of modules, but not local ones. Files are told
+    by their inodes, so that no link and no working folder leads round it.
+    """
+    forbidden, devnull, stat, is_folder, is_a = frozenset(FORBIDDEN), os.devnull, os.stat, S_ISDIR, isinstance
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    real, startswith = os.path.realpath, str.startswith
+    closed = {(found.st_dev, found.st_ino) for found in map(stat, hidden)}
+    processes = stat("/proc").st_dev if os.path.isdir("/proc") else None
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in FORBIDDEN:
+        if event in forbidden:
             raise PermissionError(f"{event} is closed in homework")
-        if event == "open" and not isinstance(arguments[0], int):
+        if event == "open" and not is_a(arguments[0], int):
             path, _, flags = arguments
-            if flags & writing and path != os.devnull:
+            if flags & writing and path != devnull:
                 raise PermissionError("homework writes no files")
-            if any(startswith(real(os.fsdecode(path)), place) for place in hidden):
+            try:
+                found = stat(path)
+            except OSError:
+                return  # there is nothing to open
+            if (found.st_dev, found.st_ino) in closed or found.st_dev == processes or is_folder(found.st_mode):
                 raise PermissionError("this file is closed in homework")
 
     sys.addaudithook(hook)
 
 
+def _files(package: str) -> list[str]:
+    """Return the files of the closed modules, compiled ones too."""
+    roots = [os.path.join(package, *name.split(".")) for name in CLOSED]
+    found = [os.path.join(folder, name) for root in roots for folder, _, names in os.walk(root) for name in names]
+    return found + [f"{root}.py" for root in roots if os.path.isfile(f"{root}.py")]
+
+
 def main() -> None:
     """Load the homework behind the fence, say so, and answer until the pipe is closed."""
     package, homework, reference, asking, telling, megabytes = sys.argv[1:]
-    for limit, value in ((resource.RLIMIT_AS, int(megabytes) << 20), (resource.RLIMIT_CORE, 0)):
+    limits = {resource.RLIMIT_AS: int(megabytes) << 20, resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0}
+    for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))
     if package not in sys.path:
         sys.path.append(package)
@@ -79,12 +98,15 @@ def main() -> None:
 
     from lora_proofs.homework.messages import decode, encode
 
-    with open(homework, encoding="utf-8") as file:
+    with open(homework, "rb") as file:
         source = file.read()
     heard, told = os.fdopen(int(asking), "rb"), os.fdopen(int(telling), "wb")
     sys.argv[1:] = []
     sys.meta_path.insert(0, _Closed())
-    _watch((reference, os.path.join(package, "lora_proofs", "exercises", "solutions")))
+    for module in (os, sys.modules["posix"]):  # Python does not audit these
+        for name in ("mkfifo", "mknod"):
+            delattr(module, name)
+    _watch([reference, *_files(package)])
 
     def tell(kind: str, value: Any) -> None:
         try:
