@@ -6,12 +6,14 @@ Only click is imported at the top; what a command needs, it imports itself, so t
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,10 @@ def main() -> None:
     except click.Abort:
         _note("interrupted")
         sys.exit(INTERRUPTED)
+    except OSError as problem:  # such as a full disk under standard output
+        _discard_output()
+        _note(f"Error: {problem}")
+        sys.exit(BadInput.exit_code)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -162,26 +168,30 @@ def _list_coverage(selections: list[Selection], json_file: str | None) -> None:
     help="With float32, claims that do not hold in it are tried in float64.",
 )  # fmt: skip
 @click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
-@click.option("--junit", "junit_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write JUnit XML.")
+@click.option("--junit", "junit_file", type=_output, metavar="FILE", help="Write JUnit XML ('-': stdout).")
 @click.option("--strict", is_flag=True, help="Exit with 3 when something is inconclusive.")
 def check(
     selectors: tuple[str, ...], seeds: int, seed: int, points: list[Params], jobs: int,
     dask: str | None, backend: str, dtype: str, json_file: str | None, junit_file: str | None, strict: bool,
 ) -> None:  # fmt: skip
-    """Check claims: those of the given files, papers or labels, or every paper's.
+    """Check claims.
+
+    Those of the given files, papers or labels; without any, every paper's.
 
     Exit code: 0 all hold; 1 something fails; 2 bad input; 3 inconclusive (with --strict); 130 interrupted.
     """
     from lora_proofs.plans import plan
 
     _require_folders(json_file, junit_file)
+    if json_file == junit_file == "-":
+        raise BadInput("--json and --junit cannot both write to standard output")
     selections = _collect(selectors, outlined=bool(dask) or jobs != 1)  # the workers load what they run
     if points:
         _require_parameters(selections, points)
     stretches = plan(selections, seeds, seed, points or [{}], backend, dtype)
     report = _run(stretches, selections, jobs, dask)
     for line in report.lines():
-        _say(line.text, line.style, json_file)
+        _say(line.text, line.style, "-" if junit_file == "-" else json_file)
     if json_file:
         _write(json_file, report.json())
     if junit_file:
@@ -230,7 +240,7 @@ def _run(stretches: Plan, selections: list[Selection], jobs: int, dask: str | No
 def falsify(
     selectors: tuple[str, ...], budget: int | None, seed: int, replay: str | None, json_file: str | None
 ) -> None:
-    """Search a claim's instances for the one that comes closest to breaking it.
+    """Search for the instance that comes closest to breaking a claim.
 
     Exit code: 1 a violation is confirmed and the claim is not recorded as false; 2 bad input; 130 interrupted, after
     the worst instance so far; else 0.
@@ -254,7 +264,7 @@ def falsify(
 @click.argument("target", type=click.Path(exists=True, dir_okay=False))
 @click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
 def plan(frozen: str, target: str, json_file: str | None) -> None:
-    """Plan the ranks that turn one ReLU network into another, and count parameters.
+    """Plan the ranks that turn one ReLU network into another.
 
     FROZEN and TARGET are safetensors files of tensors LAYER.weight and LAYER.bias, as torch.nn.Sequential names them;
     ReLU follows every layer. Exit code: 2 bad input; else 0.
@@ -278,7 +288,7 @@ def plan(frozen: str, target: str, json_file: str | None) -> None:
 @click.option("--rank", type=click.IntRange(min=1), default=8, show_default=True, help="Rank of every adapter.")
 @click.option("--box", type=float, default=4.0, show_default=True, help="ReLU networks: certify for |x_i| up to this.")
 def export(frozen: str, target: str, folder: str, rank: int, box: float) -> None:
-    """Build the adapters that turn one stored model into another, and write them as a PEFT folder.
+    """Build a PEFT adapter between two stored models.
 
     FROZEN and TARGET are safetensors files: of the same tensors (a base and its fine-tune: each matrix that differs
     gets its best adapter), or two ReLU networks of different depth as `plan` reads them (Theorem 3, biases included).
@@ -300,7 +310,10 @@ def export(frozen: str, target: str, folder: str, rank: int, box: float) -> None
     help="Or: keep the outputs of this linearised problem (gradients.MODULE, offsets, labels, loss, lam).",
 )  # fmt: skip
 def compress(adapter: str, out: str, rank: int | None, tolerance: float | None, problem: str | None) -> None:
-    """Reduce the ranks of a trained PEFT adapter, with a certified error, and write it to another folder."""
+    """Reduce the ranks of a trained PEFT adapter.
+
+    The result goes to another folder, OUT; its distance from the original is certified.
+    """
     from lora_proofs.compress import compress_folder
 
     if sum(option is not None for option in (rank, tolerance, problem)) != 1:
@@ -315,9 +328,10 @@ def compress(adapter: str, out: str, rank: int | None, tolerance: float | None, 
 @click.argument("base", type=click.Path(exists=True))
 @click.option("--json", "json_file", type=_output, metavar="FILE", help="Write JSON ('-': stdout).")
 def inspect(adapter: str, base: str, json_file: str | None) -> None:
-    """Show spectra, intruder dimensions and ranks of a PEFT adapter, beside the papers' thresholds.
+    """Show what a PEFT adapter does to its base.
 
-    BASE is the model's folder, or its safetensors file.
+    Spectra, intruder dimensions and ranks of every module, beside the papers' thresholds. BASE is the model's folder, or
+    its safetensors file.
     """
     from lora_proofs.adapters import fan_in_fan_out, load_peft, tensors_beside
     from lora_proofs.inspection import inspect_adapter, read_base, table, to_json
@@ -349,9 +363,10 @@ def inspect(adapter: str, base: str, json_file: str | None) -> None:
 def grade(
     homework: Path, reference: Path, seeds: int, seed: int | None, seconds: float, megabytes: int, json_file: str | None
 ) -> None:
-    """Grade a homework: run the reference's claims on hidden cases with the student's functions in the holes.
+    """Grade a homework on hidden cases.
 
-    HOMEWORK runs in a process of its own. Exit code: 0 full marks; 1 less; 2 bad input.
+    The reference's claims are run with the student's functions in the holes. HOMEWORK runs in a process of its own.
+    Exit code: 0 full marks; 1 less; 2 bad input.
     """
     from secrets import randbelow
 
@@ -360,6 +375,8 @@ def grade(
     from lora_proofs.homework import grade as run
 
     _require_folders(json_file)
+    if not isfinite(seconds):
+        raise BadInput("--seconds must be a number")
     try:
         found = run(homework, reference, randbelow(10**6) if seed is None else seed, seeds, seconds, megabytes)
     except (GradeError, CollectError) as problem:
@@ -413,12 +430,17 @@ def _bad_input() -> Iterator[None]:
 def report(
     selectors: tuple[str, ...], folder: Path | None, latex: Path | None, stored: Path | None, seeds: int, jobs: int
 ) -> None:
-    """Check claims and write what was found for readers: as web pages, or as a LaTeX table."""
+    """Write what was found for readers.
+
+    As web pages, or as a LaTeX table with a bibliography. The claims are checked first; see --from.
+    """
     from lora_proofs.page import read_report, write_latex, write_pages
     from lora_proofs.plans import plan
 
     if not (folder or latex):
         raise BadInput("say what to write: --html DIR or --latex FILE")
+    if str(latex) == "-":
+        raise BadInput("--latex writes two files, FILE and its bibliography; give a name")
     _require_folders(str(latex) if latex else None)
     with _bad_input():
         selections = _collect(selectors, outlined=stored is not None)
@@ -460,7 +482,9 @@ def _pictures(labels: set[str]) -> list[Picture]:
     help="Worker processes; -1 uses every core.",
 )  # fmt: skip
 def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool, jobs: int) -> None:
-    """Rebuild figures: those of the given names or papers, or all; only what is stale is computed.
+    """Rebuild figures.
+
+    NAME is a figure or a paper; without any, all of them are meant. Only what is stale is computed.
 
     Exit code: 1 a published curve, not recorded as an artefact, lies outside our band over seeds and its reading error
     (--check); 2 bad input; 130 interrupted; else 0.
@@ -500,6 +524,8 @@ def _compare_figures(found: list[FigureScript]) -> bool:
     """Print how the published curves lie; tell whether one of them disagrees."""
     wrong = False
     for script in found:
+        if not script.published():
+            _say(f"{script.name}: nothing was published to compare with", "", None)
         for curve in script.compare():
             wrong |= not curve.agrees
             style = "good" if curve.inside == curve.points else "doubt" if curve.artefact else "bad"
@@ -666,23 +692,42 @@ def _progress_bar(total: int, done: int) -> Iterator[Callable[..., None]]:
 
 
 def _require_folders(*files: str | None) -> None:
-    """Refuse an output file whose folder is missing now, not after the run."""
+    """Refuse an output file that cannot be written now, not after the run."""
     for file in files:
-        if file and file != "-" and not Path(file).absolute().parent.is_dir():
+        if not file or file == "-":
+            continue
+        folder = Path(file).absolute().parent
+        if not folder.is_dir():
             raise BadInput(f"the folder of {file} does not exist")
+        if not os.access(file if Path(file).exists() else folder, os.W_OK):
+            raise BadInput(f"cannot write {file}: permission denied")
 
 
 def _write(file: str, text: str | Iterable[str]) -> None:
     try:
         with click.open_file(file, "w", encoding="utf-8") as stream:
             stream.writelines([text] if isinstance(text, str) else text)
+            stream.flush()
+    except BrokenPipeError:
+        _discard_output()
     except OSError as problem:
         raise BadInput(f"cannot write {file}: {problem.strerror}") from None
 
 
 def _say(text: str, style: str, json_file: str | None) -> None:
-    """Print for people: on standard output, unless that carries the JSON."""
-    click.secho(text, err=json_file == "-", **_COLOURS[style])
+    """Print for people: on standard output, unless that carries the JSON.
+
+    Whoever closes it early, as ``head`` does, has read enough: files and exit code do not depend on it.
+    """
+    try:
+        click.secho(text, err=json_file == "-", **_COLOURS[style])
+    except BrokenPipeError:
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Let nothing more be written to standard output, not even when Python closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _note(text: str) -> None:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -234,7 +235,10 @@ def scripts(names: Sequence[str] = (), quick: bool = False) -> list[Script]:
         return found
     for name in names:
         if not any(script.name == name or script.name.startswith(f"{name}_") for script in found):
-            raise FigureError(f"no figure is called {name!r}; there are: {', '.join(script.name for script in found)}")
+            known = [script.name for script in found]
+            close = get_close_matches(name, known, n=2, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+            raise FigureError(f"no figure is called {name!r}; {hint}")
     return [s for s in found if any(s.name == name or s.name.startswith(f"{name}_") for name in names)]
 
 

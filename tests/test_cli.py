@@ -304,3 +304,34 @@ def test_the_template_runs():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "8 of 8 controls caught" in done.stdout
+
+
+def test_output_that_nobody_reads_changes_nothing_else(study):
+    environment = {**os.environ, "LORA_PROOFS_CACHE": str(study.parent / "cache")}
+    for words, code in ((["study:lemma-1"], 0), (["study:theorem-fails"], 1)):
+        read, write = os.pipe()
+        os.close(read)
+        command = [sys.executable, "-m", "lora_proofs", "check", str(study), *words, "--json", "kept.json"]
+        run = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, text=True)
+        os.close(write)
+        assert (run.returncode, run.stderr) == (code, "")
+        assert json.loads(Path("kept.json").read_text())["verdicts"]
+        Path("kept.json").unlink()
+
+
+def test_a_full_disk_gives_one_line():
+    for words in (["list"], ["list", "--json", "-"]):
+        with open("/dev/full", "w") as full:
+            run = subprocess.run(
+                [sys.executable, "-m", "lora_proofs", *words], stdout=full, stderr=subprocess.PIPE, text=True
+            )
+        assert run.returncode == 2
+        assert run.stderr.endswith("No space left on device\n")
+        assert "Traceback" not in run.stderr
+
+
+def test_xml_for_standard_output(run):
+    code, out, err = run("check", "study:lemma-1", "--junit", "-")
+    assert (code, ET.fromstring(out).tag) == (0, "testsuites")
+    assert "lemma-1" in err
+    assert run("check", "study:lemma-1", "--junit", "-", "--json", "-")[0] == 2

@@ -33,4 +33,6 @@ def read_report(path: Path, selections: Sequence[Selection]) -> Report:
         tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
     if not kept:
         raise ValueError(f"{path} holds no verdict on the selected claims")
+    found = {verdict.claim.partition(":")[0] for verdict in kept}
+    selections = [selection for selection in selections if selection.paper.key in found]
     return Report(selections, tallies, sum(verdict.seconds for verdict in kept), command, lambda: iter(kept))
