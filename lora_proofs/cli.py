@@ -330,8 +330,8 @@ def compress(adapter: str, out: str, rank: int | None, tolerance: float | None, 
 def inspect(adapter: str, base: str, json_file: str | None) -> None:
     """Show what a PEFT adapter does to its base.
 
-    Spectra, intruder dimensions and ranks of every module, beside the papers' thresholds. BASE is the model's folder, or
-    its safetensors file.
+    Spectra, intruder dimensions and ranks of every module, beside the papers' thresholds. BASE is the model's folder,
+    or its safetensors file.
     """
     from lora_proofs.adapters import fan_in_fan_out, load_peft, tensors_beside
     from lora_proofs.inspection import inspect_adapter, read_base, table, to_json
