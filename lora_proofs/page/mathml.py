@@ -30,10 +30,12 @@ _OPERATORS = {"<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "~": "∼", "|
 _PIECE = re.compile(
     r"\\[A-Za-z]+|\\.|<=>|<=|>=|!=|->|\|\||\.\.\.|\d+(?:\.\d+)?(?:e[+-]?\d+)?|[A-Za-z]+'*|\s+|.", re.DOTALL
 )
-_FORMULA = re.compile(r"[\\_^=<>|]|^[-+]?\d|[A-Za-z]\(|\d[A-Za-z]|^\(?[A-Zb-z]'?\)?$|\w\*|[α-ω]")
+_FORMULA = re.compile(
+    r"[\\_^=<>|]|^[-+(\[]*\d|[A-Za-z]\(|\d[A-Za-z]|^[(\[{]?[A-Zb-z]'?[)\]}]*$|\w\*|[α-ω]|^\W*[A-Za-z][~+](?![\w+])"
+)
 _WORDS = re.compile(
     r"[a-z]+-[a-z-]+|[a-z]+-\d+.*|[A-Za-z]+\(s\)|\d+(st|nd|rd|th)|[A-Za-z]+'s|https?:.*|\d{4}\.\d{5}.*|v\d|"
-    r"[A-Z][A-Za-z]*-?\d.*|[\d.]+[MBK]|\d+-[a-z]+"
+    r"[A-Z][A-Za-z]*-?\d.*|[\d.]+[MBK]|\d+-[A-Za-z]{3,}"
 )
 _CONNECT = {"=", "<", ">", "<=", ">=", "!=", "+", "-", "/", "*", "x", "->", "<=>", "~"}
 _WORD = re.compile(r"\S*`[^`]*`\S*|\S+")  # code is one word
@@ -84,7 +86,7 @@ def _is_formula(word: str) -> bool:
     bare = _CLOSING.sub("", word).strip("'\"")
     if "`" in bare:
         return False
-    if bare.strip("()") in _GREEK:
+    if bare.strip("()[]+-") in _GREEK:
         return True
     return bool(bare) and not _WORDS.fullmatch(bare) and bool(_FORMULA.search(bare))
 
@@ -157,6 +159,12 @@ class _Parser:
         """Parse an atom with what stands below and above it; a star without a right factor stands above."""
         base = self._atom()
         scripts: dict[str, str] = {}
+        if self._mark_follows("~"):
+            self.at += 1
+            base = f'<mover accent="true">{base}<mo>~</mo></mover>'
+        elif self._mark_follows("+"):
+            self.at += 1
+            scripts["^"] = "<mo>+</mo>"
         while True:
             if self._peek() in ("_", "^"):
                 sign = self._next()
@@ -173,6 +181,13 @@ class _Parser:
             return f"<msub>{base}{low}</msub>"
         return f"<msup>{base}{high}</msup>" if high else base
 
+    def _mark_follows(self, mark: str) -> bool:
+        """Tell whether a sign belongs to the letter before it (g~, X+) and does not connect it to what follows."""
+        after = self.pieces[self.at + 1] if self.at + 1 < len(self.pieces) else ""
+        return (
+            self._peek() == mark and self.pieces[self.at - 1].isalpha() and not re.match(r"[A-Za-z0-9\\({\[+]", after)
+        )
+
     def _star_is_a_mark(self) -> bool:
         return not re.match(r"[\d\s]", self.pieces[self.at - 1])
 
@@ -182,6 +197,11 @@ class _Parser:
             raise _Unknown("a script without content")
         if self._peek() == "{":
             return self._group("{", "}")
+        if self._peek() == "(":
+            start = self.at
+            group = self._group("(", ")")
+            one = self.at == start + 3  # the brackets of W^(l) are part of the symbol
+            return f'<mrow><mo stretchy="false">(</mo>{group}<mo stretchy="false">)</mo></mrow>' if one else group
         if self._peek() == "*":
             self.at += 1
             return "<mo>∗</mo>"
@@ -202,9 +222,10 @@ class _Parser:
         piece = self._next()
         if piece.startswith("\\"):
             return self._command(piece[1:])
-        if piece == "{":
+        if piece == "{":  # of a set: those of scripts and commands are arguments
             self.at -= 1
-            return self._group("{", "}")
+            group = self._group("{", "}")
+            return f'<mrow><mo stretchy="false">{{</mo>{group}<mo stretchy="false">}}</mo></mrow>'
         if piece[0].isdigit():
             return f"<mn>{piece}</mn>"
         if piece[0].isalpha():

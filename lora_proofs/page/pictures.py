@@ -37,6 +37,11 @@ class Picture:
         return self.caption.split(". ")[0].rstrip(".") + "."
 
     @property
+    def title_html(self) -> str:
+        """The title, its formulas typeset."""
+        return typeset(self.title).removeprefix("<p>").removesuffix("</p>")
+
+    @property
     def caption_html(self) -> str:
         """The caption, its formulas typeset."""
         return typeset(self.caption).removeprefix("<p>").removesuffix("</p>")
