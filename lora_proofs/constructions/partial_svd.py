@@ -133,7 +133,7 @@ def _krylov(E: Array, k: int) -> tuple[Array, float] | None:
     while 3 * Q.shape[1] <= 2 * n:
         # Y^T E runs at twice the speed of E^T Y in NumPy. Exactly, only the last two blocks overlap with E^T E X.
         Z = xp.matrix_transpose(_inner(Y[:, -X.shape[1] :], E))
-        Z = _without(Z, Q[:, -2 * X.shape[1] :])
+        Z = _without(Z, Q[:, max(0, Q.shape[1] - 2 * X.shape[1]) :])
         X, R = xp.linalg.qr(Z)
         if Q.shape[1] >= 1.2 * looked:
             looked = Q.shape[1]
