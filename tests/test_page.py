@@ -198,6 +198,7 @@ def test_colours_have_enough_contrast():
         ("W^(l)", ['<mo stretchy="false">(</mo><mrow><mi>l</mi></mrow>']),
         ("\\sum_{i > k} x_i", ["<msub><mo>∑</mo><mrow><mi>i</mi><mo>&gt;</mo><mi>k</mi></mrow></msub>"]),
         ("X = {x > 0}", ['<mo stretchy="false">{</mo>', '<mo stretchy="false">}</mo>']),
+        ("1 / sqrt(n)", ["<msqrt>"]),
         ("is 1-Lipschitz", ["is 1-Lipschitz"]),
         ("a < b & c", ["&lt;", "&amp;"]),
     ],

@@ -185,7 +185,8 @@ class _Parser:
         """Tell whether a sign belongs to the letter before it (g~, X+) and does not connect it to what follows."""
         after = self.pieces[self.at + 1] if self.at + 1 < len(self.pieces) else ""
         return (
-            self._peek() == mark and self.pieces[self.at - 1].isalpha() and not re.match(r"[A-Za-z0-9\\({\[+]", after)
+        connects = re.match(r"[A-Za-z0-9\\({\[+]", after)
+        return self._peek() == mark and self.pieces[self.at - 1].isalpha() and not connects
         )
 
     def _star_is_a_mark(self) -> bool:
@@ -258,6 +259,8 @@ class _Parser:
             found = f"<mi>{_GREEK[letters]}</mi>"
         elif letters == "x" and self._between_sizes():
             return "<mo>×</mo>"
+        elif letters == "sqrt" and self._peek() == "(":
+            return f"<msqrt>{self._group('(', ')')}</msqrt>"
         elif letters in _BIG and self._peek() == "_":
             return f"<mo>{_BIG[letters]}</mo>"
         elif letters == "in":

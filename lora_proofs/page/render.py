@@ -54,6 +54,11 @@ class Entry:
         """The rest: hypotheses, steps, what is measured."""
         return Markup(typeset(self.claim.statement.partition("\n\n")[2]))
 
+    @cached_property
+    def gap(self) -> Markup:
+        """The gap that is recorded, typeset."""
+        return Markup(typeset(self.claim.gap).removeprefix("<p>").removesuffix("</p>"))
+
     @property
     def outcome(self) -> str:
         """One of `OUTCOMES`."""
