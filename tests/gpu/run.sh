@@ -17,8 +17,8 @@ export PATH="$venv/bin:$PATH"
 pip install --quiet -e '.[test]' torch "cupy-cuda${CUDA:-12}x[ctk]"
 
 # Every backend that is there is a parameter of these tests; on this machine CuPy and torch-CUDA must be among them.
-pytest --collect-only -q tests/test_backends.py | grep -q 'cupy' || { echo "CuPy finds no device" >&2; exit 1; }
-pytest --collect-only -q tests/test_backends.py | grep -q 'torch-cuda' || { echo "torch finds no device" >&2; exit 1; }
-pytest tests/test_backends.py -k 'cupy or torch-cuda'
+pytest --collect-only -q tests/test_backends.py tests/test_ntk_backends.py | grep -q 'cupy' || { echo "CuPy finds no device" >&2; exit 1; }
+pytest --collect-only -q tests/test_backends.py tests/test_ntk_backends.py | grep -q 'torch-cuda' || { echo "torch finds no device" >&2; exit 1; }
+pytest tests/test_backends.py tests/test_ntk_backends.py -k 'cupy or torch-cuda'
 
 python tests/gpu/timings.py
