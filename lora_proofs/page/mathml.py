@@ -184,10 +184,8 @@ class _Parser:
     def _mark_follows(self, mark: str) -> bool:
         """Tell whether a sign belongs to the letter before it (g~, X+) and does not connect it to what follows."""
         after = self.pieces[self.at + 1] if self.at + 1 < len(self.pieces) else ""
-        return (
         connects = re.match(r"[A-Za-z0-9\\({\[+]", after)
         return self._peek() == mark and self.pieces[self.at - 1].isalpha() and not connects
-        )
 
     def _star_is_a_mark(self) -> bool:
         return not re.match(r"[\d\s]", self.pieces[self.at - 1])
