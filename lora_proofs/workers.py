@@ -99,12 +99,21 @@ def cluster(address: str) -> Iterator[Workers]:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, ImportError) as problem:
         raise ClusterError(f"no Dask scheduler answers at {address} ({' '.join(str(problem).split())})") from None
+    known: set[str] = set()
+
+    def present() -> Collection[str]:
+        client.wait_for_workers(1)  # as long as a batch system takes
+        workers: dict[str, int] = client.ncores()
+        if new := workers.keys() - known:
+            _require_equal_versions(client.run(versions, workers=list(new)))
+            known.update(new)
+        return workers
+
     with client:
-        _require_equal_versions(client.run(versions))
         executors = cache(lambda worker: client.get_executor(workers=[worker], allow_other_workers=True, pure=False))
         try:
             # One task a worker: Dask would leave a second one there, behind a case of an hour, while others are idle.
-            yield Workers(client.ncores, lambda worker, function, given: executors(worker).submit(function, given))
+            yield Workers(present, lambda worker, function, given: executors(worker).submit(function, given))
         except (KilledWorker, CancelledError, CommClosedError) as problem:
             raise WorkerDied(f"the cluster lost its work ({type(problem).__name__})") from None
 

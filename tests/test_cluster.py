@@ -162,8 +162,11 @@ def test_an_address_that_is_wrong_is_named(address, monkeypatch):
 
 def test_workers_of_other_versions_are_refused(address, monkeypatch):
     monkeypatch.setattr("platform.python_version", lambda: "0.1")
-    with pytest.raises(ClusterError, match=r"python \S+, not 0\.1: its verdicts could differ"), cluster(address):
-        pass
+    with (
+        pytest.raises(ClusterError, match=r"python \S+, not 0\.1: its verdicts could differ"),
+        cluster(address) as workers,
+    ):
+        workers.slots()
 
 
 def test_without_dask_one_line_says_what_to_install(monkeypatch):
