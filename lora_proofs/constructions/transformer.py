@@ -28,6 +28,7 @@ from lora_proofs.constructions import rational
 from lora_proofs.constructions.certificate import Certificate
 from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.operators import LU
 from lora_proofs.constructions.transformer_certificate import (
     calibrations,
     certify_transformer,
@@ -41,7 +42,6 @@ from lora_proofs.linalg import (
     Array,
     check_ranks,
     is_object,
-    is_singular,
     like,
     namespace,
     numerical_rank,
@@ -236,11 +236,13 @@ class _Pair(NamedTuple):
 def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, C: Sequence[Array]) -> Iterator[_Pair]:
     """Yield the two-factor problems of all heads and of the output layer."""
     for l, (own, goal) in enumerate(zip(frozen.blocks, target.blocks, strict=True)):
+        W_1 = None if frozen.is_rational else LU(own.W_1)
         for h in range(own.heads):
             logits = (goal.W_K[h] @ C[l]).T @ (goal.W_Q[h] @ C[l])
             yield _Pair(f"blocks.{l}.W_Q.{h}", f"blocks.{l}.W_K.{h}", logits, transposed=True)
             values = goal.W_1 @ goal.W_O[h] @ goal.W_V[h] @ C[l]
-            yield _Pair(f"blocks.{l}.W_V.{h}", f"blocks.{l}.W_O.{h}", divide_right(values.T, own.W_1.T).T)
+            values = W_1.solve(values) if W_1 else divide_right(values.T, own.W_1.T).T
+            yield _Pair(f"blocks.{l}.W_V.{h}", f"blocks.{l}.W_O.{h}", values)
     yield _Pair(f"blocks.{frozen.depth - 1}.W_2", "W_out", target.W_out @ target.blocks[-1].W_2)
 
 
@@ -275,7 +277,7 @@ def _check_invertible(frozen: TransformerNetwork) -> None:
     for l, block in enumerate(frozen.blocks):
         for name in ("W_1", "W_2") if l < frozen.depth - 1 else ("W_1",):
             W = getattr(block, name)
-            if exact.matrix(W).det() == 0 if frozen.is_rational else is_singular(W):
+            if exact.matrix(W).det() == 0 if frozen.is_rational else LU(W).singular:
                 raise ValueError(
                     f"blocks.{l}.{name} of the frozen network is singular; Theorem 7 does not adapt it and needs it "
                     "non-singular"

@@ -29,9 +29,10 @@ from typing import Any, NamedTuple
 import flint
 import numpy as np
 
-from lora_proofs import exact, linalg
+from lora_proofs import exact
 from lora_proofs.constructions.certificate import Certificate
-from lora_proofs.linalg import Array, is_singular, like
+from lora_proofs.constructions.operators import LU
+from lora_proofs.linalg import Array, check_one_kind, like
 from lora_proofs.transformers import TransformerBlock, TransformerNetwork
 
 
@@ -99,7 +100,7 @@ def calibrations(network: TransformerNetwork, target: TransformerNetwork) -> lis
     start = exact.array(np.eye(W.shape[0])) if network.is_rational else like(W, np.eye(W.shape[0]))
     out = [start]
     for l, (own, goal) in enumerate(zip(network.blocks[:-1], target.blocks[:-1], strict=True)):
-        if exact.matrix(own.W_2).det() == 0 if network.is_rational else is_singular(own.W_2):
+        if exact.matrix(own.W_2).det() == 0 if network.is_rational else LU(own.W_2).singular:
             raise ValueError(
                 f"blocks.{l}.W_2 is singular; it is not adapted, and the tokens that leave it determine those of the "
                 "target only if it is non-singular"
@@ -118,7 +119,7 @@ def divide_right(y: Array, x: Array) -> Array:
     """
     if exact.is_rational(x):
         return exact.array(exact.divide_right(exact.matrix(y), exact.matrix(x)))
-    return linalg.divide_right(y, x)
+    return LU(x).divide_right(y)
 
 
 def standard_radius(D: int) -> float:
@@ -140,7 +141,7 @@ def check_same_size(one: TransformerNetwork, other: TransformerNetwork, *, names
             raise ValueError(
                 f"{names[0]} and {names[1]} have {sizes[0]} and {sizes[1]} {what}; pass two transformers of one size"
             )
-    linalg.check_one_kind(**{names[0]: one.W_out, names[1]: other.W_out})
+    check_one_kind(**{names[0]: one.W_out, names[1]: other.W_out})
     if one.is_rational != other.is_rational:
         which, not_which = names if one.is_rational else names[::-1]
         raise ValueError(f"{which} is rational and {not_which} is not; pass both as rationals, or neither")
