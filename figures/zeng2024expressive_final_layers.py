@@ -2,7 +2,7 @@
 
 Lbar = 1, L = 8, width 16. Adapters of rank R on all eight layers have 256 R parameters, the last k layers 256 k;
 biases, which are tuned as well, are not counted on either side, as published. Adam, the best of 12 settings by
-validation, fresh batches.
+validation, fresh batches. The first three of the five published seeds: eight layers take longest to train.
 """
 
 from zeng2024expressive_instances import relu
@@ -21,7 +21,7 @@ L = 8
 def cases(quick):
     """Return one case a panel, method and seed; --quick: random only."""
     wanted = [(m, p) for p in PANELS for m in (LORA, FINAL) if not (quick and p)]
-    return [{"method": m, "pretrained": p, "seed": s, "quick": quick} for m, p in wanted for s in seeds(quick)]
+    return [{"method": m, "pretrained": p, "seed": s, "quick": quick} for m, p in wanted for s in seeds(quick)[:3]]
 
 
 def compute(method, pretrained, seed, quick):
