@@ -89,7 +89,7 @@ def test_norms_by_iteration(s):
 def test_a_guess_that_misses_the_leading_vector_does_no_harm():
     x = np.diag([3.0, 2.0, *np.ones(198)])
     guess = np.eye(200)[:, 1:2]
-    assert operator_norm(lambda y: x @ y, lambda y: x.T @ y, guess, 1e-13, guess) == pytest.approx(3, rel=1e-12)
+    assert operator_norm(lambda y: x @ y, lambda y: x.T @ y, guess, 1e-13, guess=guess) == pytest.approx(3, rel=1e-12)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

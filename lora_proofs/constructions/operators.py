@@ -129,12 +129,12 @@ def _factorised(x: Array) -> tuple[Solve, Solve]:
     return (lambda y: xp.linalg.solve(x, y)), (lambda y: xp.linalg.solve(xp.matrix_transpose(x), y))
 
 
-def norm(x: Array, rtol: float = 1e-13, guess: Array | None = None) -> Any:
-    """Return the largest singular value of x, good to a relative rtol; 0 for an empty matrix."""
-    return product_norm([x], rtol, guess)
+def norm(x: Array, rtol: float = 1e-13, atol: float = 0.0, guess: Array | None = None) -> Any:
+    """Return the largest singular value of x, good to a relative rtol or to atol; 0 for an empty matrix."""
+    return product_norm([x], rtol, atol, guess)
 
 
-def product_norm(factors: Sequence[Array], rtol: float, guess: Array | None = None) -> Any:
+def product_norm(factors: Sequence[Array], rtol: float, atol: float = 0.0, guess: Array | None = None) -> Any:
     """Return the largest singular value of the product of ``factors = [X_1, ..., X_k]``, X_1 X_2 ... X_k, as `norm`."""
     first, last = factors[0], factors[-1]
     if min(first.shape[0], last.shape[1]) <= DIRECT or is_object(first):
@@ -145,22 +145,25 @@ def product_norm(factors: Sequence[Array], rtol: float, guess: Array | None = No
         lambda y: reduce(lambda Y, X: transpose(X) @ Y, factors, y),
         transpose(last[:1, :]),
         rtol,
+        atol,
         guess,
     )
 
 
-def operator_norm(apply: Solve, transposed: Solve, pattern: Array, rtol: float, guess: Array | None = None) -> float:
+def operator_norm(
+    apply: Solve, transposed: Solve, pattern: Array, rtol: float, atol: float = 0.0, guess: Array | None = None
+) -> float:
     r"""Return the largest singular value of a linear map, from below, by Golub and Kahan's Lanczos process.
 
     The Ritz value theta is off by at most rho^2 / gap, with rho its residual and gap its distance to the next Ritz
-    value; the process ends when that is less than rtol theta. Both bases are kept orthogonal.
+    value; the process ends when that is less than rtol theta, or than atol. Both bases are kept orthogonal.
 
     Parameters
     ----------
     apply, transposed : y -> x y, y -> x^T y, for columns (n, 1)
     pattern : array (n, 1)
         Any column that `apply` takes: its namespace, dtype and device are used, not its values.
-    rtol : float
+    rtol, atol : float
     guess : array (n, 1), optional
         A column near the leading singular vector. Some of a random one is added, lest they be orthogonal.
     """
@@ -192,7 +195,7 @@ def operator_norm(apply: Solve, transposed: Solve, pattern: Array, rtol: float, 
             looked = step
             left, s, _ = np.linalg.svd(np.diag(alphas) + np.diag(betas[:-1], 1))
             theta, residual, gap = float(s[0]), betas[-1] * abs(float(left[-1, 0])), float(s[0] - s[1])
-            if min(residual**2 / max(gap, eps * theta), residual) <= max(rtol, 4 * eps) * theta:
+            if min(residual**2 / max(gap, eps * theta), residual) <= max(rtol * theta, 4 * eps * theta, atol):
                 return theta
         V = np.column_stack([V, v / betas[-1]])
     bidiagonal = np.diag(alphas) + np.diag(betas[: len(alphas) - 1], 1)

@@ -65,7 +65,8 @@ class AdaptedChain(Readable):
     adapters : list of Adapter (over Q, of `exact.RationalAdapter`)
         One a layer, of rank at most R_l; rank 0 for a layer that needs no update.
     error : float or mpf
-        ||prod (W_l + Delta_l) - target||_2, computed from the adapters as returned.
+        ||prod (W_l + Delta_l) - target||_2, computed from the adapters as returned; beyond 128 rows by an iteration
+        that stops where a product's own rounding begins.
     bound : float or mpf
         The Eckart-Young value sigma_{R_1 + ... + R_L + 1}(target - Pi): no adapters of these ranks do better. For a
         rectangular pair a lower bound that is at least as large, and that the best adapters need not meet.
@@ -155,7 +156,7 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
         difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - E
     else:
         difference = before.precede(adapters[-1].merge(chain.frozen[-1])) - chain.target
-    error = norm(difference, guess=guess)
+    error = norm(difference, atol=float(noise) / 10, guess=guess)
     conditioning = measure_conditioning(chain.frozen, adapters, chain.target, float(error - bound))
     return AdaptedChain(adapters, error, bound, conditioning, tail)
 
