@@ -189,7 +189,7 @@ def adapter(*a):
         """
 import os
 def adapter(*a):
-    for fd in range(3, 30):
+    for fd in range(3, 512):
         try:
             os.write(fd, b'{}\\n')
         except OSError:
@@ -504,7 +504,7 @@ def adapters(frozen, target, R):
         """
 import atexit, os, threading
 def everywhere():
-    for fd in range(3, 30):
+    for fd in range(3, 512):
         try:
             os.write(fd, b'{"tuple": ["result", {"list": []}]}\\n' * 9)
         except OSError:
@@ -531,7 +531,7 @@ def adapter(*a):
         """
 import os
 def adapter(*a):
-    for fd in range(3, 30):
+    for fd in range(3, 512):
         try:
             os.write(fd, b'{"tuple": ["result", {"fraction": "1e999999999"}]}\\n')
         except OSError:
@@ -544,7 +544,7 @@ def adapter(*a):
         """
 import os
 def adapter(*a):
-    for fd in range(3, 30):
+    for fd in range(3, 512):
         try:
             os.dup2(os.open('/dev/null', os.O_RDONLY), fd)
         except OSError:
