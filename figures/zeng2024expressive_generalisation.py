@@ -2,7 +2,7 @@
 
 400 training points for Lbar = 1, L = 2 and 800 for Lbar = 2, L = 4, all of them in each of 20,000 steps of Adam; the
 best of four settings (of the published twelve: learning rates 1e-2 and 1e-3, weight decays 0 and 1e-4) by validation on
-points of their own. The construction, which needs no data, is drawn beside.
+points of their own; the first of the five published seeds. The construction, which needs no data, is drawn beside.
 """
 
 from zeng2024expressive_instances import TEST_POINTS, D, inputs, mean_squared_error, relu
@@ -19,7 +19,7 @@ FULL = {"learning_rates": (1e-2, 1e-3), "weight_decays": (0.0, 1e-4), "epochs": 
 
 def cases(quick):
     """Return one case a depth and seed; --quick: Lbar = 1 only."""
-    return [{"Lbar": a, "seed": s, "quick": quick} for a in (1, 2)[: 1 if quick else 2] for s in seeds(quick)]
+    return [{"Lbar": a, "seed": s, "quick": quick} for a in (1, 2)[: 1 if quick else 2] for s in seeds(quick)[:1]]
 
 
 def compute(Lbar, seed, quick):

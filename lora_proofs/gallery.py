@@ -198,9 +198,8 @@ class Script:
     def compare(self) -> list[Deviation]:
         """Compare with the published values, curve by curve.
 
-        A published point agrees when it lies between the least and the largest computed value over the seeds, or
-        within its reading error of their median. A point that was not computed does not agree; in a quick run it does
-        not count.
+        A published point agrees when it lies, within its reading error, between the least and the largest computed
+        value over the seeds. A point that was not computed does not agree; in a quick run it does not count.
         """
         computed: dict[tuple[str, str, float], list[float]] = {}
         for row in self.rows():
@@ -324,7 +323,7 @@ def _deviation(curve: str, rows: Rows, artefact: str) -> Deviation:
     inside, worst, farthest = 0, "", 0.0
     for row in rows:
         values, y, error = row["values"], row["y"], float(row["reading_error"])
-        if values and (min(values) <= y <= max(values) or abs(y - median(values)) <= error):
+        if values and min(values) - error <= y <= max(values) + error:
             inside += 1
             continue
         excess = abs(y - median(values)) / max(error, sys.float_info.min) if values else float("inf")

@@ -135,7 +135,7 @@ def test_compares_with_the_published_values(script):
     assert (even.inside, even.points, even.agrees) == (1, 3, False)
     assert "not computed" in even.worst
     assert (odd.inside, odd.points, odd.agrees, odd.artefact) == (0, 1, True, "a published artefact")
-    publish(script, "a,even,1,3.4,0.5\na,even,2,4.6,0.7\n")  # within the reading error of the medians 2 and 3: no, yes
+    publish(script, "a,even,1,3.6,0.5\na,even,2,4.8,0.7\n")  # beyond the bands, 1 to 3 and 2 to 4
     assert [d.inside for d in script.compare()] == [0]
     publish(script, "a,even,1,3,0.0001\na,even,2,4.6,1.7\n")
     assert [(d.inside, d.agrees) for d in script.compare()] == [(2, True)]
