@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -12,15 +13,15 @@ _WORD = 64
 """Exact numbers are written in full up to this many bits."""
 
 
-class Readable:
+class Readable(ABC):
     """A result that shows itself shortly; derive from it and say ``@dataclass(repr=False)``.
 
     A result holds arrays of any size, which the representation that a dataclass makes by itself would print.
     """
 
+    @abstractmethod
     def summary(self) -> tuple[str, dict[str, str]]:
         """Return what matters most, on one line, and whatever else is worth a line, by name."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         headline, rows = self.summary()

@@ -1,6 +1,7 @@
 """What is compared with what, and on which instances."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ def _chains(D: int, L: int, runs: int) -> Iterator[Pair]:
             f"adapt_linear_chain, D = {D}, L = {L}, R = {R}",
             peer,
             lambda: adapt_linear_chain(frozen, target, R),
-            lambda theirs=theirs: theirs(frozen, target, R),  # type: ignore[misc]
+            partial(theirs, frozen, target, R),
             runs,
         )
 
