@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+_RATIO = re.compile(r"-?\d+(/\d+)?", re.ASCII)
 _KINDS = "fiub"  # of NumPy's dtypes: real numbers and truth values
 
 
@@ -68,6 +70,8 @@ def _unpack(value: Any) -> Any:
             raise ValueError(f"no message: an array of {dtype}")
         return np.frombuffer(base64.b64decode(value["array"]), dtype).reshape(value["shape"]).copy()
     if "fraction" in value:
+        if not _RATIO.fullmatch(value["fraction"]):  # "1e999999999" would be computed for hours
+            raise ValueError("no message: a fraction that is not p/q")
         return Fraction(value["fraction"])
     if "dict" in value:
         return {str(key): _unpack(item) for key, item in value["dict"].items()}
