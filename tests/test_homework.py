@@ -150,7 +150,8 @@ def test_messages_come_back():
     "text",
     ["", "[1]", "{}", '{"array": "AA==", "dtype": "O", "shape": [1]}',
      '{"array": "AA==", "dtype": "<f8", "shape": [9]}',
-     '{"fraction": "1/0"}', '{"fraction": "1e999999999"}', '{"fraction": 1}', '{"list": 3}', '{"array": 1, "dtype": "<f8", "shape": []}', "[" * 100000],
+     '{"fraction": "1/0"}', '{"fraction": "1e999999999"}', '{"fraction": 1}',
+     '{"list": 3}', '{"array": 1, "dtype": "<f8", "shape": []}', "[" * 100000],
 )  # fmt: skip
 def test_what_is_no_message_is_refused(text):
     with pytest.raises(ValueError, match=r"no message|JSON|Expecting|reshape|base64|padding|buffer"):
