@@ -15,7 +15,6 @@ BACKENDS = {
     "torch": ("torch", "pip install torch"),
     "cupy": ("cupy", "pip install cupy-cuda12x, on a machine with an NVIDIA GPU"),
 }
-DTYPES = ("float64", "float32")
 
 
 def namespace(backend: str) -> Any:
