@@ -19,6 +19,7 @@ from lora_proofs import plotting
 from lora_proofs.constructions import adapt_relu_network
 
 CLAIMS = ("zeng2024expressive:theorem-3",)
+RETRAINED = (GRADIENT,)
 TASKS = {"binary": 2, "16 classes": 16}
 FRESH, PROPER = "published loss, fresh batches", "proper loss, fresh batches"
 PROTOCOLS = {

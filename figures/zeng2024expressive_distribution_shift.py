@@ -17,6 +17,7 @@ from lora_proofs import plotting
 from lora_proofs.constructions import adapt_relu_network
 
 CLAIMS = ("zeng2024expressive:theorem-3",)
+RETRAINED = ("not shifted", "shifted")
 
 
 def cases(quick):

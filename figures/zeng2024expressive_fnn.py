@@ -26,6 +26,7 @@ from lora_proofs import plotting
 from lora_proofs.constructions import adapt_relu_network
 
 CLAIMS = ("zeng2024expressive:theorem-3",)
+RETRAINED = (GRADIENT,)
 PANELS = {
     (Lbar, pretrained): f"Lbar={Lbar}, L={2 * Lbar}, {'pretrained' if pretrained else 'random'}"
     for pretrained in (False, True)

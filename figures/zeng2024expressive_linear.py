@@ -15,6 +15,7 @@ from lora_proofs import plotting
 from lora_proofs.constructions import adapt_linear_chain
 
 CLAIMS = ("zeng2024expressive:lemma-1",)
+RETRAINED = (GRADIENT,)
 PANELS = {False: "random", True: "pretrained"}
 
 

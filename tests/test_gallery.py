@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from lora_proofs import gallery
@@ -139,6 +140,26 @@ def test_compares_with_the_published_values(script):
     assert [d.inside for d in script.compare()] == [0]
     publish(script, "a,even,1,3,0.0001\na,even,2,4.6,1.7\n")
     assert [(d.inside, d.agrees) for d in script.compare()] == [(2, True)]
+
+
+@pytest.mark.parametrize(("points", "seeds"), [(16, 5), (7, 5), (16, 2), (1, 5)])
+def test_how_many_points_lie_outside_by_chance(points, seeds):
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random((20_000, points, seeds)), np.median(rng.random((20_000, points, 5)), axis=2)
+    outside = np.sum((theirs < ours.min(axis=2)) | (theirs > ours.max(axis=2)), axis=1)
+    allowed = gallery.chance_outside(points, seeds)
+    assert np.mean(outside <= allowed) > 0.988
+    assert np.mean(outside <= allowed - 1) < 0.992
+
+
+def test_only_a_curve_trained_anew_may_lie_outside_by_chance(script):
+    build(script)
+    publish(script, "a,even,1,3.5,0.01\na,even,2,4.6,0.01\na,even,3,1,0.1\n")
+    assert [d.allowed for d in script.compare()] == [0]
+    script.path.write_text(script.path.read_text() + '\nRETRAINED = ("even",)\n')
+    assert [d.allowed for d in Script(script.path).compare()] == [0]  # a point was not computed
+    publish(script, "a,even,1,3.5,0.01\na,even,2,2,0.01\n")
+    assert [(d.allowed, d.agrees) for d in Script(script.path).compare()] == [(gallery.chance_outside(2, 3), True)]
 
 
 def test_points_outside_a_quick_run_do_not_count(script):

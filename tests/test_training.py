@@ -150,21 +150,21 @@ def test_forward_passes_are_those_of_the_networks(kind, depth, rng):
     stacks = [stack(network) for network in networks]
     x = rng.standard_normal((5, D, 3) if kind == "transformer" else (5, D))
     with jax.enable_x64(True):
-        inputs = x.transpose(0, 2, 1)[None] if kind == "transformer" else x.T[None]
+        inputs = x.transpose(1, 2, 0)[None] if kind == "transformer" else x.T[None]
         W, b = (np.stack([getattr(s, name) for s in stacks]) for name in ("weights", "biases"))
         outputs = np.asarray(jax.jit(stacks[0].forward)(W, b, inputs))
     for network, output in zip(networks, outputs, strict=True):
         if kind == "chain":
             wanted = np.linalg.multi_dot([x, *(W.T for W in network)]).T
         else:
-            wanted = network(x).transpose(0, 2, 1) if kind == "transformer" else network(x).T
+            wanted = network(x).transpose(1, 2, 0) if kind == "transformer" else network(x).T
         np.testing.assert_allclose(output, wanted, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("kind", "depth"), DEPTHS)
 def test_gradients_are_slopes(kind, depth, rng):
     network = stack(NETWORKS[kind](3, depth))
-    shape = (1, 6, 3, D) if kind == "transformer" else (1, D, 6)
+    shape = (1, D, 3, 6) if kind == "transformer" else (1, D, 6)
     x, y = rng.standard_normal((2, *shape))
     with jax.enable_x64(True):
         start = [np.stack([a] * 2) for a in (network.weights, network.biases)]

@@ -35,10 +35,10 @@ class Source(NamedTuple):
     def draw(self, rng: np.random.Generator, batches: int, size: int, scale: float = 1.0) -> tuple[Array, Array]:
         """Return batches of `size` inputs and the target's outputs on them.
 
-        Shape (batches, 1, D, size), or for sentences (batches, 1, size, tokens, D).
+        Shape (batches, 1, D, size), or for sentences (batches, 1, D, tokens, size).
         """
         D = self.target.weights.shape[-1]
-        shape = (D, size) if self.tokens is None else (size, self.tokens, D)
+        shape = (D, size) if self.tokens is None else (D, self.tokens, size)
         # Drawn in single precision whatever the dtype, so that both precisions see the same data.
         x = rng.standard_normal((batches, 1, *shape), dtype=np.float32)
         x = jnp.asarray(x, dtype=self.dtype) * scale

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from lora_proofs.linalg import Array
+from lora_proofs.training.attention import attention
 
 Forward: TypeAlias = Callable[[Array, Array, Array], Array]
 """Weights (C, n, D, D), biases (C, m, D) and inputs (1, ...) to outputs (C, ...)."""
@@ -28,7 +29,7 @@ def relu_network(W: Array, b: Array, x: Array) -> Array:
 
 
 def transformer(W: Array, b: Array, x: Array) -> Array:
-    """Return W_out Z_L for B sentences Z_0 of N tokens, the rows of x, shape (1, B, N, D); see `TransformerNetwork`.
+    """Return W_out Z_L for B sentences Z_0 of N tokens, x of shape (1, D, N, B); see `TransformerNetwork`.
 
     The order of the weights is that of `lora_proofs.training.networks.stack`: W_Q, W_K, W_V, W_O of each head of each
     block, W_2 of the last block, W_out, then W_1 of each block, and W_2 of each block but the last. Matrices that act
@@ -40,13 +41,14 @@ def transformer(W: Array, b: Array, x: Array) -> Array:
     heads, (W_2_last, W_out), W_1, W_2 = _parts(jnp.swapaxes(W, 0, 1), 4 * H * L, 2, L, L - 1)
     W_2, b_1, b_2 = [*W_2, W_out @ W_2_last], b[:, ::2], [*jnp.swapaxes(b[:, 1::2], 0, 1)]
     b_2[-1] = (W_out @ b_2[-1][..., None])[..., 0]
-    Z = jnp.broadcast_to(x, (C, *x.shape[1:]))
+    Z = x
     for l in range(L):
-        hidden = b_1[:, l, None, None]
-        for Q, K, V, O in heads.reshape(L, H, 4, C, D, D)[l]:
-            attention = jax.nn.softmax(_times_transposed(_rows(Z, _transposed(K) @ Q), Z), axis=-1)
-            hidden += _times(attention, _rows(Z, W_1[l] @ (O @ V)))
-        Z = _rows(jax.nn.relu(hidden), W_2[l]) + b_2[l][:, None, None]
+        Q, K, V, O = jnp.swapaxes(heads.reshape(L, H, 4, C, D, D)[l], 0, 1)
+        queries = _map(_transposed(K) @ Q, Z)
+        attended = attention(queries, Z)
+        values = jnp.concatenate([*(W_1[l] @ (O @ V))], axis=-1)
+        hidden = _times(values, attended.reshape(C, H * D, -1)) + b_1[:, l, :, None]
+        Z = (_times(W_2[l], jax.nn.relu(hidden)) + b_2[l][..., None]).reshape(C, *x.shape[1:])
     return Z
 
 
@@ -64,10 +66,11 @@ def _copied_transposed(X: Array) -> Array:
     return jax.lax.optimization_barrier(_transposed(X))
 
 
-def _rows(Z: Array, W: Array) -> Array:
-    """Return Z W^T of shape (C, B, N, D) for tokens as rows, Z of shape (C, B, N, D), and W of shape (C, D, D)."""
-    C, B, N, D = Z.shape
-    return _times(Z.reshape(C, B * N, D), _transposed(W)).reshape(Z.shape)
+def _map(W: Array, Z: Array) -> Array:
+    """Return W Z for each of H heads, shape (C, H, D, N, B), for W (H, C, D, D) and Z (C or 1, D, N, B)."""
+    H, C, D, _ = W.shape
+    rows = jnp.swapaxes(W, 0, 1).reshape(C, H * D, D)
+    return _times(rows, Z.reshape(*Z.shape[:2], -1)).reshape(C, H, *Z.shape[1:])
 
 
 def _product(X: Array, Y: Array) -> Array:
@@ -87,15 +90,3 @@ def _product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Arra
 
 _times = jax.custom_vjp(_product)
 _times.defvjp(lambda X, Y: (_product(X, Y), (X, Y)), _product_backward)
-
-
-def _product_transposed(X: Array, Y: Array) -> Array:
-    """Return X Y^T of shape (C, ..., P, Q) for Y of shape (C, ..., Q, K)."""
-    return X @ _transposed(Y)
-
-
-_times_transposed = jax.custom_vjp(_product_transposed)
-_times_transposed.defvjp(
-    lambda X, Y: (_product_transposed(X, Y), (X, Y)),
-    lambda saved, d: (d @ saved[1], _copied_transposed(d) @ saved[0]),
-)

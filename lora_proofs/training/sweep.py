@@ -86,8 +86,11 @@ class Job:
     ranks: Array | None = None
 
     def start(self, rows: Array, dtype: str) -> Parameters:
-        """Return the parameters of these rows, the adapters cut to the largest rank among them."""
-        R = None if self.ranks is None else int(np.max(self.ranks[rows]))
+        """Return the parameters of these rows, the adapters cut to the largest rank among them.
+
+        Rounded up to a power of two: each width is compiled anew, which takes seconds.
+        """
+        R = None if self.ranks is None else 1 << int(np.max(self.ranks[rows]) - 1).bit_length()
         cut = {"A": np.s_[..., :R], "B": np.s_[..., :R, :]}
         return {name: jnp.asarray(p[rows][cut.get(name, ...)], dtype=dtype) for name, p in self.parameters.items()}
 
