@@ -216,7 +216,7 @@ def test_a_seed_and_a_setting_are_the_same_in_any_company():
 def test_pieces_make_no_difference_and_an_interruption_neither(monkeypatch):
     targets, frozen = pair("relu")
     whole = train_adapters(targets, frozen, RANKS, **SMALL)
-    monkeypatch.setattr(sweep, "COLUMNS", SMALL["batch_size"] * 12)
+    monkeypatch.setattr(sweep, "COLUMNS", SMALL["batch_size"] * 12 * len(frozen[0].weights))
     calls, epochs = [], adam.epochs
 
     def interrupted(*arguments):

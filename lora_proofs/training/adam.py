@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from lora_proofs.linalg import Array
-from lora_proofs.training.forward import Forward
+from lora_proofs.training.forward import Forward, times
 from lora_proofs.training.losses import Loss
 
 Parameters: TypeAlias = dict[str, Array]
@@ -72,7 +72,7 @@ def merged(parameters: Parameters, W: Array, b: Array) -> tuple[Array, Array]:
         return parameters["W"], biases
     k = parameters["A"].shape[1]
     untouched = jnp.broadcast_to(W[k:], (C, *W[k:].shape))
-    return jnp.concatenate([W[:k] + parameters["A"] @ parameters["B"], untouched], axis=1), biases
+    return jnp.concatenate([W[:k] + times(parameters["A"], parameters["B"]), untouched], axis=1), biases
 
 
 def _epochs(

@@ -20,12 +20,12 @@ Forward: TypeAlias = Callable[[Array, Array, Array], Array]
 
 def linear_chain(W: Array, b: Array, x: Array) -> Array:
     """Return W_L ... W_1 x for B inputs, the columns of x, shape (1, D, B); there are no biases."""
-    return reduce(lambda h, l: _times(W[:, l], h), range(W.shape[1]), x)
+    return reduce(lambda h, l: times(W[:, l], h), range(W.shape[1]), x)
 
 
 def relu_network(W: Array, b: Array, x: Array) -> Array:
     """Return h_L, where h_l = ReLU(W_l h_{l-1} + b_l), for B inputs h_0, the columns of x, shape (1, D, B)."""
-    return reduce(lambda h, l: jax.nn.relu(_times(W[:, l], h) + b[:, l, :, None]), range(W.shape[1]), x)
+    return reduce(lambda h, l: jax.nn.relu(times(W[:, l], h) + b[:, l, :, None]), range(W.shape[1]), x)
 
 
 def transformer(W: Array, b: Array, x: Array) -> Array:
@@ -47,8 +47,8 @@ def transformer(W: Array, b: Array, x: Array) -> Array:
         queries = _map(_transposed(K) @ Q, Z)
         attended = attention(queries, Z)
         values = jnp.concatenate([*(W_1[l] @ (O @ V))], axis=-1)
-        hidden = _times(values, attended.reshape(C, H * D, -1)) + b_1[:, l, :, None]
-        Z = (_times(W_2[l], jax.nn.relu(hidden)) + b_2[l][..., None]).reshape(C, *x.shape[1:])
+        hidden = times(values, attended.reshape(C, H * D, -1)) + b_1[:, l, :, None]
+        Z = (times(W_2[l], jax.nn.relu(hidden)) + b_2[l][..., None]).reshape(C, *x.shape[1:])
     return Z
 
 
@@ -70,14 +70,13 @@ def _map(W: Array, Z: Array) -> Array:
     """Return W Z for each of H heads, shape (C, H, D, N, B), for W (H, C, D, D) and Z (C or 1, D, N, B)."""
     H, C, D, _ = W.shape
     rows = jnp.swapaxes(W, 0, 1).reshape(C, H * D, D)
-    return _times(rows, Z.reshape(*Z.shape[:2], -1)).reshape(C, H, *Z.shape[1:])
+    return times(rows, Z.reshape(*Z.shape[:2], -1)).reshape(C, H, *Z.shape[1:])
 
 
 def _product(X: Array, Y: Array) -> Array:
-    """Return X Y of shape (C, ..., P, Q); Y of shape (1, K, Q) is shared, and the product one tall one."""
     if len(X) == len(Y):
         return X @ Y
-    return (X.reshape(-1, X.shape[-1]) @ Y[0]).reshape(*X.shape[:-1], -1)
+    return (X.reshape(-1, X.shape[-1]) @ Y[0]).reshape(*X.shape[:-1], -1)  # one tall product
 
 
 def _product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Array]:
@@ -88,5 +87,6 @@ def _product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Arra
     return (rows @ Y[0].T).reshape(saved[0].shape), (X.T @ rows)[None]
 
 
-_times = jax.custom_vjp(_product)
-_times.defvjp(lambda X, Y: (_product(X, Y), (X, Y)), _product_backward)
+times = jax.custom_vjp(_product)
+"""X Y of shape (C, ..., P, Q); Y of shape (1, K, Q) is shared by all configurations."""
+times.defvjp(lambda X, Y: (_product(X, Y), (X, Y)), _product_backward)
