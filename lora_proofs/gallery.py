@@ -6,28 +6,23 @@ panel, curve, seed, x, y. The data is a CSV with a JSON sidecar; a picture is dr
 
 from __future__ import annotations
 
-import ast
 import csv
 import hashlib
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from importlib.util import module_from_spec, spec_from_file_location
-from math import comb
 from pathlib import Path
-from statistics import median
 from types import ModuleType
 from typing import Any
 
 from lora_proofs.claims import Params
-
-Rows = list[dict[str, Any]]
+from lora_proofs.figure_code import computing_code, import_script, neighbours
+from lora_proofs.published import Deviation, Rows, compare
 
 _PACKAGE = Path(__file__).resolve().parent
 _COLUMNS = ("panel", "curve", "seed", "x", "y")
@@ -35,37 +30,6 @@ _COLUMNS = ("panel", "curve", "seed", "x", "y")
 
 class FigureError(ValueError):
     """A name means no figure, or a script or its data cannot be used; the message is one clear line."""
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """How a published curve lies with respect to the computed one.
-
-    Attributes
-    ----------
-    curve : str
-        ``panel/curve``.
-    inside, points : int
-        Published points inside the band over seeds or within their reading error, and all of them.
-    allowed : int
-        How many points may lie outside by chance: none, unless the curve was trained anew; see `chance_outside`.
-    worst : str
-        The point that lies farthest outside, in words; empty if none does.
-    artefact : str
-        Why the published curve is not to be met; such a curve is not judged.
-    """
-
-    curve: str
-    inside: int
-    points: int
-    allowed: int
-    worst: str
-    artefact: str
-
-    @property
-    def agrees(self) -> bool:
-        """Whether nothing is left to explain."""
-        return self.points - self.inside <= self.allowed or bool(self.artefact)
 
 
 @dataclass(frozen=True)
@@ -101,7 +65,7 @@ class Script:
     @cached_property
     def module(self) -> ModuleType:
         """The script, imported by path; its neighbours can be imported by name."""
-        return _import(self.path)
+        return import_script(self.path)
 
     @property
     def cases(self) -> list[Params]:
@@ -111,8 +75,8 @@ class Script:
     @property
     def fingerprint(self) -> str:
         """Digest of the code that computes; how it is drawn and described does not enter."""
-        sources = [self.path, *_neighbours(self.path)]
-        return hashlib.sha256("\n".join(_computing_code(path) for path in sources).encode()).hexdigest()
+        sources = [self.path, *neighbours(self.path)]
+        return hashlib.sha256("\n".join(computing_code(path) for path in sources).encode()).hexdigest()
 
     @property
     def stale(self) -> bool:
@@ -200,52 +164,9 @@ class Script:
         return " ".join(filter(None, parts))
 
     def compare(self) -> list[Deviation]:
-        """Compare with the published values, curve by curve.
-
-        A published point agrees when it lies, within its reading error, between the least and the largest computed
-        value over the seeds. A point that was not computed does not agree; in a quick run it does not count. Curves
-        whose name is in the script's ``RETRAINED`` come from other random numbers than the published ones: of their
-        points so many may lie outside as do by chance.
-        """
-        computed: dict[tuple[str, str, float], list[float]] = {}
-        for row in self.rows():
-            computed.setdefault((str(row["panel"]), str(row["curve"]), row["x"]), []).append(row["y"])
-        curves: dict[str, Rows] = {}
-        for row in self.published():
-            key = (str(row["panel"]), str(row["curve"]), row["x"])
-            if key in computed or not self.quick:
-                curves.setdefault(f"{row['panel']}/{row['curve']}", []).append({**row, "values": computed.get(key, [])})
-        artefacts, retrained = getattr(self.module, "ARTEFACTS", {}), getattr(self.module, "RETRAINED", ())
-        found = []
-        for curve, rows in curves.items():
-            by_chance = curve.partition("/")[2] in retrained and all(row["values"] for row in rows)
-            allowed = chance_outside(len(rows), min(len(row["values"]) for row in rows)) if by_chance else 0
-            found.append(_deviation(curve, rows, allowed, artefacts.get(curve, "")))
-        return found
-
-
-def chance_outside(points: int, seeds: int, published: int = 5, level: float = 0.99) -> int:
-    """Return how many points of a curve lie outside the range over seeds by chance, at the level given.
-
-    The published value is the median of runs whose random numbers we do not have. If theirs and ours are alike, all
-    orders of the `published` and the `seeds` values are equally likely, and the median leaves our range with a known
-    probability: 1 / 6 for five and five. Neighbouring points are counted as independent; they are not, which makes
-    the count more variable than the binomial one, and this limit a strict one.
-
-    Parameters
-    ----------
-    points, seeds : int
-    published : int
-        Odd: the number of runs of which the median was published.
-    level : float
-    """
-    beyond = (published + 1) // 2
-    p = 2 * comb(seeds + published - beyond, seeds) / comb(seeds + published, seeds)
-    tail, allowed = 1 - (1 - p) ** points, 0
-    while tail > 1 - level:
-        allowed += 1
-        tail -= comb(points, allowed) * p**allowed * (1 - p) ** (points - allowed)
-    return allowed
+        """Compare with the published values, curve by curve; see `published.compare`."""
+        artefacts, retrained = (getattr(self.module, name, {}) for name in ("ARTEFACTS", "RETRAINED"))
+        return compare(self.rows(), self.published(), artefacts, retrained, partly=self.quick)
 
 
 def figures_folder() -> Path:
@@ -328,7 +249,7 @@ def _compute(path: Path, case: Params) -> tuple[Params, Rows, float]:
     from threadpoolctl import threadpool_limits
 
     start = time.perf_counter()
-    module = _import(path)
+    module = import_script(path)
     with threadpool_limits(1):  # the sum of a product depends on the number of threads
         rows = [{name: _plain(value) for name, value in row.items()} for row in module.compute(**case)]
     return case, rows, time.perf_counter() - start
@@ -354,21 +275,6 @@ def _key(case: Params) -> str:
     return json.dumps(case, sort_keys=True)
 
 
-def _deviation(curve: str, rows: Rows, allowed: int, artefact: str) -> Deviation:
-    inside, worst, farthest = 0, "", 0.0
-    for row in rows:
-        values, y, error = row["values"], row["y"], float(row["reading_error"])
-        if values and min(values) - error <= y <= max(values) + error:
-            inside += 1
-            continue
-        excess = abs(y - median(values)) / max(error, sys.float_info.min) if values else float("inf")
-        if excess >= farthest:
-            farthest = excess
-            there = f"computed {min(values):.3g} to {max(values):.3g}" if values else "not computed"
-            worst = f"x = {row['x']:g}: published {y:.4g} +- {error:.1g}, {there}"
-    return Deviation(curve, inside, len(rows), allowed, worst, artefact)
-
-
 def _read(path: Path) -> Rows:
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -380,43 +286,3 @@ def _read(path: Path) -> Rows:
 def _computes(path: Path) -> bool:
     """Tell whether a file is a figure, without running it; else it is shared by figures."""
     return bool(re.search(r"^def compute\(", path.read_text("utf-8"), re.MULTILINE))
-
-
-def _neighbours(path: Path) -> list[Path]:
-    """Return the files of the folder that a script imports, theirs too."""
-    found: list[Path] = []
-    queue = [path]
-    while queue:
-        for node in ast.walk(ast.parse(queue.pop().read_text("utf-8"))):
-            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for file in (path.parent / f"{name}.py" for name in names):
-                if file.is_file() and file != path and file not in found:
-                    found.append(file)
-                    queue.append(file)
-    return sorted(found)
-
-
-def _computing_code(path: Path) -> str:
-    """Return the code of a script without docstring, ``plot`` and what only describes."""
-    tree = ast.parse(path.read_text("utf-8"))
-    describing = {"CLAIMS", "ARTEFACTS", "RETRAINED"}
-    body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.FunctionDef) and node.name in ("plot",))
-        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        and not (isinstance(node, ast.Assign) and {ast.unparse(t) for t in node.targets} & describing)
-    ]
-    return "\n".join(ast.unparse(node) for node in body)
-
-
-def _import(path: Path) -> ModuleType:
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    spec = spec_from_file_location(f"_lora_proofs_figure_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -7,6 +7,7 @@ import pytest
 
 from lora_proofs import gallery
 from lora_proofs.gallery import FigureError, Script
+from lora_proofs.published import chance_outside
 
 SOURCE = '''"""Title.
 
@@ -147,7 +148,7 @@ def test_how_many_points_lie_outside_by_chance(points, seeds):
     rng = np.random.default_rng(0)
     ours, theirs = rng.random((20_000, points, seeds)), np.median(rng.random((20_000, points, 5)), axis=2)
     outside = np.sum((theirs < ours.min(axis=2)) | (theirs > ours.max(axis=2)), axis=1)
-    allowed = gallery.chance_outside(points, seeds)
+    allowed = chance_outside(points, seeds)
     assert np.mean(outside <= allowed) > 0.988
     assert np.mean(outside <= allowed - 1) < 0.992
 
@@ -159,7 +160,7 @@ def test_only_a_curve_trained_anew_may_lie_outside_by_chance(script):
     script.path.write_text(script.path.read_text() + '\nRETRAINED = ("even",)\n')
     assert [d.allowed for d in Script(script.path).compare()] == [0]  # a point was not computed
     publish(script, "a,even,1,3.5,0.01\na,even,2,2,0.01\n")
-    assert [(d.allowed, d.agrees) for d in Script(script.path).compare()] == [(gallery.chance_outside(2, 3), True)]
+    assert [(d.allowed, d.agrees) for d in Script(script.path).compare()] == [(chance_outside(2, 3), True)]
 
 
 def test_points_outside_a_quick_run_do_not_count(script):

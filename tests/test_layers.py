@@ -34,7 +34,7 @@ JUDGEMENT = (
     {"report", "homework", "coverage", "page"},
 )
 COMMON = {"display"}
-LEAVES = {"plotting"}
+LEAVES = {"plotting", "figure_code", "published"}
 FREE = {"cli", "exercises", "gallery", "__init__", "__main__"}
 
 # The public calls over Q live in `exact`, beside rank and solve, though the constructions are built on these;
