@@ -73,7 +73,7 @@ def compare(
     deviations = []
     for (panel, curve), rows in curves.items():
         seeds = min(len(row["values"]) for row in rows)
-        allowed = chance_outside(len(rows), seeds) if curve in retrained and seeds else 0
+        allowed = chance_outside(len(rows), seeds) if curve in retrained and seeds and not partly else 0
         label = f"{panel}/{curve}"
         deviations.append(_deviation(label, rows, allowed, artefacts.get(label, "")))
     return deviations
