@@ -68,5 +68,5 @@ def plot(rows, published):
         column[1].set(xlabel="rank $R$", title="")
     for ax in axes[:, 0]:
         ax.set_ylabel("mean squared error")
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="upper right")
     return figure
