@@ -236,11 +236,13 @@ def rebuild(
 def _computed(path: Path, cases: list[Params], jobs: int) -> Iterator[tuple[Params, Rows, float]]:
     from joblib import Parallel, delayed
 
+    from lora_proofs.workers import settle
+
     if jobs == 1 or len(cases) < 2:
         yield from (_compute(path, case) for case in cases)
         return
     os.environ.setdefault("NPROC", "1")  # XLA's threads: workers that share cores lose by more than one
-    yield from Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
+    yield from Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered", initializer=settle)(
         delayed(_compute)(path, case) for case in cases
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
@@ -57,10 +56,8 @@ def processes(jobs: int) -> Iterator[Workers | None]:
     if width == 1:
         yield None
         return
-    executor = get_reusable_executor(max_workers=width, timeout=None, initializer=_leave_ctrl_c_to_the_parent)
+    executor = get_reusable_executor(max_workers=width, timeout=None, initializer=settle)
     slots = [str(number) for number in range(2 * width)]  # a task under way in each process, and one that waits
-    # A worker that has grown by 300 MB, as with a language model, ends after its task and is replaced.
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
     try:
         yield Workers(lambda: slots, lambda slot, function, given: executor.submit(function, given))
     except TerminatedWorkerError:
@@ -70,9 +67,14 @@ def processes(jobs: int) -> Iterator[Workers | None]:
         raise
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
-    # It reaches the whole process group. The parent ends the workers; a traceback from each would bury its message.
+def settle() -> None:
+    """Set up a worker process."""
+    from joblib.externals.loky import process_executor
+
+    # Ctrl-C reaches the whole process group. The parent ends the workers; a traceback from each would bury its message.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Loky replaces a worker that has grown by 300 MB, as with a language model, which the next one would load anew.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
 
 
 @contextmanager
