@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -330,3 +331,15 @@ def test_a_case_alone_gives_the_verdict_of_the_run(study):
     verdicts = run(plan([selection], 2))
     alone = verify(selection.claims[0], Case({"n": 4}, 1, 64))
     assert plain([alone]) == plain(verdicts[9:10])
+
+
+def test_a_worker_that_grows_is_kept():
+    with processes(2) as pool:
+        futures = [pool.submit("", _grow, 120_000_000) for _ in range(10)]
+        assert len({future.result(timeout=60) for future in futures}) == 2
+
+
+def _grow(size):
+    sys.held = [*getattr(sys, "held", []), b"1" * size]
+    time.sleep(1.1)  # Loky looks at its workers' memory once a second
+    return os.getpid()
