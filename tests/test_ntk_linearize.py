@@ -367,26 +367,37 @@ def test_factored_and_written_out_gradients_have_one_optimum():
 
 @pytest.mark.parametrize("seed", [0, 4])
 def test_lora_by_gradient_descent_ends_above_the_certified_optimum_or_at_it(seed):
-    """LoRA with as many columns as the optimum has rank attains it; nothing ends below the bracket."""
+    """LoRA with one column more than the optimum has rank attains it; nothing ends below the bracket.
+
+    With as many columns as it has rank, one draw of sentences led to a spurious minimum 18 % above it.
+    """
     problem = few_shot_problem(32, seed, 0.1)
     optimum = solve(problem)
     assert optimum.gap <= 1e-8
-    objective = descend(problem, max(optimum.ranks), steps=1000)
+    objective = descend(problem, max(optimum.ranks) + 1, steps=2000)
     assert optimum.lower <= objective <= optimum.upper * (1 + 1e-3)
 
 
 def descend(problem, r, steps):
-    """Return the objective after gradient descent from u = 0 and v of the size 1 / (sqrt(r) n)."""
-    rng = np.random.default_rng(0)
+    """Return the objective after gradient descent from u = 0 and v of the size 1 / (sqrt(r) n).
+
+    Steps have length 1/2, halved from then on whenever the objective would rise: sentences differ between Pythons.
+    """
+    rng, length = np.random.default_rng(0), 0.5
     u = [np.zeros((m, r)) for m, _ in problem.shapes]
     v = [rng.standard_normal((n, r)) / (np.sqrt(r) * n) for _, n in problem.shapes]
+    value = problem.objective(u, v)
     for _ in range(steps):
         c = problem.canonical_loss.transpose(problem.slope(problem.rows(u, v)))[:, :, None, None] / problem.N
         du = [(c * block.right(v_)).sum((0, 1)) for block, v_ in zip(problem.blocks, v, strict=True)]
         dv = [(c * block.left(u_)).sum((0, 1)) for block, u_ in zip(problem.blocks, u, strict=True)]
-        u = [x - 0.5 * (d + problem.lam * x) for x, d in zip(u, du, strict=True)]
-        v = [x - 0.5 * (d + problem.lam * x) for x, d in zip(v, dv, strict=True)]
-    return problem.objective(u, v)
+        x = [x - length * (d + problem.lam * x) for x, d in zip(u, du, strict=True)]
+        y = [y - length * (d + problem.lam * y) for y, d in zip(v, dv, strict=True)]
+        if (found := problem.objective(x, y)) <= value:
+            u, v, value = x, y, found
+        else:
+            length /= 2
+    return value
 
 
 def test_the_head_leaves_every_row_of_the_gradients_independent():

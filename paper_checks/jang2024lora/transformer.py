@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from lora_proofs import Case, Comparison, at_least, at_most, pretrained
+from lora_proofs.linalg import Array
 from lora_proofs.ntk import LinearizedProblem, Solution, certify, solve, thresholds
 from lora_proofs.ntk.compression import compress
 from lora_proofs.ntk.few_shot import few_shot_problem
@@ -62,8 +63,9 @@ def _(case: Case) -> Comparison:
 def few_shot_descent(case: Case) -> Comparison:
     r"""LoRA by gradient descent from the standard initialisation converges to the certified optimum, r = 1, ..., 16.
 
-    \lambda = 0.1 \lambda_max; u = 0, v Gaussian of standard deviation 1/(\sqrt r n), steps of length 1/2. Measured: a
-    bracket of the excess after 150 steps, over the excess before training; at most 1e-2.
+    \lambda = 0.1 \lambda_max; u = 0, v Gaussian of standard deviation 1/(\sqrt r n), steps of length 1/2, halved from
+    then on whenever the objective would rise. Measured: a bracket of the excess after 150 steps, over the excess before
+    training; at most 1e-2.
     """
     return at_most(relative_excess(case), 1e-2)
 
@@ -98,13 +100,26 @@ def descend(steps: int) -> dict[int, float]:
         problem.canonical_loss.canonical(block.right(np.eye(n))).reshape(problem.d, -1)
         for block, (_, n) in zip(problem.blocks, problem.shapes, strict=True)
     ]
-    for _ in range(steps):
+
+    def evaluate(u: list[Array], v: list[Array]) -> tuple[Array, list[Array]]:
+        """Return the objectives of all runs, and their gradients in u and in v."""
         deltas = ((x @ y.swapaxes(1, 2)).reshape(len(RANKS), -1) for x, y in zip(u, v, strict=True))
         w = problem.w0 + sum(delta @ A.T for delta, A in zip(deltas, rows, strict=True))
         q = np.stack([problem.slope(x) for x in w]) / problem.N
         S = [(q @ A).reshape(len(RANKS), *shape) for A, shape in zip(rows, problem.shapes, strict=True)]
         du = [problem.lam * x + s @ y for s, x, y in zip(S, u, v, strict=True)]
         dv = [problem.lam * y + s.swapaxes(1, 2) @ x for s, x, y in zip(S, u, v, strict=True)]
-        u = [x - 0.5 * d for x, d in zip(u, du, strict=True)]
-        v = [y - 0.5 * d for y, d in zip(v, dv, strict=True)]
+        squares = sum((x * x).sum(axis=(1, 2)) for x in [*u, *v])
+        return np.array([problem.risk(x) for x in w]) + problem.lam / 2 * squares, [*du, *dv]
+
+    uv, length = [*u, *v], np.full((len(RANKS), 1, 1), 0.5)
+    value, slopes = evaluate(u, v)
+    for _ in range(steps):
+        trial = [x - length * d for x, d in zip(uv, slopes, strict=True)]
+        found, there = evaluate(trial[: len(u)], trial[len(u) :])
+        falls = (found <= value)[:, None, None]
+        uv = [np.where(falls, new, old) for new, old in zip(trial, uv, strict=True)]
+        slopes = [np.where(falls, new, old) for new, old in zip(there, slopes, strict=True)]
+        value, length = np.minimum(found, value), np.where(falls, length, length / 2)
+    u, v = uv[: len(u)], uv[len(u) :]
     return {r: problem.objective([x[k] for x in u], [y[k] for y in v]) for k, r in enumerate(RANKS)}
