@@ -252,3 +252,8 @@ def test_bad_input_takes_one_line(words, message):
     assert run.exit_code == 2
     assert message in run.output
     assert run.output.count("\n") == 1
+
+
+def test_the_label_of_a_claim_is_no_formula():
+    label = "zeng2024expressive:formula-parameters-of-final-layers"
+    assert typeset(f"{label}: L >= 4").startswith(f"<p>{label}: <math")

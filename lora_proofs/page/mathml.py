@@ -46,6 +46,10 @@ class _Unknown(ValueError):
     """The text is no formula of the kind that is understood."""
 
 
+_LABEL = re.compile(r"[a-z]+\d{4}\w*:[a-z]")
+"""How the label of a claim begins."""
+
+
 def typeset(text: str) -> str:
     """Return HTML with MathML for a statement; paragraphs are kept.
 
@@ -84,7 +88,7 @@ def _runs(words: list[str]) -> Iterator[tuple[bool, str]]:
 
 def _is_formula(word: str) -> bool:
     bare = _CLOSING.sub("", word).strip("'\"")
-    if "`" in bare:
+    if "`" in bare or _LABEL.match(bare):
         return False
     if bare.strip("()[]+-") in _GREEK:
         return True
