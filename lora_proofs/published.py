@@ -94,13 +94,11 @@ def chance_outside(points: int, seeds: int, published: int = 5, level: float = 0
         Odd: the number of runs of which the median was published.
     level : float
     """
+    from scipy.stats import binom
+
     beyond = (published + 1) // 2
     p = 2 * comb(seeds + published - beyond, seeds) / comb(seeds + published, seeds)
-    tail, allowed = 1 - (1 - p) ** points, 0
-    while tail > 1 - level:
-        allowed += 1
-        tail -= comb(points, allowed) * p**allowed * (1 - p) ** (points - allowed)
-    return allowed
+    return int(binom.ppf(level, points, p))
 
 
 def _deviation(curve: str, rows: Rows, allowed: int, artefact: str) -> Deviation:

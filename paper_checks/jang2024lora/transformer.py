@@ -120,6 +120,5 @@ def descend(steps: int) -> dict[int, float]:
         falls = (found <= value)[:, None, None]
         uv = [np.where(falls, new, old) for new, old in zip(trial, uv, strict=True)]
         slopes = [np.where(falls, new, old) for new, old in zip(there, slopes, strict=True)]
-        value, length = np.minimum(found, value), np.where(falls, length, length / 2)
-    u, v = uv[: len(u)], uv[len(u) :]
-    return {r: problem.objective([x[k] for x in u], [y[k] for y in v]) for k, r in enumerate(RANKS)}
+        value, length = np.where(falls[:, 0, 0], found, value), np.where(falls, length, length / 2)
+    return dict(zip(RANKS, value.tolist(), strict=True))
