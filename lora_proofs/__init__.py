@@ -19,6 +19,7 @@ _HOME = {
     "Box": "domains",
     "Case": "claims",
     "Comparison": "claims",
+    "Enclosure": "enclosure",
     "OutOfScope": "claims",
     "Paper": "claims",
     "ReluNetwork": "networks",

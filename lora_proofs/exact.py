@@ -5,6 +5,7 @@ lists of them, and floats, since every finite float is a dyadic rational. Nothin
 says that it returns an enclosure. `adapt_linear_chain` and `adapt_relu_network` are the constructions over Q.
 """
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.display import Readable
+from lora_proofs.enclosure import Enclosure
 from lora_proofs.linalg import svd
 
 Rational: TypeAlias = Any
@@ -88,6 +90,29 @@ def array(x: Any) -> NDArray[np.object_]:
     out = np.empty(len(entries), dtype=object)
     out[:] = [number(v) for v in entries]
     return out.reshape(shape)
+
+
+def enclosure(lower: Rational, upper: Rational) -> Enclosure:
+    """Return the interval between two exact rationals, which a proof of the caller's places around a number.
+
+    Raises
+    ------
+    TypeError
+        If an end is a float or an mpf: what was computed with rounding proves nothing.
+    ValueError
+        If the lower end exceeds the upper one.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> enclosure(Fraction(1, 3), 1)
+    Enclosure(lower=Fraction(1, 3), upper=Fraction(1, 1))
+    """
+    for end in (lower, upper):
+        if isinstance(end, bool) or not isinstance(end, (flint.fmpq, flint.fmpz, numbers.Rational)):
+            raise TypeError(f"{end!r} is no exact number; pass an int, a Fraction or an fmpq")
+    low, high = (Fraction(int(q.numerator), int(q.denominator)) for q in (number(lower), number(upper)))
+    return Enclosure(low, high)
 
 
 def is_rational(x: Any) -> bool:

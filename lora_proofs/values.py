@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lora_proofs.enclosure import Enclosure
+
 RANK_GAP = 1e3
 
 
@@ -75,7 +77,9 @@ def read(x: Any) -> Quantity:
     Raises
     ------
     TypeError
-        For what is no number, bracket or rank; a bool among them.
+        For what is no number, interval or rank; a bool among them.
+    ValueError
+        For a pair whose lower end exceeds its upper end.
     """
     if isinstance(x, float):  # NumPy's float64 too
         return _read_float(float(x), "float64", "numpy")
@@ -85,11 +89,14 @@ def read(x: Any) -> Quantity:
         raise TypeError("a bool is not a number: return the two sides of the comparison, not its truth")
     if hasattr(x, "rank") and hasattr(x, "gap"):
         return _read_rank(x)
+    if isinstance(x, Enclosure):
+        return _read_interval((x.lower, x.upper), Evidence.CERTIFIED)
     if isinstance(x, (tuple, list)):
-        return _read_bracket(x)
+        return _read_interval(x, Evidence.NUMERICAL)
     flint = sys.modules.get("flint")  # whoever made a flint number has imported it
     if flint is not None and isinstance(x, flint.arb):
-        return _read_bracket((_arb_end(x.lower()), _arb_end(x.upper())), dtype="arb", backend="python-flint")
+        ends = _arb_end(x.lower()), _arb_end(x.upper())
+        return _read_interval(ends, Evidence.CERTIFIED)._replace(dtype="arb", backend="python-flint")
     if flint is not None and isinstance(x, (flint.fmpz, flint.fmpq)):
         q = flint.fmpq(x)
         return _exact(Fraction(int(q.p), int(q.q)), "python-flint")
@@ -103,7 +110,7 @@ def read(x: Any) -> Quantity:
         return _read_float(float(x), str(x.dtype).rpartition(".")[2], _library(x))
     raise TypeError(
         f"cannot compare a {type(x).__name__}: return a float, an mpf, an exact number, "
-        "a bracket (lower, upper), or a numerical rank"
+        "an Enclosure, a pair (lower, upper), or a numerical rank"
     )
 
 
@@ -137,18 +144,19 @@ def _read_rank(x: Any) -> Quantity:
     return Quantity(rank, Evidence.NUMERICAL, "rank", "numpy", (rank, rank), doubt)
 
 
-def _read_bracket(ends: tuple[Any, ...] | list[Any], dtype: str = "", backend: str = "") -> Quantity:
+def _read_interval(ends: tuple[Any, ...] | list[Any], evidence: Evidence) -> Quantity:
     if len(ends) != 2:
         raise TypeError(f"a bracket has two ends (lower, upper), not {len(ends)}")
-    if any(isinstance(end, (tuple, list)) for end in ends):
-        raise TypeError("the ends of a bracket are numbers")
     low, high = (read(end) for end in ends)
+    if isinstance(low.value, tuple) or isinstance(high.value, tuple):
+        raise TypeError("the ends of a bracket are numbers")
     doubt = low.doubt or high.doubt
     if not doubt and low.low > high.high:
         raise ValueError(f"the bracket ({low.value}, {high.value}) is empty")
     value = (low.value, high.value)
     interval = (low.ends[0], high.ends[1])
-    return Quantity(value, Evidence.CERTIFIED, dtype or low.dtype, backend or low.backend, interval, doubt)
+    weaker = high if low.evidence is Evidence.EXACT else low
+    return Quantity(value, evidence, weaker.dtype, weaker.backend, interval, doubt)
 
 
 def _arb_end(end: Any) -> Any:

@@ -249,3 +249,12 @@ def test_the_constructions_are_found_here():
     assert callable(exact.adapt_relu_network)
     with pytest.raises(AttributeError, match="no attribute 'adapt_everything'"):
         exact.adapt_everything  # noqa: B018
+
+
+def test_an_enclosure_is_made_of_exact_numbers_only():
+    found = exact.enclosure(flint.fmpq(1, 3), 1)
+    assert (found.lower, found.upper) == (Fraction(1, 3), Fraction(1))
+    with pytest.raises(TypeError, match="no exact number"):
+        exact.enclosure(0, 0.5)
+    with pytest.raises(ValueError, match="encloses no number"):
+        exact.enclosure(1, Fraction(1, 3))

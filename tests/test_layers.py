@@ -29,11 +29,24 @@ MATHEMATICS = (
 )
 JUDGEMENT = (
     {"claims"},
-    {"values", "threads", "verify", "falsify", "outline", "collect", "environment", "plans", "tally", "journal"}
+    {
+        "values",
+        "threads",
+        "rounding",
+        "ladder",
+        "verify",
+        "falsify",
+        "outline",
+        "collect",
+        "environment",
+        "plans",
+        "tally",
+        "journal",
+    }
     | {"workers", "sweep"},
     {"report", "homework", "coverage", "page"},
 )
-COMMON = {"display"}
+COMMON = {"display", "enclosure"}
 LEAVES = {"plotting", "figure_code", "published"}
 FREE = {"cli", "exercises", "gallery", "__init__", "__main__"}
 

@@ -8,6 +8,7 @@ import pytest
 
 from lora_proofs.claims import OutOfScope, Paper, at_most, equal
 from lora_proofs.collect import Selection, checks_folder
+from lora_proofs.enclosure import Enclosure
 from lora_proofs.report import Report, show
 from lora_proofs.tally import Tally
 from lora_proofs.verify import verify
@@ -49,9 +50,9 @@ def play(outcome):
     return {
         "exact": equal(Fraction(1, 3), Fraction(1, 3)),
         "float": equal(1.0, 1.0),
-        "bracket": at_most((0.5, 0.6), 1.0),
+        "bracket": at_most(Enclosure(0.5, 0.6), 1),
         "fails": at_most(Fraction(1, 2), Fraction(1, 3)),
-        "inconclusive": at_most((0.5, 2.0), 1.0),
+        "inconclusive": at_most(Enclosure(0.5, 2.0), 1),
     }[outcome]
 
 

@@ -4,6 +4,7 @@ from fractions import Fraction
 import pytest
 
 from lora_proofs.claims import Case, OutOfScope, Paper, at_most
+from lora_proofs.enclosure import Enclosure
 from lora_proofs.tally import SHOWN, Tally
 from lora_proofs.verify import verify
 
@@ -20,7 +21,7 @@ def verdicts(gap=""):
         return {
             "holds": lambda: at_most(Fraction(1), 1),
             "fails": lambda: at_most(Fraction(2), 1),
-            "inconclusive": lambda: at_most((0.5, 2.0), 1),
+            "inconclusive": lambda: at_most(Enclosure(0.5, 2.0), 1),
             "out of scope": lambda: (_ for _ in ()).throw(OutOfScope("no")),
             "error": lambda: 1 / 0,
         }[case["kind"]]()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_proofs.enclosure import Enclosure
 from lora_proofs.values import Evidence, decode, encode, read
 
 
@@ -26,8 +27,10 @@ from lora_proofs.values import Evidence, decode, encode, read
         (Fraction(1, 3), Evidence.EXACT, Fraction(1, 3)),
         (flint.fmpz(3), Evidence.EXACT, Fraction(3)),
         (flint.fmpq(-1, 3), Evidence.EXACT, Fraction(-1, 3)),
-        ((0.25, 0.5), Evidence.CERTIFIED, (0.25, 0.5)),
-        ([Fraction(1, 4), 1], Evidence.CERTIFIED, (Fraction(1, 4), Fraction(1))),
+        ((0.25, 0.5), Evidence.NUMERICAL, (0.25, 0.5)),
+        ([Fraction(1, 4), 1], Evidence.NUMERICAL, (Fraction(1, 4), Fraction(1))),
+        (Enclosure(0.25, 0.5), Evidence.CERTIFIED, (0.25, 0.5)),
+        (Enclosure(flint.fmpq(1, 4), mpmath.mpf(1)), Evidence.CERTIFIED, (Fraction(1, 4), mpmath.mpf(1))),
         (SimpleNamespace(rank=3, gap=1e9), Evidence.NUMERICAL, 3),
     ],
 )
@@ -48,7 +51,7 @@ def test_a_ball_is_a_bracket_that_contains_the_number():
     assert quantity.high - quantity.low < Fraction(1, 10**14)
 
 
-@pytest.mark.parametrize("x", [True, np.True_, "1", None, 1j, [1, 2, 3], ((1, 2), 3), np.ones(2)])
+@pytest.mark.parametrize("x", [True, np.True_, "1", None, 1j, [1, 2, 3], ((1, 2), 3), (0, flint.arb(1)), np.ones(2)])
 def test_what_is_no_number_is_refused(x):
     with pytest.raises(TypeError):
         read(x)
@@ -60,6 +63,7 @@ def test_an_empty_bracket_is_refused():
 
 
 @pytest.mark.parametrize("x", [math.nan, math.inf, np.float32("nan"), mpmath.nan, mpmath.inf, (0.0, math.inf),
+                               Enclosure(0, math.inf),
                                flint.arb("nan")])  # fmt: skip
 def test_what_is_not_finite_settles_nothing(x):
     assert "not finite" in read(x).doubt

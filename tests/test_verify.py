@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from lora_proofs import verify as exported
-from lora_proofs.claims import Case, OutOfScope, Paper, at_least, at_most, equal
+from lora_proofs.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
+from lora_proofs.enclosure import Enclosure
+from lora_proofs.ladder import DIRECTED
 from lora_proofs.verify import Evidence, Outcome, Verdict, verify
 
 
@@ -53,16 +55,71 @@ def test_a_measured_value_that_still_moves_is_inconclusive():
     assert "still moves" in verdict.reason
 
 
+def test_a_bound_that_still_moves_is_inconclusive():
+    verdict = judge(lambda case: at_most(1, {16: 0.0, 32: 0.0, 64: 0.75}[case.digits]))
+    assert (verdict.outcome, verdict.digits) == ("inconclusive", 64)
+    assert "bound still moves" in verdict.reason
+
+
+def test_an_upper_end_that_still_moves_is_inconclusive():
+    verdict = judge(lambda case: equal((1.0, float(case.digits)), 0.0))
+    assert (verdict.outcome, verdict.digits) == ("inconclusive", 64)
+    assert "still moves" in verdict.reason
+
+
+@pytest.mark.parametrize("x", [0.1, 0.05, 1.5 * 2**-24, 0.5 * 2**-23])
+def test_rounding_of_doubles_does_not_refute(x):
+    for shift in np.float64([1e7, -1e9, 1e12]):
+        verdict = judge(lambda case, shift=shift: equal((x + shift) - shift, x))
+        assert verdict.outcome in ("holds", "inconclusive")
+
+
+def test_an_error_that_turns_around_does_not_refute():
+    modes = iter(range(10))
+    errors = [1e-6, 1e-6, 1e-6, -1e-6, 1e-6, 1e-6]  # 16, 32 and 64 digits, then down, up and toward zero
+    verdict = judge(lambda case: equal(errors[next(modes)], 0.0))
+    assert (verdict.outcome, verdict.digits) == ("inconclusive", 16)
+    assert "not alike" in verdict.reason
+
+
+@pytest.mark.parametrize(("scatter", "outcome"), [(0.99e-7, "fails"), (1.01e-7, "inconclusive")])
+def test_a_violation_in_doubles_stands_if_it_is_ten_times_its_scatter(scatter, outcome):
+    runs = iter(range(10))
+    values = [1e-6 + scatter] * 3 + [1e-6, 1e-6 + scatter / 2, 1e-6]
+    assert judge(lambda case: equal(values[next(runs)], 0.0)).outcome == outcome
+
+
+def test_a_violation_in_doubles_that_stands_is_settled_at_16_digits():
+    seen = []
+
+    def check(case):
+        seen.append(case.digits)
+        return at_most(1.0 / 3, 0.3)
+
+    verdict = judge(check)
+    assert (verdict.outcome, verdict.digits, seen) == ("fails", 16, [16, 32, 64, *[16] * len(DIRECTED)])
+
+
+@pytest.mark.parametrize("settings", [{"requires": (("jax", "pip install jax"),)}, {}])
+def test_what_no_rounding_reaches_is_inconclusive(monkeypatch, settings):
+    if not settings:
+        monkeypatch.setattr("lora_proofs.ladder.DIRECTED", ())
+    verdict = judge(lambda case: at_most(1.0, 0.5), **settings)
+    assert verdict.outcome == "inconclusive"
+    assert "cannot be changed here" in verdict.reason
+    assert judge(lambda case: at_most(1, 0), **settings).outcome == "fails"
+
+
 def test_each_rung_sees_the_same_instance_at_its_precision():
     seen = []
 
     def check(case):
         seen.append((case.digits, mpmath.mp.dps, flint.ctx.dps, case.rng.random()))
-        return equal(1.0, 0.0)
+        return equal(mpmath.mpf(1), 0.0)
 
     before = mpmath.mp.dps, flint.ctx.dps
     judge(check)
-    assert [rung[:3] for rung in seen] == [(d, d, d) for d in (16, 32, 64)]
+    assert [rung[:3] for rung in seen[:3]] == [(d, d, d) for d in (16, 32, 64)]
     assert len({rung[3] for rung in seen}) == 1
     assert (mpmath.mp.dps, flint.ctx.dps) == before
 
@@ -124,26 +181,38 @@ def test_comparisons_keep_the_digits_of_an_mpf():
 @pytest.mark.parametrize(
     ("comparison", "outcome"),
     [
-        (at_most((0.9, 1.0), 1.0), "holds"),
-        (at_most((0.9, 1.1), 1.0), "inconclusive"),
-        (at_most((1.1, 1.2), 1.0), "fails"),
-        (at_least((1.0, 1.1), 1.0), "holds"),
-        (at_least((0.9, 1.1), 1.0), "inconclusive"),
-        (at_least((0.8, 0.9), 1.0), "fails"),
-        (equal((1.0, 1.0 + 1e-9), 1.0), "holds"),
-        (equal((0.9, 1.1), 1.0), "inconclusive"),
-        (equal((1.1, 1.2), 1.0), "fails"),
-        (equal((0.8, 0.9), 1.0), "fails"),
-        (equal((Fraction(1), Fraction(1)), Fraction(1)), "holds"),
-        (equal(flint.arb(1) / 3, Fraction(1, 3)), "holds"),
+        (at_most((0.9, 1.0), 1), "holds"),
+        (at_most((0.9, 1.1), 1), "inconclusive"),
+        (at_most((1.1, 1.2), 1), "fails"),
+        (at_least((1.0, 1.1), 1), "holds"),
+        (at_least((0.9, 1.1), 1), "inconclusive"),
+        (at_least((0.8, 0.9), 1), "fails"),
+        (equal((1.0, 1.0 + 1e-9), 1), "holds"),
+        (equal((0.9, 1.1), 1), "inconclusive"),
+        (equal((1.1, 1.2), 1), "fails"),
+        (equal((0.8, 0.9), 1), "fails"),
+        (equal((Fraction(1), Fraction(1)), 1), "holds"),
         (at_most(Fraction(1, 2), (0.6, 0.7)), "holds"),
         (at_most(Fraction(65, 100), (0.6, 0.7)), "inconclusive"),
         (at_most(Fraction(8, 10), (0.6, 0.7)), "fails"),
     ],
 )
-def test_brackets_are_certified(comparison, outcome):
+def test_an_enclosure_is_certified_and_a_pair_is_numerical(comparison, outcome):
+    def enclosed(side):
+        return Enclosure(*side) if isinstance(side, tuple) else side
+
     verdict = constantly(comparison)
-    assert (verdict.outcome, verdict.evidence) == (outcome, Evidence.CERTIFIED)
+    assert (verdict.outcome, verdict.evidence) == (outcome, Evidence.NUMERICAL)
+    proved = constantly(Comparison(enclosed(comparison.measured), comparison.relation, enclosed(comparison.bound)))
+    assert (proved.outcome, proved.evidence, proved.digits) == (
+        outcome, Evidence.CERTIFIED, 64 if outcome == "inconclusive" else 16,
+    )  # fmt: skip
+
+
+def test_balls_are_certified_and_a_float_bound_weakens_them():
+    verdict = constantly(equal(flint.arb(1) / 3, Fraction(1, 3)))
+    assert (verdict.outcome, verdict.evidence) == ("holds", "certified")
+    assert constantly(at_most(Enclosure(0, 1), 2.0)).evidence == "numerical"
 
 
 def test_a_bracket_that_precision_tightens_is_tried_again():

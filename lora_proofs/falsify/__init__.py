@@ -8,11 +8,11 @@ take back attracts it no longer than it takes to look.
 ``case.rng`` is under the search's control: a check draws its instance, all of it, from there, and raises `OutOfScope`
 where a hypothesis is false, the genericity behind an "almost surely" among them. Random numbers of a method (a point at
 which a generic rank is measured, the start of a minimiser) come from ``case.rng.spawn(1)[0]``, which is left alone. A
-case of other parameters is made by ``dataclasses.replace(case, params=...)``: a new `Case` draws its seed's numbers.
+case of other parameters comes from ``case.derive(...)``: a new `Case` would draw what no search can move.
 """
 
 from .instance import Finding, Instance, closeness, judge
 from .search import BUDGET, Search, falsify
-from .tape import Tape
+from .tape import Reel, Tape
 
-__all__ = ["BUDGET", "Finding", "Instance", "Search", "Tape", "closeness", "falsify", "judge"]
+__all__ = ["BUDGET", "Finding", "Instance", "Reel", "Search", "Tape", "closeness", "falsify", "judge"]

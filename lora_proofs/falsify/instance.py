@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.random import default_rng
+
 from lora_proofs.claims import Case, Claim, Comparison, Params
-from lora_proofs.falsify.rounding import DIRECTED, rounding
-from lora_proofs.falsify.tape import Tape
+from lora_proofs.falsify.tape import Reel, Tape
 from lora_proofs.values import Evidence, read
 from lora_proofs.verify import RTOL, Outcome, Verdict, verify
 
 
 @dataclass(frozen=True)
 class _TapedCase(Case):
-    tape: tuple[float, ...] = ()
+    """A case whose random numbers, and those of the cases derived from it, are on one reel."""
+
+    reel: Reel = field(default_factory=Reel, kw_only=True, repr=False, compare=False)
 
     @cached_property
     def rng(self) -> Tape:
-        return Tape(Case(self.params, self.seed).rng, self.tape)
+        case = Case(self.params, self.seed)
+        return Tape(case.rng, self.reel, key=repr((sorted(case.params.items()), case.seed)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Finding:
     instance: Instance
     verdict: Verdict
     ratio: float | None
-    rng: Tape = field(repr=False, compare=False)
+    reel: Reel = field(repr=False, compare=False)
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -111,50 +116,45 @@ def _float(x: Fraction) -> float:
         return math.inf if x > 0 else -math.inf
 
 
-def judge(claim: Claim, instance: Instance) -> Finding:
-    """Judge a claim on one instance, by the precision ladder and, where that cannot tell, by directed rounding.
+NEIGHBOURS = 3
+STEP = 1e-3
+"""How many instances nearby must be violations, too, and how far their random numbers are from the first one's."""
 
-    More digits refute a numerical violation only if the check computes with them. Where it stays in double precision
-    whatever ``case.digits`` says, the violation has to stand, by the same amount to a tenth, when the check rounds
-    down, up and toward zero (`rounding`). What rounding makes up scatters, and is *inconclusive*; so is what cannot be
-    tried, for want of the modes.
+
+def judge(claim: Claim, instance: Instance) -> Finding:
+    """Judge a claim on one instance, by `verify`, and measure how close it comes to its bound.
+
+    A violation that was seen in doubles alone must be there at the instance's neighbours. A search that maximises what
+    is rounding ends where all roundings agree, such as half-way between two floats; a step aside, they do not.
     """
     finding = _judge(claim, instance)
-    verdict, comparison = finding.verdict, finding.verdict.comparison
-    if verdict.outcome is not Outcome.FAILS or verdict.evidence is not Evidence.NUMERICAL or not comparison:
+    verdict = finding.verdict
+    in_doubles = verdict.evidence is Evidence.NUMERICAL and verdict.digits == Case.digits
+    if verdict.outcome is not Outcome.FAILS or not in_doubles:
         return finding
-    if "mpf" in (read(comparison.measured).dtype, read(comparison.bound).dtype):
+    if all(_judge(claim, near).verdict.outcome is Outcome.FAILS for near in _neighbours(finding)):
         return finding
-    if DIRECTED and all(_stands(claim, finding, mode) for mode in DIRECTED):
-        return finding
-    scatter = "violated in double precision only, and not alike when it rounds up or down; compute with case.digits"
-    return replace(finding, verdict=replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=scatter))
+    alone = "violated in doubles, and not at the instances nearby; compute with case.digits"
+    return replace(finding, verdict=replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=alone))
+
+
+def _neighbours(finding: Finding) -> Iterator[Instance]:
+    """Move all random numbers of an instance by a little, up or down."""
+    tape, (low, high) = finding.reel.coordinates, finding.reel.bounds()
+    signs = default_rng(0).choice([-1.0, 1.0], (NEIGHBOURS, len(tape)))
+    for moved in np.clip(tape + STEP * signs, low, high):
+        yield replace(finding.instance, tape=tuple(moved.tolist()))
 
 
 def _judge(claim: Claim, instance: Instance) -> Finding:
-    cases: list[_TapedCase] = []
+    reels: list[Reel] = []
 
     def check(case: Case) -> Comparison:
-        cases.append(_TapedCase(case.params, case.seed, case.digits, instance.tape))
-        return claim.check(cases[-1])
+        reels.append(Reel(instance.tape))
+        given = {name: getattr(case, name) for name in ("params", "seed", "digits", "backend", "dtype")}
+        return claim.check(_TapedCase(**given, reel=reels[-1]))
 
     verdict = verify(replace(claim, check=check), Case(instance.params, instance.seed))
-    ratio = closeness(verdict.comparison, _tolerance(claim)) if verdict.comparison else math.nan
-    return Finding(instance, verdict, None if math.isnan(ratio) else ratio, cases[-1].rng)
-
-
-def _tolerance(claim: Claim) -> float:
-    return claim.tolerance[0] if claim.tolerance else RTOL
-
-
-def _stands(claim: Claim, finding: Finding, mode: int) -> bool:
-    """Tell whether the claim is broken by the same amount, to a tenth, when everything is rounded in one direction."""
-
-    def check(case: Case) -> Comparison:
-        with rounding(mode):
-            return claim.check(case)
-
-    again = _judge(replace(claim, check=check), finding.instance)
-    if again.verdict.outcome is not Outcome.FAILS or finding.ratio is None or again.ratio is None:
-        return False
-    return again.ratio == finding.ratio or abs(again.ratio - finding.ratio) <= abs(finding.ratio - 1) / 10
+    rtol = claim.tolerance[0] if claim.tolerance else RTOL
+    ratio = closeness(verdict.comparison, rtol) if verdict.comparison else math.nan
+    return Finding(instance, verdict, None if math.isnan(ratio) else ratio, reels[-1])

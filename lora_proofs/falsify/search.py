@@ -196,7 +196,7 @@ def _try_seeds(claim: Claim, budget: int, seed: int, attempt: Attempt) -> list[_
 
 def _move_random_numbers(arms: list[_Arm], budget: int, attempt: Attempt) -> None:
     """Maximise the ratio over the tapes, at each of the finalists."""
-    finalists = [arm for arm in arms if len(arm.best[0].rng.coordinates)][:FINALISTS]
+    finalists = [arm for arm in arms if len(arm.best[0].reel.coordinates)][:FINALISTS]
     for arm in finalists:
         share = budget // len(finalists)
         while len(arm.best) < POPULATION <= share:
@@ -210,9 +210,9 @@ def _evolve(parents: list[Finding], budget: int, seed: int, attempt: Attempt) ->
     from scipy.optimize import Bounds, differential_evolution
 
     best = parents[0]
-    drawn, (low, high) = best.rng.coordinates, best.rng.bounds()
+    drawn, (low, high) = best.reel.coordinates, best.reel.bounds()
     # A parent that drew fewer numbers is completed from the best one.
-    tapes = [p.rng.coordinates[: len(drawn)] for p in parents]
+    tapes = [p.reel.coordinates[: len(drawn)] for p in parents]
     start = np.clip([np.concatenate([tape, drawn[len(tape) :]]) for tape in tapes], low, high)
 
     def objective(tape: np.ndarray) -> float:

@@ -16,40 +16,68 @@ _WIDEST = 2**40
 _LARGEST_NORMAL = 8.0
 
 
-class Tape(Generator):
-    """A generator that takes its random numbers from a tape while that lasts, and from its source then.
+class Reel:
+    """The coordinates of everything that an instance draws: one for each random number, in the order of drawing.
 
-    A tape holds one coordinate for each number: a standard normal variate itself, and the quantile in [0, 1) of one
-    that is uniform on an interval or on a range of integers. Other distributions are drawn from the source. With an
-    empty tape the numbers are those of the source.
+    Parameters
+    ----------
+    tape : sequence of float
+        The first coordinates; what is drawn beyond them comes from each `Tape`'s source.
     """
 
-    def __init__(self, source: Generator, tape: Sequence[float] = ()) -> None:
-        super().__init__(source.bit_generator)
+    def __init__(self, tape: Sequence[float] = ()) -> None:
         self._tape = np.asarray(tape, dtype=float)
         self._played: list[np.ndarray] = []
         self._kinds: list[np.ndarray] = []
         self._position = 0
+        self._drawn: dict[str, list[float]] = {}
 
     @property
     def coordinates(self) -> np.ndarray:
         """All coordinates so far: played back, they give the same numbers again."""
         return np.concatenate([np.empty(0), *self._played])
 
-    def _play(self, shape: tuple[int, ...], fresh: Callable[[int], np.ndarray], bounded: bool) -> Any:
-        n = math.prod(shape)
-        known = self._tape[self._position : self._position + n]
-        known = np.clip(known, 0.0, _LAST) if bounded else known
-        coordinates = np.concatenate([known, fresh(n - len(known))])
-        self._position += n
-        self._played.append(coordinates)
-        self._kinds.append(np.full(n, bounded))
-        return coordinates.reshape(shape)
-
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the least and the largest value of each coordinate."""
         bounded = np.concatenate([np.empty(0, dtype=bool), *self._kinds])
         return np.where(bounded, 0.0, -_LARGEST_NORMAL), np.where(bounded, _LAST, _LARGEST_NORMAL)
+
+    def drawn(self, key: str) -> list[float]:
+        """Return the list of the coordinates that were drawn under a key; it grows."""
+        return self._drawn.setdefault(key, [])
+
+    def play(self, fresh: np.ndarray, bounded: bool) -> np.ndarray:
+        """Return the next coordinates of the tape, and of the fresh ones where it has ended."""
+        known = self._tape[self._position : self._position + len(fresh)]
+        known = np.clip(known, 0.0, _LAST) if bounded else known
+        coordinates = np.concatenate([known, fresh[len(known) :]])
+        self._position += len(fresh)
+        self._played.append(coordinates)
+        self._kinds.append(np.full(len(fresh), bounded))
+        return coordinates
+
+
+class Tape(Generator):
+    """A generator that takes its random numbers from a reel while that lasts, and from its source then.
+
+    A coordinate is a standard normal variate itself, or the quantile in [0, 1) of one that is uniform on an interval or
+    on a range of integers. Other distributions are drawn from the source, which goes on as if there were no reel: with
+    an empty one the numbers are those of the source. Two tapes of one key play the same numbers, as two cases of the
+    same parameters and seed draw the same.
+    """
+
+    def __init__(self, source: Generator, reel: Reel | Sequence[float] = (), key: str = "") -> None:
+        super().__init__(source.bit_generator)
+        self.reel = reel if isinstance(reel, Reel) else Reel(reel)
+        self._drawn = self.reel.drawn(key)
+        self._position = 0
+
+    def _play(self, shape: tuple[int, ...], fresh: Callable[[int], np.ndarray], bounded: bool) -> Any:
+        own = fresh(math.prod(shape))
+        start, self._position = self._position, self._position + len(own)
+        if (missing := self._position - len(self._drawn)) > 0:
+            self._drawn.extend(self.reel.play(own[-missing:], bounded).tolist())
+        return np.array(self._drawn[start : self._position]).reshape(shape)
 
     def spawn(self, n_children: int) -> list[Generator]:
         """Return generators that no tape moves: they are for a randomised method, and draw no part of the instance."""

@@ -28,12 +28,15 @@ def _fesetround() -> Any:
 
 _set = _fesetround()
 DIRECTED: tuple[int, ...] = _MODES.get(platform.machine().lower(), ()) if _set else ()
-"""The modes that `rounding` takes; none where the machine is not known."""
+"""The modes that `rounding` takes, beside None for the usual one; there are none where the machine is not known."""
 
 
 @contextmanager
-def rounding(mode: int) -> Iterator[None]:
+def rounding(mode: int | None) -> Iterator[None]:
     """Round every operation in double precision of this thread in one direction, and to nearest afterwards."""
+    if mode is None:
+        yield
+        return
     if _set(mode) != 0:
         raise OSError(f"this machine does not round in mode {mode:#x}")
     try:
