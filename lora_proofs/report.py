@@ -97,6 +97,9 @@ class ClaimReport:
 
 _WORST_FIRST = (Outcome.FAILS, Outcome.INCONCLUSIVE, Outcome.HOLDS)
 
+# The summary names this many claims of a kind: it has to fit on a screen.
+_NAMED = 4
+
 
 @dataclass(frozen=True)
 class Report:
@@ -166,17 +169,22 @@ class Report:
             return 1
         return 3 if strict and counts["inconclusive"] else 0
 
-    def lines(self) -> Iterator[Line]:
-        """Write the text report."""
+    def lines(self, gaps: bool = False) -> Iterator[Line]:
+        """Write the text report: claims, what does not hold and why, and a screenful of summary last.
+
+        Parameters
+        ----------
+        gaps : bool
+            Write out the recorded gaps, which the summary only counts.
+        """
         yield from self._claim_lines()
-        yield from self._section("Gaps recorded", ((e.claim.label, e.claim.gap) for e in self.claims))
+        yield from self._detail_lines()
+        if gaps:
+            yield from self._section("Gaps recorded", ((e.claim.label, e.claim.gap) for e in self.claims))
         own = ((e.claim.label, e.claim.tolerance) for e in self.claims)
         yield from self._section("Own tolerances", ((n, f"{t[0]:g}, because {t[1]}" if t else "") for n, t in own))
-        lacking = ((e.claim.label, e.claim.missing) for e in self.claims)
-        needs = ((n, "; ".join(f"needs {m}: {how}" for m, how in missing)) for n, missing in lacking)
-        yield from self._section("Not run", needs)
-        yield from self._detail_lines()
         yield Line("")
+        yield from self._summary_lines(gaps)
         yield self._last_line()
 
     def _claim_lines(self) -> Iterator[Line]:
@@ -205,6 +213,41 @@ class Report:
                 yield Line(f"  {verdict.reproduce(entry.path)}")
             if (more := entry.tally.unexpected - len(entry.tally.shown)) > 0:
                 yield Line(f"  and {more} more of {entry.claim.label}")
+
+    def _summary_lines(self, gaps: bool) -> Iterator[Line]:
+        """Name the claims at which a reader must look, and count what was not run and what is recorded."""
+        for kind, style, counts in self._concerns():
+            found = [(label, number) for label, number in counts.items() if number]
+            yield from (Line(f"{kind}: {label}, {_count(number, 'time')}", style) for label, number in found[:_NAMED])
+            if len(found) > _NAMED:
+                yield Line(f"{kind}: {len(found) - _NAMED} more", style)
+        yield from self._not_run_lines()
+        recorded = [entry.claim for entry in self.claims if entry.claim.gap]
+        if recorded and not gaps:
+            false = sum(claim.false_as_printed for claim in recorded)
+            yield Line(f"gaps recorded: {len(recorded)}, {false} of them false as printed; --gaps shows them")
+
+    def _concerns(self) -> Iterator[tuple[str, str, dict[str, int]]]:
+        """Yield what may be wrong: its name, its style, and how often it came up, by the claims' labels."""
+        tallies = {entry.claim.label: entry.tally for entry in self.claims}
+        expected = {entry.claim.label for entry in self.claims if entry.claim.false_as_printed}
+        fails = {label: tally.outcomes[Outcome.FAILS] for label, tally in tallies.items() if label not in expected}
+        yield "fails", "bad", fails
+        yield "error", "bad", {e.claim.label: e.tally.errors + bool(e.problem) for e in self.claims}
+        yield "control not caught", "bad", {label: tally.controls - tally.caught for label, tally in tallies.items()}
+        yield "inconclusive", "doubt", {n: tally.outcomes[Outcome.INCONCLUSIVE] for n, tally in tallies.items()}
+
+    def _not_run_lines(self) -> Iterator[Line]:
+        """Say in one line for each set of missing packages what was not run, and what installs them."""
+        lacking: dict[tuple[tuple[str, str], ...], list[Claim]] = {}
+        for entry in self.claims:
+            if entry.not_run:
+                lacking.setdefault(entry.claim.missing, []).append(entry.claim)
+        for missing, claims in lacking.items():
+            modules = " and ".join(module for module, _ in missing)
+            commands = " && ".join(dict.fromkeys(command for _, command in missing))
+            papers = ", ".join(dict.fromkeys(claim.paper for claim in claims))
+            yield Line(f"not run: {_count(len(claims), 'claim')} of {papers}, without {modules}: {commands}", "doubt")
 
     def _last_line(self) -> Line:
         counts = self.summary

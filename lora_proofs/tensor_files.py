@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.extras import how_to_install
+
+_NEEDS = f"a safetensors file needs the package safetensors; in a clone: {how_to_install('safetensors')}"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?", "U8": "u1", "I8": "i1"}
 _DTYPES |= {f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (2, 4, 8)}
 
@@ -31,7 +34,7 @@ def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
     try:
         from safetensors import SafetensorError, deserialize
     except ModuleNotFoundError:
-        raise ValueError("reading safetensors files needs the package safetensors: pip install safetensors") from None
+        raise ValueError(_NEEDS) from None
     try:
         stored: list[tuple[str, dict[str, Any]]] = deserialize(Path(path).read_bytes())  # type: ignore[no-untyped-call]
     except (OSError, SafetensorError) as problem:
@@ -52,7 +55,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, NDArray[Any]]) -> None
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
     except ModuleNotFoundError:
-        raise ValueError("writing safetensors files needs the package safetensors: pip install safetensors") from None
+        raise ValueError(_NEEDS) from None
     try:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path, {"format": "pt"})
     except (OSError, SafetensorError) as problem:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from lora_proofs.environment import versions
+from lora_proofs.extras import how_to_install
 
 CONNECT_SECONDS = 5
 
@@ -95,7 +96,7 @@ def cluster(address: str) -> Iterator[Workers]:
         from distributed import Client, KilledWorker
         from distributed.comm import CommClosedError, get_address_host_port
     except ImportError:
-        raise ClusterError("--dask needs Dask: pip install 'lora-proofs[cluster]'") from None
+        raise ClusterError(f"--dask needs Dask; in a clone: {how_to_install('distributed')}") from None
     try:
         get_address_host_port(address)  # `Client` would say at length, and later, what is wrong with it
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)

@@ -12,7 +12,8 @@ from lora_proofs.claims import Case, Paper, at_most, equal
 from lora_proofs.verify import Verdict, verify
 
 ROOT = Path(__file__).resolve().parents[1]
-HERE = ["numpy", "strict", "jax", "torch"]
+JAX, TORCH = (pytest.param(name, marks=pytest.mark.needs(name)) for name in ("jax", "torch"))
+HERE = ["numpy", "strict", JAX, TORCH]
 
 
 def claim(check):
@@ -35,7 +36,7 @@ def test_an_instance_moves_to_the_library_and_type_of_the_case(backend, dtype):
         assert [float(v) for v in moved[0, :]] == x[0].tolist()
 
 
-@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_more_digits_are_those_of_mpmath_whatever_the_library(backend):
     moved = array(np.ones(2), Case(digits=32, backend=backend, dtype="float32"))
     assert isinstance(moved[0], mpmath.mpf)
@@ -102,7 +103,7 @@ def run(*options):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("backend", ["strict", "torch"])
+@pytest.mark.parametrize("backend", ["strict", TORCH])
 def test_a_claim_of_the_paper_runs_on_the_library(backend):
     case = "family=gaussian,D=8,L=2,R=2"
     done = run("--backend", backend, "--dtype", "float32", "--case", case, "--json", "-")

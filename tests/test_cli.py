@@ -226,7 +226,7 @@ def test_what_is_piped_is_plain(run):
 def test_a_missing_package_is_named_with_the_command_that_installs_it(run):
     code, out, _ = run("check", "study:formula-absent")
     assert code == 0
-    assert "study:formula-absent: needs no_such_module: pip install it" in out
+    assert "not run: 1 claim of study, without no_such_module: pip install it" in out
 
 
 def test_list_shows_every_claim(run):
@@ -235,6 +235,20 @@ def test_list_shows_every_claim(run):
     assert "study: A title (2024, arXiv:2401.00001v1)" in out
     assert "study:lemma-1  [lemma; cases: 10]\n      For every n: n <= n.\n" in out
     assert "A second line" not in out
+
+
+def test_the_central_papers_are_listed_first():
+    words = [sys.executable, "-m", "lora_proofs", "list"]
+    out = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    papers = [line.partition(":")[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert papers[:2] == ["zeng2024expressive", "jang2024lora"]
+    assert papers[2:] == sorted(papers[2:])
+    assert len(papers) > 20
+
+
+def test_gaps_are_written_out_on_demand(run):
+    assert "gaps recorded: 1, 1 of them false as printed; --gaps shows them" in run("check", "study:formula-false")[1]
+    assert "study:formula-false: false as printed: 2 > 1." in run("check", "study:formula-false", "--gaps")[1]
 
 
 def test_list_as_json(run):

@@ -149,7 +149,7 @@ def test_a_missing_package_gives_one_clear_line(model):
 def test_only_what_is_missing_is_asked_for(monkeypatch):
     monkeypatch.setattr(pretrained, "find_spec", lambda module: None if module == "torch" else object())
     pretrained.load.cache_clear()
-    with pytest.raises(ModuleNotFoundError, match=r"needs torch, .*: pip install torch$"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs torch, .*: pip install '\.\[pretrained\]'$"):
         pretrained.load("bert_ft")
 
 

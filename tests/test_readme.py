@@ -1,7 +1,9 @@
 """What README.md shows works: its Python runs, and its commands, options, labels, extras and files exist."""
 
+import os
 import re
 import shlex
+import sys
 import tomllib
 from pathlib import Path, PurePosixPath
 
@@ -76,6 +78,7 @@ def test_there_is_something_to_look_at():
 def test_python_runs(code, line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # as when activated
     exec(compile("\n" * line + code, str(ROOT / "README.md"), "exec"), {"__name__": "__main__"})
 
 

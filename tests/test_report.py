@@ -142,10 +142,7 @@ def test_the_text_says_what_a_reader_must_know():
     shown = text(everything().report())
     for part in (
         "paper: A title",
-        "paper:lemma-2: typo: the sum starts at 1.",
-        "paper:lemma-3: false as printed: 1/2 > 1/3.",
         "paper:lemma-3: 1e-06, because read off a plot",
-        "paper:lemma-4: needs no_such_module: pip install it",
         "paper:lemma-2 at n=0, seed 0: fails: measured 1/2, claimed <= 1/3 (exact, 16 digits)",
         "  lora-proofs check paper:lemma-2 --case n=0 --seed 0 --seeds 1",
         "RuntimeError: broken",
@@ -154,6 +151,49 @@ def test_the_text_says_what_a_reader_must_know():
     ):
         assert part in shown
     assert "paper:lemma-3 at" not in shown
+
+
+def test_the_summary_comes_last_and_names_what_to_look_at():
+    last = text(everything().report()).rpartition("\n\n")[2].splitlines()
+    assert last[:-1] == [
+        "fails: paper:lemma-2, 1 time",
+        "error: paper:lemma-2, 1 time",
+        "error: paper:lemma-5, 1 time",
+        "control not caught: paper:lemma-2, 1 time",
+        "inconclusive: paper:lemma-2, 2 times",
+        "not run: 1 claim of paper, without no_such_module: pip install it",
+        "gaps recorded: 2, 1 of them false as printed; --gaps shows them",
+    ]
+    assert last[-1].startswith("holds 3, fails 1, inconclusive 2,")
+
+
+def test_the_summary_fits_on_a_screen_however_much_fails():
+    study = Study()
+    for number in range(30):
+        study.claim(str(number), ["fails", "inconclusive", "error"], ["float"], gap="typo: a sign.")
+    last = text(study.report()).rpartition("\n\n")[2].splitlines()
+    assert len(last) <= 24
+    assert "fails: 26 more" in last
+
+
+def test_what_is_not_run_takes_one_line_for_each_set_of_missing_packages():
+    one, two = ("no_such_module", "pip install it"), ("nor_this", "pip install that")
+    study = Study().claim("1", ["float"], requires=(one, two)).claim("2", ["float"], requires=(one,))
+    study = study.claim("3", ["float"], requires=(one, two)).claim("4", ["float"], requires=(one, two))
+    lines = [line for line in text(study.report()).splitlines() if line.startswith("not run")]
+    assert lines == [
+        "not run: 3 claims of paper, without no_such_module and nor_this: pip install it && pip install that",
+        "not run: 1 claim of paper, without no_such_module: pip install it",
+    ]
+
+
+def test_gaps_are_shown_when_asked_for():
+    report = everything().report()
+    assert "the sum starts at 1" not in text(report)
+    shown = "\n".join(line.text for line in report.lines(gaps=True))
+    assert "paper:lemma-2: typo: the sum starts at 1.\n" in shown
+    assert "paper:lemma-3: false as printed: 1/2 > 1/3.\n" in shown
+    assert "gaps recorded" not in shown
 
 
 def test_a_control_that_is_not_caught_is_named():

@@ -45,6 +45,7 @@ def test_renewing_finds_nothing_new_twice():
         limit.lift()
 
 
+@pytest.mark.needs("torch")
 def test_a_library_that_appears_within_the_block_is_limited():
     code = """
 from lora_proofs.threads import one_thread

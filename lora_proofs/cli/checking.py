@@ -123,9 +123,11 @@ def _list_coverage(selections: list[Selection], json_file: str | None) -> None:
 @click.option("--json", "json_file", type=output_file, metavar="FILE", help="Write JSON ('-': stdout).")
 @click.option("--junit", "junit_file", type=output_file, metavar="FILE", help="Write JUnit XML ('-': stdout).")
 @click.option("--strict", is_flag=True, help="Exit with 3 when something is inconclusive.")
+@click.option("--gaps", is_flag=True, help="Show the recorded differences between claims and print in full.")
 def check(
     selectors: tuple[str, ...], seeds: int, seed: int, points: list[Params], jobs: int,
     dask: str | None, backend: str, dtype: str, json_file: str | None, junit_file: str | None, strict: bool,
+    gaps: bool,
 ) -> None:  # fmt: skip
     """Check claims.
 
@@ -143,7 +145,7 @@ def check(
         _require_parameters(selections, points)
     stretches = plan(selections, seeds, seed, points or [{}], backend, dtype)
     report = run_checks(stretches, selections, jobs, dask)
-    for line in report.lines():
+    for line in report.lines(gaps):
         say(line.text, line.style, "-" if junit_file == "-" else json_file)
     if json_file:
         write(json_file, report.json())

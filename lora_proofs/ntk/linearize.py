@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.extras import how_to_install
 from lora_proofs.linalg import check_matrix
 from lora_proofs.ntk.gradients import FactoredGradients
 
@@ -74,7 +75,7 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
     try:
         import jax
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("ntk.linearize needs JAX: pip install 'lora-proofs[train]'", name="jax") from None
+        raise ModuleNotFoundError(f"ntk.linearize needs JAX; in a clone: {how_to_install('jax')}", name="jax") from None
 
     leaves, structure = jax.tree.flatten(weights)
     leaves = [check_matrix(f"weights[{t}]", np.asarray(W, dtype=float)) for t, W in enumerate(leaves)]

