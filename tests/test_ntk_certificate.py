@@ -51,7 +51,8 @@ def test_rigorous_gap_is_small_at_an_optimum(loss):
     proved, measured = certify(problem, u, v, rigorous=True), certify(problem, u, v)
     assert proved.rigorous
     assert proved.gap <= 1e-11
-    assert proved.upper >= measured.upper * (1 - 1e-15)
+    # The floats are widened by their rounding, of which the balls have next to none.
+    assert measured.lower <= proved.lower <= proved.upper <= measured.upper
     assert proved.lower == pytest.approx(measured.lower, rel=1e-11)
     assert measured.operator_norm_ratio == pytest.approx(1, abs=1e-10)
     assert measured.complementary_slackness <= 1e-10

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, solve
+from lora_proofs.ntk import FactoredGradients, GapWarning, LinearizedProblem, certify, solve
 from lora_proofs.ntk.active_subspace import active_subspace
 from lora_proofs.ntk.burer_monteiro import balanced
-from lora_proofs.ntk.core import as_core
+from lora_proofs.ntk.units import normalised
 
 LOSSES = ("squared", "logistic", "cross_entropy")
 
@@ -90,7 +90,8 @@ def test_every_kind_of_random_instance_is_solved_and_bracketed(seed):
     problem = random_problem(seed, most=32)
     solution = solve(problem)
     assert solution.gap <= 1e-8
-    assert solution.upper == pytest.approx(problem.objective(*sides(solution)), rel=1e-14)
+    assert problem.objective(*sides(solution)) <= solution.upper  # but for the bound on rounding it is the objective
+    assert solution.upper == pytest.approx(problem.objective(*sides(solution)), rel=1e-10)
     again = certify(problem, *sides(solution))
     assert again.lower <= solution.upper * (1 + 1e-12)
     assert again.gap <= 1e-7
@@ -211,7 +212,7 @@ def test_gradients_that_see_nothing():
     problem = LinearizedProblem(np.zeros((3, 1, 4, 4)), np.zeros((3, 1)), np.ones((3, 1)), "squared", 0.1)
     solution = solve(problem)
     assert solution.rank == 0
-    assert solution.gap == 0
+    assert solution.gap <= 1e-13
     assert solve(LinearizedProblem(np.zeros((3, 1, 4, 4)), np.zeros((3, 1)), [1, -1, 1], "logistic", 0.0)).gap <= 1e-12
 
 
@@ -233,7 +234,7 @@ def test_balanced_keeps_the_product_and_drops_null_columns():
 
 def test_an_interrupt_returns_the_best_point_with_its_bracket(monkeypatch):
     problem = gaussian_problem("squared", 60, 60, 10, 0.05)
-    rounds = active_subspace(as_core(problem))
+    rounds = active_subspace(normalised(problem).core)
 
     def interrupted(core):
         yield next(rounds)
@@ -242,7 +243,8 @@ def test_an_interrupt_returns_the_best_point_with_its_bracket(monkeypatch):
 
     # The package shows the function `solve` in place of the module of that name.
     monkeypatch.setattr(sys.modules["lora_proofs.ntk.solve"], "active_subspace", interrupted)
-    solution = solve(problem)
+    with pytest.warns(GapWarning, match="not the 1e-08 asked for"):
+        solution = solve(problem)
     assert 1e-8 < solution.gap < 1
     assert solution.lower <= solution.upper == pytest.approx(problem.objective(*sides(solution)))
 

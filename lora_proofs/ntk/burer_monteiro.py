@@ -156,7 +156,7 @@ def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
     new = [[i for _, t, i in chosen if t == block] for block in range(len(triplets))]
     du = [-U[:, i] for (U, _, _), i in zip(triplets, new, strict=True)]
     dv = [Vt[i].T for (_, _, Vt), i in zip(triplets, new, strict=True)]
-    a = core.rows(du, dv) - core.w0
+    a = core.image(du, dv)
     bend = float(a @ core.loss.curvature(point.w, a)) / core.N
     slope = sum(sigma - core.lam for sigma, _, _ in chosen)
     tau = slope / bend

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from lora_proofs.display import Readable, show
+from lora_proofs.ntk.bracket import bracket
 from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
-from lora_proofs.ntk.compression import compress
-from lora_proofs.ntk.core import Array, Blocks, Core, as_core, gram
+from lora_proofs.ntk.core import Blocks, as_core, gram
 from lora_proofs.ntk.problem import LinearizedProblem
-from lora_proofs.ntk.spectrum import operator_norm_bound
-from lora_proofs.ntk.unregularised import dual_bound_at_zero
+from lora_proofs.ntk.units import normalised
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,43 +82,28 @@ def certify(problem: LinearizedProblem, u: Any, v: Any, rigorous: bool = False) 
         from lora_proofs.ntk.rigorous import enclose
 
         upper, lower, ratio = enclose(problem, u, v)
-        point = None
+        gap = relative_gap(problem, upper, lower)
     else:
-        small = compress(problem)
-        core = as_core(small.problem)
-        point = evaluate(core, *small.lower(u, v))
-        upper, ratio = problem.objective(u, v), norm_ratio(core, point.S)
-        lower = dual_bound(core, core.loss.slope(point.w), ratio)
+        small = normalised(problem)
+        found = bracket(small.core, evaluate(small.core, *small.lower(u, v)))
+        upper, lower, ratio = small.units.upper(found.upper), small.units.lower(found.lower), found.ratio
+        gap = relative_gap(small.core, found.upper, found.lower)
     S = problem.adjoint(problem.slope(problem.rows(u, v)))
-    return Certificate(
-        upper,
-        lower,
-        relative_gap(problem, upper, lower),
-        ratio,
-        _slackness(problem, S, u, v) / (upper or 1.0),
-        rigorous,
-    )
-
-
-def norm_ratio(core: Core, S: Blocks) -> float:
-    """Return an upper bound on max_t |S_t|_op / lam."""
-    top = max(operator_norm_bound(x) for x in S)
-    return top / core.lam if core.lam else float(np.inf if top else 0.0)
-
-
-def dual_bound(core: Core, q: Array, ratio: float) -> float:
-    """Return the dual objective at q, scaled to be feasible; at lam = 0 at q without its component along the rows.
-
-    At least 0, since no loss is negative.
-    """
-    if core.lam:
-        return max(0.0, core.dual(q / max(1.0, ratio)))
-    return dual_bound_at_zero(core, q)
+    slackness = _slackness(problem, S, u, v) / (upper or 1.0)
+    return Certificate(upper, lower, gap, ratio, slackness, rigorous)
 
 
 def relative_gap(problem: Any, upper: float, lower: float) -> float:
-    """Return (upper - lower) / upper, or at lam = 0 relative to the risk at delta = 0; 0 if there is no difference."""
-    scale = upper if problem.lam else problem.canonical_loss.value(problem.w0) / problem.N
+    """Return (upper - lower) / upper, or at lam = 0 relative to the risk at delta = 0, of a problem or a core.
+
+    Raises
+    ------
+    ArithmeticError
+        If the bracket is inverted.
+    """
+    if lower > upper:
+        raise ArithmeticError(f"the bracket [{lower!r}, {upper!r}] is inverted; please report the problem")
+    scale = upper if problem.lam else problem.risk(problem.w0)
     return (upper - lower) / scale if upper > lower else 0.0
 
 

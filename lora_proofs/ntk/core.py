@@ -68,6 +68,35 @@ class DenseRows:
 
 
 @dataclass(frozen=True, eq=False)
+class ScaledRows:
+    """Other rows times a number, never formed."""
+
+    given: Rows
+    factor: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Rows`."""
+        return self.given.shape
+
+    def forward(self, u: Array, v: Array) -> Array:
+        """See `Rows`."""
+        return self.factor * self.given.forward(u, v)
+
+    def adjoint(self, q: Array) -> Array:
+        """See `Rows`."""
+        return self.factor * self.given.adjoint(q)
+
+    def right(self, v: Array) -> Array:
+        """See `Rows`."""
+        return self.factor * self.given.right(v)
+
+    def left(self, u: Array) -> Array:
+        """See `Rows`."""
+        return self.factor * self.given.left(u)
+
+
+@dataclass(frozen=True, eq=False)
 class MappedRows:
     """Rows that are the image of gradients under the linear map of the loss, never formed."""
 
@@ -98,13 +127,17 @@ class MappedRows:
 
 @dataclass
 class Core:
-    """A problem in canonical rows. ``passes`` counts how often all of G was read."""
+    """A problem in canonical rows. ``passes`` counts how often all of G was read.
+
+    ``sizes`` holds bounds on the Frobenius norms of the rows, (d,) a block, where a bracket is wanted.
+    """
 
     blocks: list[Rows]
     w0: Array
     loss: Loss
     lam: float
     passes: int = field(default=0)
+    sizes: Blocks = field(default_factory=list)
 
     @property
     def N(self) -> int:
@@ -118,8 +151,12 @@ class Core:
 
     def rows(self, u: Blocks, v: Blocks) -> Array:
         """Return w0 + A(u v^T)."""
+        return self.w0 + self.image(u, v)
+
+    def image(self, u: Blocks, v: Blocks) -> Array:
+        """Return A(u v^T); as a difference of `rows` it would drown in w0 where the gradients are small."""
         self.passes += 1
-        return self.w0 + sum(rows.forward(*uv) for rows, *uv in zip(self.blocks, u, v, strict=True))
+        return np.asarray(sum(rows.forward(*uv) for rows, *uv in zip(self.blocks, u, v, strict=True)))
 
     def adjoint(self, q: Array) -> Blocks:
         """Return S_t = (1/N) sum_k q_k G_k."""

@@ -15,6 +15,9 @@ from lora_proofs.linalg import to_numpy
 Matrix: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, int, int, int]
 
+_MODERATE = 200
+"""Exponents of two up to which the sum of the squares is far from both ends of the range of floats."""
+
 
 class Gradients(Protocol):
     """A block of gradients; ``shape`` is (N, K, m, n)."""
@@ -37,6 +40,19 @@ class Gradients(Protocol):
 
     def left(self, u: Matrix) -> Matrix:
         """Return G_ik^T u, shape (N, K, n, r), for u (m, r)."""
+
+    def sizes(self) -> Matrix:
+        """Return bounds on the Frobenius norms |G_ik|, shape (N, K)."""
+
+
+def _norms(rows: Matrix) -> Matrix:
+    """Return the norms of the rows of a matrix, (k, l) -> (k,), whatever their scale: a few roundings too large."""
+    exponents = np.frexp(np.maximum(rows.max(axis=1), -rows.min(axis=1)))[1]
+    if np.abs(exponents).max() > _MODERATE:
+        rows = np.ldexp(rows, -exponents[:, None])
+    else:
+        exponents = np.zeros_like(exponents)
+    return np.asarray(np.ldexp(np.sqrt(np.einsum("kl,kl->k", rows, rows)), exponents) * (1 + 1e-10))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +93,10 @@ class DenseGradients:
         """See `Gradients`."""
         N, K, m, n = self.array.shape
         return np.swapaxes(u.T @ self.array.reshape(N * K, m, n), 1, 2).reshape(N, K, n, -1)
+
+    def sizes(self) -> Matrix:
+        """See `Gradients`."""
+        return _norms(self._rows).reshape(self.shape[:2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +168,13 @@ class FactoredGradients:
         """See `Gradients`."""
         return np.asarray(self.right_factors @ (self.left_factors.swapaxes(2, 3) @ u))
 
+    def sizes(self) -> Matrix:
+        """See `Gradients`: the sum of the norms of the outer products, which is also what bounds their rounding."""
+        factors = (self.left_factors, self.right_factors)
+        left, right = (_norms(x.swapaxes(2, 3).reshape(-1, x.shape[2])) for x in factors)
+        N, t = len(self.left_factors), self.left_factors.shape[3]
+        return np.asarray((left.reshape(N, -1, t) * right.reshape(N, -1, t)).sum(axis=2))
+
 
 def _columns(x: Matrix) -> Matrix:
     """Return the columns of all matrices x_ik side by side: (N, K, m, t) -> (m, NKt)."""
@@ -190,6 +217,11 @@ class OperatorGradients:
         """See `Gradients`."""
         N, K, _, n = self.shape
         return np.stack([self._single(index).T @ u for index in range(N * K)]).reshape(N, K, n, -1)
+
+    def sizes(self) -> Matrix:
+        """See `Gradients`."""
+        N, K, _, _ = self.shape
+        return np.array([_norms(self._single(index).reshape(1, -1))[0] for index in range(N * K)]).reshape(N, K)
 
     def _single(self, index: int) -> Matrix:
         N, K, _, _ = self.shape

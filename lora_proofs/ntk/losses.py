@@ -45,6 +45,9 @@ class Loss(Protocol):
     def transpose(self, q: Vector) -> Vector:
         """Return the transpose of `canonical`, from (d,) to (N, K)."""
 
+    def row_sizes(self, sizes: Vector) -> Vector:
+        """Return bounds on the norms of the rows, shape (d,), for those of the gradients, shape (N, K)."""
+
     def start(self, outputs: Vector) -> Vector:
         """Return w for the outputs (N, K), the labels included."""
 
@@ -59,6 +62,12 @@ class Loss(Protocol):
 
     def conjugate(self, q: Vector) -> float:
         """Return the sum of phi*(q) over the data; inf outside its domain."""
+
+    def rise(self, w: Vector, e: Vector) -> float:
+        """Return no less than the sum of phi(w + z) - phi(w), whatever z with |z_k| <= e_k."""
+
+    def conjugate_size(self, q: Vector) -> float:
+        """Return the sum of the absolute values of what `conjugate` adds up, each times its sensitivity to rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +96,10 @@ class Squared:
         """See `Loss`."""
         return q.reshape(self.labels.shape)
 
+    def row_sizes(self, sizes: Vector) -> Vector:
+        """See `Loss`."""
+        return sizes.ravel()
+
     def start(self, outputs: Vector) -> Vector:
         """See `Loss`."""
         return (outputs - self.labels).ravel()
@@ -104,6 +117,14 @@ class Squared:
         return z
 
     def conjugate(self, q: Vector) -> float:
+        """See `Loss`."""
+        return float(q @ q) / 2
+
+    def rise(self, w: Vector, e: Vector) -> float:
+        """See `Loss`."""
+        return float(np.abs(w) @ e + e @ e / 2)
+
+    def conjugate_size(self, q: Vector) -> float:
         """See `Loss`."""
         return float(q @ q) / 2
 
@@ -134,6 +155,10 @@ class Logistic:
         """See `Loss`."""
         return (-self.labels * q)[:, None]
 
+    def row_sizes(self, sizes: Vector) -> Vector:
+        """See `Loss`."""
+        return sizes.ravel()
+
     def start(self, outputs: Vector) -> Vector:
         """See `Loss`."""
         return -self.labels * outputs[:, 0]
@@ -154,6 +179,14 @@ class Logistic:
     def conjugate(self, q: Vector) -> float:
         """See `Loss`."""
         return _negative_entropy(q[:, None])
+
+    def rise(self, w: Vector, e: Vector) -> float:
+        """See `Loss`."""
+        return _softmax_rise(self.slope(w), e)
+
+    def conjugate_size(self, q: Vector) -> float:
+        """See `Loss`."""
+        return _entropy_size(q[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,14 +228,23 @@ class CrossEntropy:
         z[data, self.labels] = -q.sum(axis=1)
         return z
 
+    def row_sizes(self, sizes: Vector) -> Vector:
+        """See `Loss`."""
+        data = np.arange(self.N)
+        return np.asarray(sizes[data[:, None], self._others] + sizes[data, self.labels][:, None]).ravel()
+
     def start(self, outputs: Vector) -> Vector:
         """See `Loss`."""
         return self.canonical(outputs)
 
     def _log_partition(self, w: Vector) -> Vector:
-        w = w.reshape(self.N, -1)
-        top = np.maximum(w.max(axis=1), 0.0)
-        return np.asarray(top + np.log(np.exp(-top) + np.exp(w - top[:, None]).sum(axis=1)))
+        # The largest of 0, w_1, ..., w_{K-1} stands outside: what is left is log(1 + x), accurate also where x is tiny.
+        z = np.concatenate([np.zeros((self.N, 1)), w.reshape(self.N, -1)], axis=1)
+        data, largest = np.arange(self.N), z.argmax(axis=1)
+        top = z[data, largest]
+        shares = np.exp(z - top[:, None])
+        shares[data, largest] = 0.0
+        return np.asarray(top + np.log1p(shares.sum(axis=1)))
 
     def value(self, w: Vector) -> float:
         """See `Loss`."""
@@ -222,15 +264,36 @@ class CrossEntropy:
         """See `Loss`."""
         return _negative_entropy(q.reshape(self.N, -1))
 
+    def rise(self, w: Vector, e: Vector) -> float:
+        """See `Loss`."""
+        return _softmax_rise(self.slope(w), e)
+
+    def conjugate_size(self, q: Vector) -> float:
+        """See `Loss`."""
+        return _entropy_size(q.reshape(self.N, -1))
+
 
 def _negative_entropy(q: Vector) -> float:
     """Return sum q log q + (1 - sum q) log(1 - sum q) over the rows of q, inf outside the simplex."""
-    p = np.concatenate([q, 1 - q.sum(axis=1, keepdims=True)], axis=1)
-    # The last entry is a difference: when it ought to be 0 it may be off by a few roundings.
-    p[:, -1] = np.where(np.abs(p[:, -1]) <= 4e-16 * q.shape[1], 0.0, p[:, -1])
-    if (p < 0).any():
+    total = q.sum(axis=1)
+    # When the sum ought to be 1 it may be off by a few roundings.
+    total = np.where(np.abs(1 - total) <= 4e-16 * q.shape[1], np.minimum(total, 1.0), total)
+    if (q < 0).any() or (total > 1).any():
         return float("inf")
-    return float(np.sum(p * np.log(np.where(p > 0, p, 1.0))))
+    inside = np.where(total < 1, total, 0.0)  # log1p: where the slopes are tiny, 1 - sum q has lost their digits
+    return float(np.sum(q * np.log(np.where(q > 0, q, 1.0))) + np.sum((1 - inside) * np.log1p(-inside)))
+
+
+def _entropy_size(q: Vector) -> float:
+    total = q.sum(axis=1)
+    rest = np.maximum(1 - total, np.finfo(float).tiny)
+    return float(np.sum(np.abs(q * np.log(np.where(q > 0, q, 1.0)))) + np.sum(total * (1 + np.abs(np.log(rest)))))
+
+
+def _softmax_rise(slopes: Vector, e: Vector) -> float:
+    """Return a bound on the rise: along z a slope grows by a factor of e^{2 max |z|} at most, and never exceeds 1."""
+    largest = float(e.max(initial=0.0))
+    return float(min(slopes @ e * np.exp(2 * largest), e.sum()) if largest < 1 else e.sum())
 
 
 def make_loss(name: str, labels: NDArray[np.generic], N: int, K: int) -> Loss:

@@ -122,7 +122,8 @@ class LinearizedProblem:
         other = copy(self)
         other.blocks = blocks
         other.shapes = [block.shape[2:] for block in blocks]
-        other.__dict__.pop("lam_max", None)
+        for name in ("lam_max", "row_sizes"):
+            other.__dict__.pop(name, None)
         return other
 
     def as_given(self, x: Array) -> Any:
@@ -173,6 +174,11 @@ class LinearizedProblem:
     def lam_max(self) -> float:
         """The smallest lam at which delta = 0 is optimal: the largest |S_t|_op at delta = 0."""
         return max(float(spectral_norm(S)) for S in self.adjoint(self.slope(self.w0)))
+
+    @cached_property
+    def row_sizes(self) -> Blocks:
+        """Bounds on the Frobenius norms of the canonical rows, one array (d,) a block."""
+        return [self.canonical_loss.row_sizes(block.sizes()) for block in self.blocks]
 
     def check_factors(self, u: Any, v: Any) -> tuple[Blocks, Blocks]:
         """Return u and v as lists of factors whose shapes fit the blocks and each other.

@@ -1,6 +1,7 @@
 """The certified optimum of the linearised problem: `solve` chooses a method and brackets what it returns."""
 
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -10,12 +11,13 @@ import numpy as np
 
 from lora_proofs.display import Readable
 from lora_proofs.ntk.active_subspace import active_subspace
+from lora_proofs.ntk.bracket import Bracket, bracket
 from lora_proofs.ntk.burer_monteiro import Point, balanced, evaluate, minimise
-from lora_proofs.ntk.certificate import dual_bound, norm_ratio, relative_gap
-from lora_proofs.ntk.compression import compress
-from lora_proofs.ntk.core import Core, as_core
+from lora_proofs.ntk.certificate import relative_gap
+from lora_proofs.ntk.core import Core
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.spectrum import leading
+from lora_proofs.ntk.units import Normalised, normalised
 
 _SMALL = 20
 """Blocks with a side up to this size are solved whole: an active subspace would be hardly smaller."""
@@ -24,9 +26,17 @@ _PATIENCE = 6
 """Rounds without progress after which rounding, not the method, is what stops it."""
 
 _NEGLIGIBLE = 1e-9
-"""Columns whose share of the largest one, over all blocks, is no more than this are dropped."""
+"""Columns whose share of the largest one, over all blocks, is no more than this are dropped, if the bracket allows."""
 
 _SILENT_SECONDS = 3.0
+
+
+_RESOLUTION = 1e-10
+"""Relative gaps up to which it may be the bound on rounding, not the method, that is in the way: no warning."""
+
+
+class GapWarning(UserWarning):
+    """The bracket that `solve` returns is wider than asked for; ``warnings.simplefilter`` takes this class."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,8 +97,8 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     ----------
     problem : LinearizedProblem
     gap : float
-        Relative gap to reach. What rounding does not allow is not reached; ``.gap`` says what was. So it does when
-        Ctrl-C ends the search early.
+        Relative gap to reach. What rounding does not allow is not reached; ``.gap`` says what was, and a `GapWarning`
+        is given where it is above 1e-10. So it is when Ctrl-C ends the search early.
     method : {"auto", "burer_monteiro", "active_subspace", "interior_point"}
         "auto" takes the first for small blocks and the second for large ones; the third is an independent referee.
 
@@ -105,30 +115,62 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
         raise ValueError(f"gap is {gap!r}; pass a relative gap > 0, such as 1e-8")
     if method not in {"auto", "burer_monteiro", "active_subspace", "interior_point"}:
         raise ValueError(f"method is {method!r}; pass 'auto', 'burer_monteiro', 'active_subspace' or 'interior_point'")
-    small = compress(problem)
-    core = as_core(small.problem)
-    compressed = any(Q is not None for Q in (*small.left, *small.right))
+    small = normalised(problem)
+    core = small.core
+    compressed = any(Q is not None for Q in (*small.small.left, *small.small.right))
     if not problem.lam:
         method = "least risk, then a frozen factor"
     elif method == "auto":
         method = "burer_monteiro" if max(min(shape) for shape in core.shapes) <= _SMALL else "active_subspace"
-    best, lower = _best(core, _points(core, method), gap)
-    sizes = [np.linalg.norm(x, axis=0) ** 2 for x in best.u]
-    cut = _NEGLIGIBLE * max((float(s.max(initial=0.0)) for s in sizes), default=0.0)
-    kept = [s > cut for s in sizes]
-    u, v = small.lift(*([x[:, k] for x, k in zip(side, kept, strict=True)] for side in (best.u, best.v)))
-    smallest = min((float(s[k].min(initial=np.inf)) for s, k in zip(sizes, kept, strict=True)), default=np.inf)
-    factors = [(problem.as_given(x), problem.as_given(y)) for x, y in zip(u, v, strict=True)]
-    upper = problem.objective(*map(list, zip(*factors, strict=True)))
-    return Solution(
+    best, found = _best(core, _points(core, method), gap)
+    best, found, cliff = _without_negligible(core, best, found, gap)
+    factors, found = _returned(problem, small, best, found)
+    solution = Solution(
         factors,
-        upper,
-        lower,
-        relative_gap(problem, upper, lower),
-        smallest / cut if cut else float("inf"),
+        small.units.upper(found.upper),
+        small.units.lower(found.lower),
+        relative_gap(core, found.upper, found.lower),
+        cliff,
         core.passes,
         method.replace("_", " ") + (" after exact compression" if compressed else ""),
     )
+    if solution.gap > max(gap, _RESOLUTION):
+        warnings.warn(
+            f"the relative gap is {solution.gap:.1e}, not the {gap:.0e} asked for: the optimum is in "
+            f"[{solution.lower:.8g}, {solution.upper:.8g}], and rounding or the method stops there",
+            GapWarning,
+            stacklevel=2,
+        )
+    return solution
+
+
+def _without_negligible(core: Core, point: Point, found: Bracket, gap: float) -> tuple[Point, Bracket, float]:
+    """Return the point without columns that are rounding errors, unless its bracket needs them, and `spectral_gap`."""
+    sizes = [np.linalg.norm(x, axis=0) ** 2 for x in point.u]
+    cut = _NEGLIGIBLE * max((float(s.max(initial=0.0)) for s in sizes), default=0.0)
+    kept = [s > cut for s in sizes]
+    if not all(k.all() for k in kept):
+        u, v = ([x[:, k] for x, k in zip(side, kept, strict=True)] for side in (point.u, point.v))
+        trial = evaluate(core, u, v)
+        narrow = bracket(core, trial)
+        if narrow.width <= max(2 * found.width, gap / 2 * narrow.upper):
+            point, found, sizes = trial, narrow, [s[k] for s, k in zip(sizes, kept, strict=True)]
+    smallest = min((float(s.min(initial=np.inf)) for s in sizes), default=np.inf)
+    return point, found, smallest / cut if cut else float("inf")
+
+
+def _returned(
+    problem: LinearizedProblem, small: Normalised, point: Point, found: Bracket
+) -> tuple[list[tuple[Any, Any]], Bracket]:
+    """Return the factors as given back, and the bracket that belongs to them: compression and float32 round."""
+    exact = small.lift(point.u, point.v)
+    u, v = ([problem.as_given(x) for x in side] for side in exact)
+    seen = small.lower(*problem.check_factors(u, v))
+    if not all(np.array_equal(x, y) for x, y in zip((*seen[0], *seen[1]), (*point.u, *point.v), strict=True)):
+        again = bracket(small.core, evaluate(small.core, *seen))
+        # The lower end of the point before it was rounded holds as well, and in float32 it is the better one.
+        found = Bracket(again.upper, max(found.lower, again.lower), again.ratio)
+    return list(zip(u, v, strict=True)), found
 
 
 def _points(core: Core, method: str) -> Iterator[Point]:
@@ -152,13 +194,13 @@ def _points(core: Core, method: str) -> Iterator[Point]:
             u, v = point.u, point.v
 
 
-def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, float]:
-    """Return the point with the narrowest bracket of its own and its lower end, once it is narrow or stops moving.
+def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, Bracket]:
+    """Return the point with the narrowest bracket of its own and the bracket, once it is narrow or stops moving.
 
     An interrupt from the keyboard ends the search early, if there is a point to return.
     """
     best: Point | None = None
-    lower: float | None = None
+    found: Bracket | None = None
     narrowest, idle = np.inf, 0
     with _Progress() as progress:
         try:
@@ -167,10 +209,10 @@ def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, float
                 width = point.value - promised
                 idle = 0 if width < 0.9 * narrowest else idle + 1
                 if best is None or width <= narrowest:
-                    best, lower, narrowest = point, None, width
+                    best, found, narrowest = point, None, width
                     if width <= gap * point.value:  # only where it promises success is the safe bound worth its price
-                        lower = _safe(core, point)
-                        if point.value - lower <= gap * point.value:
+                        found = bracket(core, point)
+                        if found.width <= gap * point.value:
                             break
                 if idle >= _PATIENCE:
                     break
@@ -180,21 +222,15 @@ def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, float
                 raise
     if best is None:
         raise RuntimeError("the method returned no point; this is a bug, please report the problem")
-    return best, _safe(core, best) if lower is None else lower
+    return best, bracket(core, best) if found is None else found
 
 
 def _promise(core: Core, point: Point) -> float:
     """Return the lower bound that a cheap estimate of |S|_op promises at the point; the estimate is never too large."""
-    q = core.loss.slope(point.w)
     if not core.lam:
-        return dual_bound(core, q, 0.0)
+        return 0.0
     top = max(float(leading(S, 1)[1][0]) for S in point.S) if point.top is None else point.top
-    return core.dual(q / max(1.0, top / core.lam))
-
-
-def _safe(core: Core, point: Point) -> float:
-    """Return the lower bound at the point with |S|_op bounded from above."""
-    return dual_bound(core, core.loss.slope(point.w), norm_ratio(core, point.S) if core.lam else 0.0)
+    return core.dual(core.loss.slope(point.w) / max(1.0, top / core.lam))
 
 
 class _Progress:

@@ -1,0 +1,83 @@
+r"""The bracket of floats at a point (u, v): P(u, v) from above and D(c q) from below, each widened by its rounding.
+
+The problem is in units of its own (`units`). With row sizes g_k >= |G_k|_F and s(k) = 8 eps (1 + sqrt k), the bound on
+the relative rounding of a sum of k products (beyond k = 60 it holds with high probability only: Higham & Mary, SIAM J.
+Sci. Comput. 41, 2019, whereas the worst case is k eps),
+
+    rows         |fl(w_k) - w_k| <= e_k = s(1) |w0_k| + s(m n) g_k sum_a |u_a| |v_a|, columns a
+    P            sum phi(fl w) + the rise of phi for changes e of w, + s of the sum itself
+    S            |fl(S) - S|_F <= s(d) (1/N) sum |q_k| g_k, added to the bound on |fl(S)|_op
+    D            s of the sum of the absolute values of its terms
+
+So the bracket is narrow evidence, not a theorem: that is `certify(..., rigorous=True)`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lora_proofs.ntk.burer_monteiro import Point
+from lora_proofs.ntk.core import Array, Blocks, Core
+from lora_proofs.ntk.spectrum import operator_norm_bound
+
+_EPS = 2.0**-52
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """lower <= optimum <= upper in the units of the core, from one point; ratio >= max |S_t|_op / lam."""
+
+    upper: float
+    lower: float
+    ratio: float
+
+    def __post_init__(self) -> None:
+        if self.lower > self.upper:
+            raise ArithmeticError(
+                f"the bracket [{self.lower!r}, {self.upper!r}] is inverted: rounding was worse than its bound; "
+                "please report the problem"
+            )
+
+    @property
+    def width(self) -> float:
+        """The distance of the ends."""
+        return self.upper - self.lower
+
+
+def slack(terms: int) -> float:
+    """Return a bound on the rounding of a sum of so many products, relative to the sum of their absolute values."""
+    return 8 * _EPS * (1 + float(np.sqrt(terms)))
+
+
+def upper_end(core: Core, point: Point) -> float:
+    """Return the objective at the point, and what its rounding may hide."""
+    e = slack(1) * np.abs(core.w0)
+    for g, u, v in zip(core.sizes, point.u, point.v, strict=True):
+        nuclear = float(np.linalg.norm(u, axis=0) @ np.linalg.norm(v, axis=0))
+        e = e + slack(u.shape[0] * v.shape[0]) * nuclear * g
+    return point.value * (1 + slack(len(e))) + core.loss.rise(point.w, e) / core.N
+
+
+def norm_ratio(core: Core, q: Array, S: Blocks) -> float:
+    """Return an upper bound on max_t |S_t|_op / lam for S = (1/N) sum q_k G_k, whose rounding is unknown."""
+    rounding = [slack(len(q)) * float(np.abs(q) @ g) / core.N for g in core.sizes]
+    return max(operator_norm_bound(x) + e for x, e in zip(S, rounding, strict=True)) / core.lam
+
+
+def dual_bound(core: Core, q: Array, ratio: float) -> float:
+    """Return the dual objective at q, scaled to be feasible, less what its rounding may hide; at least 0."""
+    p = q / (max(1.0, ratio) * (1 + 4 * _EPS * len(q) / core.N))
+    size = float(np.abs(p) @ np.abs(core.w0)) + core.loss.conjugate_size(p)
+    return max(0.0, core.dual(p) - slack(len(q)) * size / core.N)
+
+
+def bracket(core: Core, point: Point) -> Bracket:
+    """Return the bracket at a point."""
+    q = core.loss.slope(point.w)
+    if not core.lam:
+        from lora_proofs.ntk.unregularised import dual_bound_at_zero
+
+        ratio = float(np.inf if any(x.any() for x in point.S) else 0.0)
+        return Bracket(upper_end(core, point), dual_bound_at_zero(core, q), ratio)
+    ratio = norm_ratio(core, q, point.S)
+    return Bracket(upper_end(core, point), dual_bound(core, q, ratio), ratio)

@@ -1,0 +1,128 @@
+r"""A change of units: the same problem with gradients, and for the squared loss outputs, of size 1.
+
+With G = 2^g G', w = 2^h w' (h = 0 unless the loss is squared) and u v^T = 2^(h-g) u' v'^T,
+
+    risk(w0 + A(u v^T)) + lam |u v^T|_* = 2^(2h) (risk(w0' + A'(u' v'^T)) + lam' |u' v'^T|_*),   lam' = 2^(-g-h) lam,
+
+so nothing but the exponents changes, and no step of a solver need think of gradients of size 1e-150 or 1e150. The
+exponents g and h are even, so that the factors scale by powers of two as well: the change is exact.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lora_proofs.ntk.compression import Compressed, compress
+from lora_proofs.ntk.core import Array, Blocks, Core, DenseRows, Rows, ScaledRows, as_core
+
+_COPIED = 2**18
+"""Entries of a block up to which the scaled rows are formed: the calls would cost more than the arithmetic."""
+
+_LARGEST = 1000
+"""Exponent of two beyond which the objective, or lam in the new units, would leave the range of floats."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """The exponents: gradients are of size 2^gradient, outputs of size 2^output."""
+
+    gradient: int
+    output: int
+
+    @property
+    def _root(self) -> int:
+        return (self.output - self.gradient) // 2
+
+    def given(self, factors: Blocks) -> Blocks:
+        """Return the factors of the problem as given, for those in these units."""
+        return [np.ldexp(x, self._root) for x in factors]
+
+    def own(self, factors: Blocks) -> Blocks:
+        """Return the factors in these units, for those of the problem as given."""
+        return [np.ldexp(x, -self._root) for x in factors]
+
+    def upper(self, value: float) -> float:
+        """Return a value of the objective in the units of the problem as given, or a little more."""
+        try:
+            x = math.ldexp(value, 2 * self.output)
+        except OverflowError:
+            return math.inf
+        return math.nextafter(x, math.inf) if math.ldexp(x, -2 * self.output) < value else x
+
+    def lower(self, value: float) -> float:
+        """Return a value of the objective in the units of the problem as given, or a little less, but at least 0."""
+        x = math.ldexp(value, 2 * self.output)
+        return max(0.0, math.nextafter(x, -math.inf) if math.ldexp(x, -2 * self.output) > value else x)
+
+
+@dataclass(frozen=True, eq=False)
+class Normalised:
+    """A problem as the solvers see it: compressed, in its own units; and the way back."""
+
+    core: Core
+    units: Units
+    small: Compressed
+
+    def lift(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
+        """Return the factors of the problem as given."""
+        return self.small.lift(self.units.given(u), self.units.given(v))
+
+    def lower(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
+        """Return the factors that the core sees, for those of the problem as given."""
+        u, v = self.small.lower(u, v)
+        return self.units.own(u), self.units.own(v)
+
+
+def normalised(problem: Any) -> Normalised:
+    """Return a `LinearizedProblem` compressed and in units of its own.
+
+    Raises
+    ------
+    ValueError
+        If the objective overflows, or lam is so small beside the gradients that its ratio to them underflows.
+    """
+    small = compress(problem)
+    core = as_core(small.problem)
+    units = _units(core, problem.row_sizes)
+    lam = _lam(problem, units)
+    sizes = [np.ldexp(x, -units.gradient) for x in problem.row_sizes]
+    blocks = [_scaled(rows, -units.gradient) for rows in core.blocks]
+    return Normalised(Core(blocks, np.ldexp(core.w0, -units.output), core.loss, lam, sizes=sizes), units, small)
+
+
+def _units(core: Core, sizes: list[Array]) -> Units:
+    gradient = _even(max(float(x.max()) for x in sizes))
+    output = _even(float(np.abs(core.w0).max())) if core.loss.name == "squared" else 0
+    if 2 * output + math.log2(len(core.w0)) > 1022:
+        raise ValueError(
+            f"offsets and labels differ by {np.abs(core.w0).max():.3g}, whose square overflows; divide offsets, labels "
+            "and gradients by it"
+        )
+    return Units(gradient, output)
+
+
+def _even(size: float) -> int:
+    """Return an even exponent e with 2^e <= size < 2^(e+2); 0 if the size is 0."""
+    return (math.frexp(size)[1] - 1) // 2 * 2 if size else 0
+
+
+def _lam(problem: Any, units: Units) -> float:
+    exponent = -units.gradient - units.output
+    size = math.frexp(problem.lam)[1] + exponent
+    if problem.lam and size < -_LARGEST:
+        raise ValueError(
+            f"lam is {problem.lam:.3g} and the gradients are so large that 0 is optimal from {problem.lam_max:.3g} on: "
+            "the ratio underflows; pass lam = 0 for the least risk"
+        )
+    # Beyond lam_max, here at most about 1, the optimum is 0 whatever lam is.
+    return math.ldexp(problem.lam, exponent) if size <= _LARGEST else math.ldexp(1.0, _LARGEST)
+
+
+def _scaled(rows: Rows, exponent: int) -> Rows:
+    if not exponent:
+        return rows
+    if isinstance(rows, DenseRows) and rows.array.size <= _COPIED:
+        return DenseRows(np.ldexp(rows.array, exponent))
+    return ScaledRows(rows, math.ldexp(1.0, exponent))
