@@ -111,7 +111,7 @@ def climb(claim: Claim, check: Check, case: Case, threads: Limit) -> tuple[int, 
     rtol = claim.tolerance[0] if claim.tolerance else RTOL
 
     def look(digits: int, dtype: str = "float64") -> Finding:
-        return _look(check, replace(case, digits=digits, dtype=dtype), rtol, threads)
+        return look_once(check, replace(case, digits=digits, dtype=dtype), rtol, threads)
 
     if case.dtype == "float32":
         found = look(LADDER[0], "float32")
@@ -170,7 +170,7 @@ def _round_otherwise(claim: Claim, check: Check, case: Case, found: Finding, thr
         return found._replace(outcome=Outcome.INCONCLUSIVE, reason=untried)
     violations = [found.violation]
     for mode in DIRECTED:
-        again = _look(check, replace(case), rtol, threads, mode)
+        again = look_once(check, replace(case), rtol, threads, mode)
         if again.outcome is not Outcome.FAILS:
             break
         violations.append(again.violation)
@@ -182,7 +182,7 @@ def _round_otherwise(claim: Claim, check: Check, case: Case, found: Finding, thr
     return found._replace(outcome=Outcome.INCONCLUSIVE, reason=scatters)
 
 
-def _look(check: Check, rung: Case, rtol: float, threads: Limit, mode: int | None = None) -> Finding:
+def look_once(check: Check, rung: Case, rtol: float, threads: Limit, mode: int | None = None) -> Finding:
     """Run the check once and judge what it returns."""
     threads.set_digits(rung.digits)
     found = _judge_once(check, rung, rtol, mode)

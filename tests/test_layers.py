@@ -43,8 +43,8 @@ JUDGEMENT = (
         "tally",
         "journal",
     }
-    | {"workers", "sweep"},
-    {"report", "homework", "coverage", "page"},
+    | {"workers", "sweep", "tracing", "replacements"},
+    {"report", "homework", "coverage", "page", "audit"},
 )
 COMMON = {"display", "enclosure", "extras"}
 LEAVES = {"plotting", "figure_code", "published"}

@@ -11,6 +11,7 @@ import click
 
 from lora_proofs import __version__
 from lora_proofs.cli.adapting import compress, export, inspect, plan
+from lora_proofs.cli.auditing import audit
 from lora_proofs.cli.checking import check, list_claims
 from lora_proofs.cli.grading import grade
 from lora_proofs.cli.presenting import figure, report
@@ -44,5 +45,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (bench, check, compress, export, falsify, figure, grade, inspect, list_claims, plan, report):
+for command in (audit, bench, check, compress, export, falsify, figure, grade, inspect, list_claims, plan, report):
     cli.add_command(command)
