@@ -18,6 +18,7 @@ import numpy as np
 
 from lora_proofs.claims import Comparison
 from lora_proofs.ladder import RTOL
+from lora_proofs.values import read
 
 ZERO, LARGE, SMALL, NEXT = "zero", "times 1000", "times 0.45", "plus one"
 NEGATED, UP, DOWN, HELD = "negated", "shifted up", "shifted down", "the bound in place of the measured value"
@@ -142,20 +143,14 @@ def _replace_bracket(value: Any, name: str) -> Any:
     elif name in FACTORS:
         ends = [_times(end, FACTORS[name]) for end in (lower, upper)]
     else:
-        tolerance = Fraction(RTOL) * max(1, abs(_fraction(lower)), abs(_fraction(upper)))
-        shift = SHIFTS[name] * 10 * max(_fraction(upper) - _fraction(lower), tolerance)
+        low, high = (read(end).low for end in (lower, upper))
+        shift = SHIFTS[name] * 10 * max(high - low, Fraction(RTOL) * max(Fraction(1), abs(low), abs(high)))
         ends = [_plus(end, shift) for end in (lower, upper)]
     return tuple(ends) if isinstance(value, tuple) else type(value)(*ends)
 
 
 def _larger(a: Any, b: Any) -> Any:
     return a if a >= b else b
-
-
-def _fraction(x: Any) -> Fraction:
-    from lora_proofs.values import read
-
-    return read(x).low
 
 
 def _plus(x: Any, shift: Fraction) -> Any:
@@ -184,7 +179,7 @@ def _like(x: Any, q: Fraction) -> Any:
 def _plus_one(value: Any) -> Any:
     if _flint(value, "fmpz_mat"):
         return type(value)(value.nrows(), value.ncols(), [x + 1 for x in value.entries()])
-    return value + type(value)(1) if isinstance(value, np.generic) else value + 1
+    return value + (np.ones((), value.dtype) if isinstance(value, np.integer) else 1)
 
 
 def changes(value: Any, name: str) -> bool:

@@ -127,8 +127,8 @@ class _Watched(Generator):
 
 @contextmanager
 def _watched_draws() -> Iterator[None]:
-    usual = Case.__dict__["rng"]
-    watching = cached_property(lambda case: _Watched(usual.func(case).bit_generator))
+    usual: Any = Case.__dict__["rng"]
+    watching: Any = cached_property(lambda case: _Watched(usual.func(case).bit_generator))
     watching.__set_name__(Case, "rng")
     Case.rng = watching  # type: ignore[method-assign]
     try:
