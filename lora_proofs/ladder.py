@@ -126,32 +126,41 @@ def climb(claim: Claim, check: Check, case: Case, threads: Limit) -> tuple[int, 
         rungs.append(found)
     if found.outcome is not Outcome.FAILS:
         return digits, found
-    if _same_floats(rungs):
-        doubles = replace(case, digits=LADDER[0], dtype="float64")
-        return LADDER[0], _round_otherwise(claim, check, doubles, rungs[0], threads)
-    if any(_moves(now, before, rtol) for now, before in _sides(rungs[-1], rungs[-2])):
+    if _moves(rungs[-1], rungs[-2], rtol):
         moving = f"violated, but measured value or bound still moves at {LADDER[-1]} digits"
-        found = found._replace(outcome=Outcome.INCONCLUSIVE, reason=moving)
+        return digits, found._replace(outcome=Outcome.INCONCLUSIVE, reason=moving)
+    ignored = _same(rungs)  # the check ignores its digits, and has shown nothing at 64 that it did not at 16
+    digits = LADDER[0] if ignored else digits
+    if _in_doubles(found.measured) or (ignored and _in_doubles(found.bound)):
+        found = _round_otherwise(claim, check, replace(case, digits=digits, dtype="float64"), found, threads)
     return digits, found
 
 
 def _sides(now: Finding, before: Finding) -> Iterator[tuple[Quantity, Quantity | None]]:
-    """Pair each side of a comparison with the same side a rung before."""
+    """Pair each side of a comparison with the same side on another rung."""
     for side, earlier in ((now.measured, before.measured), (now.bound, before.bound)):
         if side is not None:
             yield side, earlier
 
 
-def _same_floats(rungs: list[Finding]) -> bool:
-    """Tell whether every rung saw the same numbers, floats among them: the check ignores its digits."""
-    sides = [side for rung in rungs[1:] for side in _sides(rung, rungs[0])]
-    same = all(before is not None and now.value == before.value for now, before in sides)
-    return same and any(now.dtype not in ("mpf", "rational", "arb") for now, _ in sides)
+def _same(rungs: list[Finding]) -> bool:
+    """Tell whether every rung saw the same numbers."""
+    sides = (pair for rung in rungs[1:] for pair in _sides(rung, rungs[0]))
+    return all(before is not None and now.value == before.value for now, before in sides)
 
 
-def _moves(now: Quantity, before: Quantity | None, rtol: float) -> bool:
-    """Tell whether more precision still changes one side; what is proved stands at any rung."""
-    if now.evidence is Evidence.CERTIFIED:
+def _in_doubles(side: Quantity | None) -> bool:
+    return side is not None and side.evidence is Evidence.NUMERICAL and side.dtype != "mpf"
+
+
+def _moves(now: Finding, before: Finding, rtol: float) -> bool:
+    """Tell whether more precision still changes a side, or the violation by an amount that is not small against it."""
+    change = abs(now.violation - before.violation)
+    return LARGE * change > abs(now.violation) or any(_side_moves(*sides, rtol) for sides in _sides(now, before))
+
+
+def _side_moves(now: Quantity, before: Quantity | None, rtol: float) -> bool:
+    if now.evidence is Evidence.CERTIFIED:  # what is proved stands at any rung
         return False
     if before is None or before.doubt:
         return True

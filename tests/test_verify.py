@@ -100,6 +100,24 @@ def test_a_violation_in_doubles_that_stands_is_settled_at_16_digits():
     assert (verdict.outcome, verdict.digits, seen) == ("fails", 16, [16, 32, 64, *[16] * len(DIRECTED)])
 
 
+def test_doubles_that_change_with_the_digits_are_rounded_otherwise_too():
+    def check(case):
+        rounding = np.float64(2) / 3 - 6004799503160661 / 2**53  # 0 to nearest
+        return equal(1e-7 + 1e-20 * case.digits + 1e9 * float(rounding), 0.0)
+
+    verdict = judge(check)
+    assert (verdict.outcome, verdict.digits) == ("inconclusive", 64)
+    assert "not alike" in verdict.reason
+
+
+def test_a_violation_that_moves_by_a_tenth_of_itself_is_inconclusive():
+    def violated_by(last):
+        return judge(lambda case: at_most(mpmath.mpf(last if case.digits == 64 else 3e-8), 0))
+
+    assert violated_by(3.1e-8).outcome == "fails"
+    assert violated_by(3.5e-8).outcome == "inconclusive"
+
+
 @pytest.mark.parametrize("settings", [{"requires": (("jax", "pip install jax"),)}, {}])
 def test_what_no_rounding_reaches_is_inconclusive(monkeypatch, settings):
     if not settings:
