@@ -32,8 +32,8 @@ class ReluNetwork(Readable):
     Raises
     ------
     ValueError
-        If there is no layer, the number of biases is not that of the weights, the shapes do not chain, or an
-        entry is not a finite real number of a floating-point or object dtype.
+        If there is no layer, a width is 0, the number of biases is not that of the weights, the shapes do not chain, or
+        an entry is not a finite real number of a floating-point or object dtype.
     TypeError
         If the arrays are of different libraries.
     """
@@ -51,6 +51,8 @@ class ReluNetwork(Readable):
             d_in = checked[-1][0].shape[0] if checked else None
             W, b = _from_flint(W), _from_flint(b)
             W = check_matrix(f"weight {layer}", W, (None, d_in))
+            if 0 in W.shape:
+                raise ValueError(f"weight {layer} has shape {tuple(W.shape)}; a layer needs at least one input and neuron")
             checked.append((W, check_vector(f"bias {layer}", b, W.shape[0])))
         array_namespace(*chain(*checked))  # refuses a mixture, which would otherwise fail far from its cause
         object.__setattr__(self, "weights", tuple(W for W, _ in checked))

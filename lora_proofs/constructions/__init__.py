@@ -9,6 +9,7 @@ from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.methods import adapt_relu_network
 from lora_proofs.constructions.partition import best_partition, required_ranks, uniform_partition
 from lora_proofs.constructions.rational_pair import exact_factor_pair
+from lora_proofs.constructions.reach import difference_at
 from lora_proofs.constructions.relu_network import AdaptedReluNetwork
 from lora_proofs.constructions.required_rank import RequiredRank, required_rank
 from lora_proofs.constructions.square_chain import AdaptedChain
@@ -35,6 +36,7 @@ __all__ = [
     "best_partition",
     "certify_relu_network",
     "certify_transformer",
+    "difference_at",
     "error_bounds",
     "exact_factor_pair",
     "fit_to_distribution",

@@ -10,7 +10,8 @@ be the target's. In each layer one of two things must be true on the whole regio
 This covers the construction of Zeng & Lee (Lemma 2, Theorems 3 and 6, arXiv 2310.17513v3) and every other network that
 imitates its target block by block. All arithmetic is over Q (a float is a dyadic rational), with square roots rounded
 up, so the verdict is rigorous for the network as it is stored: *exact* for rational networks, which must agree with
-deviation 0, and *certified*, with a bound on the deviation, for floating ones.
+deviation 0, and *certified*, with a bound on the deviation, for floating ones. What that bound is small against is the
+target itself, evaluated over Q at points of the domain: see `conclude`.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ from fractions import Fraction
 from typing import Any
 
 import flint
-import numpy as np
 
+from lora_proofs.constructions.reach import Survey, absolute, column, fraction, largest
 from lora_proofs.display import Readable, show
 from lora_proofs.domains import Ball, Box, Domain
 from lora_proofs.exact import array, block, identity, is_rational, matrix, number, singular_value_enclosures, sqrt_above
@@ -37,20 +38,29 @@ class Certificate(Readable):
     Attributes
     ----------
     holds : bool
-        True only if every part was checked and the network equals the target on the whole domain: exactly for rational
-        networks, up to ``tolerance`` times the size of the target for floating ones.
+        True only if ``error`` is at most ``tolerance`` times ``size``, a rigorous lower bound of the largest |target|
+        on the domain; for rational networks only if ``error`` is 0. So a target that is 0 on the domain needs an error
+        of 0. If False, the last of the ``reasons`` says that the functions differ by more, or that this is *not
+        decided*: the bound of the error is too loose, or there is none.
     evidence : str
         "exact" or "certified"; both are rigorous for the network as it is stored. Empty if not `holds`.
     reasons : list of str
-        One sentence a part that was checked; the last one says what is missing if not `holds`.
+        One sentence a part that was checked; the last one is the conclusion.
     error : Fraction or None
         A rigorous bound of |f_k(x) - target_k(x)| for all x of the domain and all k; None if none was found.
+    seen : Fraction
+        The largest |f_k(x) - target_k(x)| at rational points of the domain, exactly: a lower bound of what `error`
+        bounds from above.
+    size : Fraction
+        The largest |target_k(x)| at these points, exactly, over all k: outputs are not weighed one by one.
     """
 
     holds: bool
     evidence: str
     reasons: list[str]
     error: Fraction | None
+    seen: Fraction = Fraction(0)
+    size: Fraction = Fraction(0)
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
@@ -70,8 +80,8 @@ class _Goal:
 
     @classmethod
     def of(cls, W: Any, b: Any, exact: bool) -> "_Goal":
-        W, b = matrix(W), _column(array(b))
-        return cls(W, b, None if exact else number(singular_value_enclosures(W)[1][0]))
+        W, b = matrix(W), column(array(b))
+        return cls(W, b, None if exact else _spectral_norm(W))
 
 
 @dataclass(frozen=True)
@@ -81,14 +91,20 @@ class _Error:
     entries: list[Any]
     norm: Any
 
-    def after(self, goal: _Goal, own: list[Any]) -> "_Error":
-        """Return the bounds after ReLU(goal t + b), if the network adds errors of at most `own`."""
+    def after(self, goal: _Goal, own: list[Any], high: list[Any]) -> "_Error":
+        """Return the bounds after ReLU(goal t + b), if the network adds errors of at most `own`.
+
+        Its pre-activations or the target's are at most `high`, so both are at most high + e, and 0 if that is negative.
+        """
         if self.norm == 0:
-            return _Error(own, _norm(own))
-        by_entry = (_absolute(goal.W) * _column(self.entries)).entries()
-        by_norm = [_norm(row) * self.norm for row in goal.W.table()]
-        entries = [e + min(a, b) for e, a, b in zip(own, by_entry, by_norm, strict=True)]
-        return _Error(entries, min(_norm(entries), _norm(own) + goal.norm * self.norm))
+            before, norm = own, _norm(own)
+        else:
+            by_entry = (absolute(goal.W) * column(self.entries)).entries()
+            by_norm = [_norm(row) * self.norm for row in goal.W.table()]
+            before = [e + min(a, b) for e, a, b in zip(own, by_entry, by_norm, strict=True)]
+            norm = _norm(own) + goal.norm * self.norm
+        entries = [min(e, max(flint.fmpq(0), top + e)) for e, top in zip(before, high, strict=False)]
+        return _Error(entries, min(_norm(entries), norm))
 
 
 @dataclass(frozen=True)
@@ -104,7 +120,7 @@ class _Region:
         """Return bounds of each entry of P s + c over the region: exact for a box, rounded outward for a ball."""
         centre = (P * self.m + c).entries()
         if self.rho is None:
-            spread = (_absolute(P) * self.r).entries()
+            spread = (absolute(P) * self.r).entries()
         else:
             spread = [self.rho * _norm(row[: self.d]) for row in P.table()]
         return [a - b for a, b in zip(centre, spread, strict=True)], [
@@ -125,19 +141,24 @@ def certify_relu_network(
     domain : Box or Ball
         A bounded set of inputs of the target.
     tolerance : float
-        For floating networks: the largest error allowed, relative to the target's largest output that is seen on
-        sampled points of the domain, or to the neuron's own pre-activation there if that is larger in size. Rational
-        networks must agree exactly.
+        The largest error allowed of floating networks, relative to the target: see below. Rational ones must agree
+        exactly.
 
     Returns
     -------
     Certificate
+        ``holds`` is True only if ``error`` is at most ``tolerance`` times ``size``, a rigorous lower bound of the
+        largest |target| on the domain; for rational networks only if ``error`` is 0. So a target that is 0 on the
+        domain needs an error of 0. If False, the last of the ``reasons`` says that the functions differ by more, or
+        that this is *not decided*: the bound of the error is too loose, or there is none.
 
     Raises
     ------
     ValueError
-        If the network is narrower than the target, or the domain is of another dimension.
+        If the network is narrower than the target, the domain is of another dimension, or the tolerance is no finite
+        number >= 0.
     """
+    allowed = read_tolerance(tolerance)
     for name, net in (("network", network), ("target", target)):
         if not isinstance(net, ReluNetwork):
             raise ValueError(f"the {name} is of type {type(net).__name__}; pass a ReluNetwork(weights, biases)")
@@ -147,28 +168,69 @@ def certify_relu_network(
             f"R^{target.d_out}; pass a network that is at least as wide as its target"
         )
     exact = all(is_rational(x) for net in (network, target) for x in (*net.weights, *net.biases))
-    layers = [(matrix(W), _column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
+    layers = [(matrix(W), column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
     goals = [_Goal.of(W, b, exact) for W, b in zip(target.weights, target.biases, strict=True)]
+    region = _input_region(domain, target.d_in, network.d_in)
+    survey = Survey.of(network, target, domain)
     reasons: list[str] = []
-    error = _follow(layers, goals, _input_region(domain, target.d_in, network.d_in), exact, reasons)
-    if error is None:
-        return Certificate(False, "", reasons, None)
-    errors = [Fraction(int(e.p), int(e.q)) for e in error]
-    allowed = [Fraction(0 if exact else tolerance) * Fraction(size) for size in _sizes(target, domain)]
-    holds, bound = all(e <= a for e, a in zip(errors, allowed, strict=True)), max(errors)
-    reasons.append(
-        f"on the whole domain the outputs differ by at most {float(bound):.3g}"
-        + ("" if holds else f", more than the {float(min(allowed)):.3g} that is allowed where the target is smallest")
+    errors = _follow(layers, goals, region, survey.tops, exact, reasons)
+    error = None if errors is None else largest(errors)
+    return conclude(survey, error, reasons, "exact" if exact else "certified", Fraction(0) if exact else allowed)
+
+
+def read_tolerance(tolerance: Any) -> Fraction:
+    """Return the tolerance as a rational, or raise ValueError if it is no finite number >= 0."""
+    try:
+        value = fraction(tolerance)
+    except ValueError:
+        value = Fraction(-1)
+    if value < 0:
+        raise ValueError(f"tolerance is {tolerance!r}; pass a finite number >= 0")
+    return value
+
+
+def conclude(
+    survey: Survey, error: Fraction | None, reasons: list[str], evidence: str, tolerance: Fraction
+) -> Certificate:
+    """Weigh the bound of the error, or None, against the target, and add to the reasons which of three cases it is.
+
+    With size <= max |target| <= ceiling on the domain, and the networks seen to differ by so much at a point: error <=
+    tolerance * size shows what is claimed, seen > tolerance * ceiling its negation, and all else decides nothing.
+    """
+    size, seen, allowed = survey.size, survey.seen, tolerance * survey.size
+    if error is not None and error <= allowed:
+        where = f", where the target reaches {decimal(size)}" if error else ""
+        reasons.append(f"on the whole domain the outputs differ by at most {decimal(error)}{where}")
+        return Certificate(True, evidence, reasons, error, seen, size)
+    at_most = (
+        f"; {reasons.pop()}"
+        if error is None
+        else f", on the whole domain by at most {decimal(error)}; allowed is {decimal(allowed)}"
     )
-    return Certificate(holds, ("exact" if exact else "certified") if holds else "", reasons, bound)
+    verdict = "the outputs differ" if seen > tolerance * survey.ceiling else "not decided: the outputs differ"
+    reasons.append(f"{verdict} by {decimal(seen)} at a point of the domain{at_most}")
+    return Certificate(False, "", reasons, error, seen, size)
+
+
+def decimal(x: Any) -> str:
+    """Return three digits of a rational, which may lie outside the range of floats."""
+    return str(flint.arb(number(x)).str(3, radius=False))
 
 
 def _follow(
-    layers: Sequence[tuple[Any, Any]], goals: Sequence[_Goal], region: _Region, exact: bool, reasons: list[str]
+    layers: Sequence[tuple[Any, Any]],
+    goals: Sequence[_Goal],
+    region: _Region,
+    tops: list[Any],
+    exact: bool,
+    reasons: list[str],
 ) -> list[Any] | None:
-    """Follow the network through its layers; return bounds of the errors of the outputs, or None and the reason why."""
+    """Follow the network through its layers; return bounds of the errors of the outputs, or None and the reason why.
+
+    `tops` are upper bounds of the target's last pre-activations.
+    """
     width = layers[0][0].ncols()
-    P, c = identity(width), _column([0] * width)
+    P, c = identity(width), column([0] * width)
     error = _Error([flint.fmpq(0)] * goals[0].W.ncols(), flint.fmpq(0))
     done, first = 0, 1
     for l, (W, b) in enumerate(layers, start=1):
@@ -176,20 +238,21 @@ def _follow(
         low, high = region.extent(P, c)
         found = _imitation(P, c, goals[done], region, exact) if done < len(goals) else None
         if found is not None:
-            error = error.after(goals[done], found)
             done += 1
+            least = [min(a, b) for a, b in zip(high, tops, strict=False)] if done == len(goals) else high
+            error = error.after(goals[done - 1], found, least)
             reasons.append(
                 f"layers {first} to {l} have the pre-activations of target layer {done}: weights and biases agree "
-                + ("exactly" if exact else f"(the outputs differ by at most {float(max(error.entries)):.3g})")
+                + ("exactly" if exact else f"(the outputs differ by at most {decimal(max(error.entries))})")
             )
             first = l + 1
             region = _box(*([max(v, flint.fmpq(0)) for v in bound] for bound in (low, high)))
-            P, c = identity(len(low)), _column([0] * len(low))
+            P, c = identity(len(low)), column([0] * len(low))
         elif min(low) >= 0:
-            reasons.append(f"layer {l}: every pre-activation is active, at least {float(min(low)):.3g}")
+            reasons.append(f"layer {l}: every pre-activation is active, at least {decimal(min(low))}")
         else:
             reasons.append(
-                f"layer {l}: some pre-activation may be as low as {float(min(low)):.3g}, and they are not those of "
+                f"layer {l}: some pre-activation may be as low as {decimal(min(low))}, and they are not those of "
                 + (f"target layer {done + 1}" if done < len(goals) else "an identity")
             )
             return None
@@ -198,7 +261,7 @@ def _follow(
         return None
     if first <= len(layers):  # surplus layers after the last target layer must pass its output through
         d = goals[-1].W.nrows()
-        own, _ = _deviation(P, c, identity(d), _column([0] * d), region)
+        own, _ = _deviation(P, c, identity(d), column([0] * d), region)
         return [a + b for a, b in zip(own, error.entries, strict=True)]
     return error.entries
 
@@ -223,8 +286,8 @@ def _deviation(P: Any, c: Any, goal: Any, bias: Any, region: _Region) -> tuple[l
 
 def _box(lower: list[Any], upper: list[Any]) -> _Region:
     return _Region(
-        _column([(a + b) / 2 for a, b in zip(lower, upper, strict=True)]),
-        _column([(b - a) / 2 for a, b in zip(lower, upper, strict=True)]),
+        column([(a + b) / 2 for a, b in zip(lower, upper, strict=True)]),
+        column([(b - a) / 2 for a, b in zip(lower, upper, strict=True)]),
     )
 
 
@@ -234,27 +297,8 @@ def _input_region(domain: Domain, d: int, width: int) -> _Region:
         lower, upper = ([*array(bound), *[flint.fmpq(0)] * (width - d)] for bound in domain.bounds(d))
         return _box(lower, upper)
     if isinstance(domain, Ball):
-        return _Region(_column([0] * width), None, number(domain.radius), d)
+        return _Region(column([0] * width), None, number(domain.radius), d)
     raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
-
-
-def _sizes(target: ReluNetwork, domain: Domain) -> list[float]:
-    """Return the size that the errors of each output are compared with, from sampled points of the domain."""
-    floats = [
-        (np.array([[float(v) for v in row] for row in matrix(W).table()]), np.array([float(v) for v in array(b)]))
-        for W, b in zip(target.weights, target.biases, strict=True)
-    ]
-    x = domain.sample(np.random.default_rng(0), 64, target.d_in)
-    for W, b in floats[:-1]:
-        x = np.maximum(x @ W.T + b, 0.0)
-    W, b = floats[-1]
-    last = x @ W.T + b
-    return [max(float(np.max(last)), float(size)) for size in np.max(np.abs(last), axis=0)]
-
-
-def _column(values: Any) -> Any:
-    entries = [number(v) for v in values]
-    return flint.fmpq_mat(len(entries), 1, entries)
 
 
 def _norm(values: Sequence[Any]) -> Any:
@@ -262,5 +306,7 @@ def _norm(values: Sequence[Any]) -> Any:
     return sqrt_above(sum((v * v for v in values), flint.fmpq(0)))
 
 
-def _absolute(P: Any) -> Any:
-    return flint.fmpq_mat(P.nrows(), P.ncols(), [abs(v) for v in P.entries()])
+def _spectral_norm(W: Any) -> Any:
+    """Return a rational that is at least the spectral norm, whatever the scale of W."""
+    scale = max(map(abs, W.entries()))
+    return scale * number(singular_value_enclosures(W / scale)[1][0]) if scale != 0 else scale

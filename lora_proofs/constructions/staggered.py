@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any
 
 import flint
 import numpy as np
 
 from lora_proofs import exact
-from lora_proofs.constructions.certificate import Certificate
+from lora_proofs.constructions.certificate import Certificate, conclude, decimal, read_tolerance
 from lora_proofs.constructions.kinks import KinkSystem, float_networks, read_kinks, solve_kinks, solve_some_kinks
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.low_rank import Floats
+from lora_proofs.constructions.reach import Survey, absolute, around, column, largest
 from lora_proofs.constructions.relu_network import AdaptedReluNetwork
-from lora_proofs.domains import Ball, Box, Domain
+from lora_proofs.domains import Domain
 from lora_proofs.linalg import check_ranks
 from lora_proofs.networks import ReluNetwork
 
@@ -129,7 +129,7 @@ def _biases(layers: list[Floats], solution: KinkSystem, mixings: list[Floats], d
     """Return the biases that bend the neurons given to each layer at their place, and keep all others active."""
     D = layers[0].shape[0]
     margin = 64 * D * 2.0**-53  # some roundings of F h, so that an active neuron is active in spite of them
-    lower, upper = (np.asarray(bound.tolist(), dtype=float) for bound in _box(domain).bounds(D))
+    lower, upper = (np.asarray(bound.tolist(), dtype=float) for bound in around(domain).bounds(D))
     c, biases, start = np.zeros(D), [], 0
     for node, (Z, b), (S, T) in zip(solution.nodes, solution.steps(), pairwise(mixings), strict=True):
         size = np.maximum(abs(lower), abs(upper))
@@ -165,27 +165,30 @@ def certify_staggered(
     Returns
     -------
     Certificate
-        ``evidence`` is "certified"; ``error`` bounds |f_k(x) - target_k(x)| for all x and k.
+        ``evidence`` is "certified"; ``error`` bounds |f_k(x) - target_k(x)| for all x and k. ``holds`` is what it is
+        for `certify_relu_network`.
     """
+    allowed = read_tolerance(tolerance)
     D, target = network.d_in, solution.target
-    layers = [(exact.matrix(W), _column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
-    lower, upper = (_column(bound) for bound in _box(domain).bounds(D))
-    S, c, e = exact.identity(D), _column([0] * D), _column([0] * D)
+    survey = Survey.of(network, target, domain)
+    layers = [(exact.matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
+    lower, upper = (column(bound) for bound in around(domain).bounds(D))
+    S, c, e = exact.identity(D), column([0] * D), column([0] * D)
     reasons: list[str] = []
     start = 0
     for node, T, (Z, b) in zip(solution.nodes, solution.mixings(root), solution.steps(), strict=True):
-        T, Z, b = exact.matrix(T), exact.matrix(Z), _column(b)
+        T, Z, b = exact.matrix(T), exact.matrix(Z), column(b)
         middle, radius = (lower + upper) / 2, (upper - lower) / 2
         P, q, product = S, c, exact.identity(D)
         for l in range(start, node.layer):
             W, bias = layers[l]
             P, q, product = W * P, W * q + bias, W * product
-            low = (P * middle + q - _absolute(P) * radius - _absolute(product) * e).entries()
+            low = (P * middle + q - absolute(P) * radius - absolute(product) * e).entries()
             bent = node.neurons if l + 1 == node.layer else range(0)
             least = min((v for i, v in enumerate(low) if i not in bent), default=flint.fmpq(0))
             if least < 0:
-                reasons.append(f"layer {l + 1}: a neuron that should be active may be as low as {float(least):.3g}")
-                return Certificate(False, "", reasons, None)
+                reasons.append(f"layer {l + 1}: a neuron that should be active may be as low as {decimal(least)}")
+                return conclude(survey, None, reasons, "certified", allowed)
             reasons.append(
                 f"layer {l + 1}: {D - len(bent)} neurons are active"
                 + (f", {len(bent)} are those of target layer {node.target}" if bent else "")
@@ -193,44 +196,26 @@ def certify_staggered(
         rest, shift = P - T * Z, q - T * b
         centre, spread = (
             (rest * middle + shift).entries(),
-            (_absolute(rest) * radius + _absolute(product) * e).entries(),
+            (absolute(rest) * radius + absolute(product) * e).entries(),
         )
-        c = _column([0 if i in node.neurons else v for i, v in enumerate(centre)])
-        e = _column(
+        c = column([0 if i in node.neurons else v for i, v in enumerate(centre)])
+        e = column(
             [s + abs(v) if i in node.neurons else s for i, (s, v) in enumerate(zip(spread, centre, strict=True))]
         )
         if any(T[i, i] <= 0 for i in node.neurons):
             reasons.append(f"layer {node.layer}: a scale is not positive, so ReLU does not pass it on")
-            return Certificate(False, "", reasons, None)
-        centre, spread = Z * middle + b, _absolute(Z) * radius
+            return conclude(survey, None, reasons, "certified", allowed)
+        centre, spread = Z * middle + b, absolute(Z) * radius
+        high = (T * (centre + spread)).entries()  # of the bent neurons, where T is diagonal
+        e = column(
+            [
+                min(v, max(flint.fmpq(0), top + v)) if i in node.neurons else v
+                for i, (v, top) in enumerate(zip(e.entries(), high, strict=True))
+            ]
+        )
         lower, upper = (
-            _column([max(v, flint.fmpq(0)) if i in node.neurons else v for i, v in enumerate(bound.entries())])
+            column([max(v, flint.fmpq(0)) if i in node.neurons else v for i, v in enumerate(bound.entries())])
             for bound in (centre - spread, centre + spread)
         )
         S, start = T, node.layer
-    worst = max(e.entries())
-    error = Fraction(int(worst.p), int(worst.q))
-    size = float(np.max(target(domain.sample(np.random.default_rng(0), 64, D))))
-    reasons.append(
-        f"on the whole domain the outputs differ by at most {float(error):.3g}; the target reaches {size:.3g}"
-    )
-    holds = error <= Fraction(tolerance) * Fraction(size)
-    return Certificate(holds, "certified" if holds else "", reasons, error)
-
-
-def _box(domain: Domain) -> Box:
-    """Return the domain, or the box around a ball."""
-    if isinstance(domain, Box):
-        return domain
-    if isinstance(domain, Ball):
-        return Box(-domain.radius, domain.radius)
-    raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
-
-
-def _column(values: Any) -> Any:
-    entries = [exact.number(v) for v in values]
-    return flint.fmpq_mat(len(entries), 1, entries)
-
-
-def _absolute(P: Any) -> Any:
-    return flint.fmpq_mat(P.nrows(), P.ncols(), [abs(v) for v in P.entries()])
+    return conclude(survey, largest(e.entries()), reasons, "certified", allowed)

@@ -1,0 +1,207 @@
+r"""What a ReLU network reaches on a domain, between rigorous bounds, and how far two networks are seen to differ.
+
+From below: values at rational points of the domain, over Q. Nothing is rounded, whatever cancels and however the
+entries are scaled: floats are the dyadic rationals that they are, and every point lies in the domain exactly.
+
+From above: the states are affine in x up to a remainder, h = P x + c + e with |e| <= r entry by entry. For l <= z <= u
+with l < 0 < u, and any s in [0, 1], 0 <= ReLU(z) - s z <= max((1 - s) u, -s l): an affine function again (Singh et al.,
+*Fast and effective robustness certification*, NeurIPS 2018). Cutting the domain makes that as sharp as one likes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import flint
+import numpy as np
+
+from lora_proofs.domains import Ball, Box, Domain
+from lora_proofs.exact import array, block, identity, matrix, number, sqrt_above
+from lora_proofs.networks import ReluNetwork
+
+_POINTS = 32
+"""Points of a domain: its centre, its two extreme corners, and random ones, half of them on the border."""
+
+_GRID = 64
+"""Random points are multiples of the domain's size by 1 / _GRID."""
+
+_CUTS = 128
+"""Cuts of the domain that are spent on showing that a target is 0, where it is 0 at all points."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What can be said of a network and its target without following the one through the layers of the other.
+
+    Attributes
+    ----------
+    size : Fraction
+        A lower bound of the largest |target_k(x)| over the domain and all outputs k.
+    seen : Fraction
+        A lower bound of the largest |f_k(x) - target_k(x)|.
+    tops : list of fmpq
+        Upper bounds of the target's last pre-activations; where one is negative, that output is 0.
+    """
+
+    size: Fraction
+    seen: Fraction
+    tops: list[Any]
+
+    @classmethod
+    def of(cls, network: ReluNetwork, target: ReluNetwork, domain: Domain) -> "Survey":
+        """Evaluate both at the points of the domain, and bound the target from above."""
+        points = rational_points(domain, target.d_in)
+        size = largest(outputs(target, points).entries())
+        return cls(size, difference_at(network, target, points), ceilings(target, domain, 0 if size else _CUTS))
+
+    @property
+    def ceiling(self) -> Fraction:
+        """An upper bound of the largest |target|."""
+        return fraction(max(0, *self.tops))
+
+
+def rational_points(domain: Domain, d: int) -> Any:
+    """Return points of the domain in R^d as the rows of an ``fmpq_mat`` (n, d): the same ones at every call.
+
+    Raises
+    ------
+    ValueError
+        If the domain is none, or of another dimension.
+    """
+    rng = np.random.default_rng(0)
+    border = np.arange(_POINTS) % 2 == 0
+    if isinstance(domain, Box):
+        lower, upper = (array(bound) for bound in domain.bounds(d))
+        t = rng.integers(0, _GRID + 1, (_POINTS, d))
+        t[border] = np.where(2 * t[border] > _GRID, _GRID, 0)
+        t[:3] = [[0], [_GRID], [_GRID // 2]]
+        return matrix(lower + array(t) * (upper - lower) / _GRID)
+    if isinstance(domain, Ball):
+        v = rng.integers(-_GRID, _GRID + 1, (_POINTS, d))
+        v[np.all(v == 0, axis=1)] = 1
+        t = np.where(border, _GRID, np.floor(_GRID * rng.uniform(size=_POINTS) ** (1 / d)).astype(int))
+        t[0] = 0
+        rho = number(domain.radius)
+        lengths = [sqrt_above(n) for n in np.sum(v**2, axis=1).tolist()]
+        scales = [rho * s / (_GRID * length) for s, length in zip(t.tolist(), lengths, strict=True)]
+        return matrix(array(v) * np.array(scales, dtype=object)[:, None])
+    raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
+
+
+def outputs(network: ReluNetwork, points: Any) -> Any:
+    """Return the outputs as an ``fmpq_mat`` (n, d_out) for the inputs that are the rows of points, padded with zeros.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        Floating or rational.
+    points : array or ``fmpq_mat`` (n, d), d <= d_in
+    """
+    x = matrix(points).transpose()
+    n, missing = x.ncols(), network.d_in - x.nrows()
+    h = flint.fmpq_mat([*x.table(), *[[0] * n] * missing]) if missing else x
+    ones = flint.fmpq_mat(1, n, [1] * n)
+    for W, b in zip(network.weights, network.biases, strict=True):
+        z = matrix(W) * h + column(array(b)) * ones
+        h = flint.fmpq_mat(z.nrows(), n, [max(v, flint.fmpq(0)) for v in z.entries()])
+    return h.transpose()
+
+
+def difference_at(network: ReluNetwork, target: ReluNetwork, points: Any) -> Fraction:
+    """Return the largest |f_k(x) - target_k(x)| over the outputs k of the target and the points x, exactly.
+
+    It bounds the supremum over any set that holds the points from below, as `Certificate.error` does from above.
+
+    Parameters
+    ----------
+    network, target : ReluNetwork
+        Floating or rational. The network may be wider than its target: see `certify_relu_network`.
+    points : array or ``fmpq_mat`` (n, d)
+        Inputs of the target as rows, floats or rationals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs import ReluNetwork
+    >>> from lora_proofs.constructions import difference_at
+    >>> one, other = (ReluNetwork([np.eye(2)], [np.array([0.0, b])]) for b in (0.0, 0.5))
+    >>> difference_at(one, other, np.array([[1.0, 1.0], [1.0, -1.0]]))
+    Fraction(1, 2)
+    """
+    goal = outputs(target, points)
+    own = block(outputs(network, points), range(goal.nrows()), range(goal.ncols()))
+    return largest((own - goal).entries())
+
+
+def ceilings(network: ReluNetwork, domain: Domain, cuts: int = 0) -> list[Any]:
+    """Return upper bounds of the last pre-activations over the domain (a ball is replaced by its box).
+
+    So many cuts of the domain in half are spent where some bound is still positive.
+    """
+    lower, upper = (column(array(bound)) for bound in around(domain).bounds(network.d_in))
+    layers = [(matrix(W), column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
+    cells, tops = [((lower + upper) / 2, (upper - lower) / 2)], []
+    while cells:
+        middle, radius = cells.pop(0)
+        high, widest = _ceilings(layers, middle, radius), max(radius.entries())
+        if cuts and widest > 0 and max(high) > 0:
+            cuts, half = cuts - 1, 0 * radius
+            half[radius.entries().index(widest), 0] = widest / 2
+            cells += [(middle - half, radius - half), (middle + half, radius - half)]
+        else:
+            tops.append(high)
+    return [max(values) for values in zip(*tops, strict=True)]
+
+
+def _ceilings(layers: Sequence[tuple[Any, Any]], middle: Any, radius: Any) -> list[Any]:
+    """Return upper bounds of the last pre-activations over one box."""
+    P, c, r = identity(middle.nrows()), 0 * middle, 0 * middle
+    high: list[Any] = []
+    for W, b in layers:
+        P, c, r = W * P, W * c + b, absolute(W) * r
+        centre, spread = P * middle + c, absolute(P) * radius + r
+        low, high = (centre - spread).entries(), (centre + spread).entries()
+        slopes = [_slope(l, u) for l, u in zip(low, high, strict=True)]
+        gaps = [max((1 - s) * u, -s * l, flint.fmpq(0)) / 2 for s, l, u in zip(slopes, low, high, strict=True)]
+        S, gap = matrix(np.diag(slopes)), column(gaps)
+        P, c, r = S * P, S * c + gap, S * r + gap
+    return high
+
+
+def _slope(low: Any, high: Any) -> Any:
+    """Return the slope s that stands for ReLU between these bounds, with few digits."""
+    if low >= 0 or high <= 0:
+        return flint.fmpq(int(low >= 0))
+    return flint.fmpq(round(_GRID * float(high / (high - low))), _GRID)
+
+
+def around(domain: Domain) -> Box:
+    """Return the domain, or the box around a ball."""
+    if isinstance(domain, Box):
+        return domain
+    if isinstance(domain, Ball):
+        return Box(-domain.radius, domain.radius)
+    raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
+
+
+def column(values: Any) -> Any:
+    """Return numbers as an ``fmpq_mat`` of one column."""
+    entries = [number(v) for v in values]
+    return flint.fmpq_mat(len(entries), 1, entries)
+
+
+def absolute(P: Any) -> Any:
+    """Return the absolute values of the entries."""
+    return flint.fmpq_mat(P.nrows(), P.ncols(), [abs(v) for v in P.entries()])
+
+
+def largest(values: Sequence[Any]) -> Fraction:
+    """Return the largest absolute value of the rationals, or 0 if there are none."""
+    return fraction(max(map(abs, values), default=0))
+
+
+def fraction(x: Any) -> Fraction:
+    """Return a rational as a Fraction."""
+    q = number(x)
+    return Fraction(int(q.p), int(q.q))
