@@ -52,7 +52,7 @@ class ReluNetwork(Readable):
             W, b = _from_flint(W), _from_flint(b)
             W = check_matrix(f"weight {layer}", W, (None, d_in))
             if 0 in W.shape:
-                raise ValueError(f"weight {layer} has shape {tuple(W.shape)}; a layer needs at least one input and neuron")
+                raise ValueError(f"weight {layer} has shape {tuple(W.shape)}; pass at least one input and one neuron")
             checked.append((W, check_vector(f"bias {layer}", b, W.shape[0])))
         array_namespace(*chain(*checked))  # refuses a mixture, which would otherwise fail far from its cause
         object.__setattr__(self, "weights", tuple(W for W, _ in checked))

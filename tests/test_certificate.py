@@ -207,6 +207,149 @@ def test_the_tolerance_is_that_of_the_caller(floating):
     assert exact_error(nudged, target, domain, np.random.default_rng(0)) <= exact.number(certificate.error)
 
 
+# ------------------------------------------------------------------- what the error is small against
+
+
+def floats(weights, biases):
+    return ReluNetwork([np.array(W, dtype=float) for W in weights], [np.array(b, dtype=float) for b in biases])
+
+
+def decided(certificate):
+    return "not decided" not in certificate.reasons[-1]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-9, 1.0, 3e5, 1e300])
+def test_a_target_that_is_zero_needs_an_error_of_zero(scale):
+    """ReLU(s x - s) is 0 on [0, 1], however large its pre-activations are; 9e-9 s more is not."""
+    target, network = floats([[[scale]]], [[-scale]]), floats([[[scale]]], [[-scale * (1 - 9e-9)]])
+    certificate = certify_relu_network(network, target, Box(0, 1))
+    assert refused(certificate)
+    assert decided(certificate)
+    assert certificate.size == 0
+    assert certificate.difference.lower == certificate.error > 0
+    assert certify_relu_network(target, target, Box(0, 1)).holds
+    dead = floats([[[scale]]], [[-scale * 1.25]])
+    assert certify_relu_network(floats([[[scale]]], [[-scale * 1.125]]), dead, Box(0, 1)).holds, "both are 0"
+    assert certify_relu_network(dead, target, Box(0, 1)).error == 0
+
+
+def test_cancellation_makes_no_size():
+    """The target's last pre-activation is 0 everywhere; products of floats in it round by up to 1e4."""
+    x, y, s = 1 + 2.0**-30, 2.0**-20, 2.0**66
+    W = np.array([[x * s, y * s, -(x + y) * s]] * 3)
+    target, network = (floats([np.ones((3, 1)), W], [np.zeros(3), np.full(3, b)]) for b in (0.0, 1e-5))
+    certificate = certify_relu_network(network, target, Box(0, 1))
+    assert refused(certificate)
+    assert decided(certificate)
+    assert (certificate.size, float(certificate.error)) == (0, 1e-5)
+
+
+def test_a_dead_target_is_followed_though_boxes_do_not_show_it():
+    """-ReLU(x + 1) - 1/4 on [-2, 2], carried with an error: layer by layer its top seems to be 1/2, but it is -1/4."""
+    target = floats([[[1.0]], [[-1.0]]], [[1.0], [-0.25]])
+    network = floats([[[1.0 + 1e-12]], [[-1.0]]], [[1.0], [-0.25]])
+    certificate = certify_relu_network(network, target, Box(-2, 2))
+    assert certificate.holds
+    assert certificate.error == 0
+
+
+def test_the_size_is_that_of_all_outputs_together():
+    target, network = (floats([[[1.0], [0.0]]], [[0.0, b]]) for b in (0.0, 5e-9))
+    certificate = certify_relu_network(network, target, Box(0, 1))
+    assert certificate.holds, "the first output reaches 1"
+    assert certificate.size == 1
+    assert refused(certify_relu_network(network, target, Box(0, 0.25)))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_threshold_is_the_tolerance_times_the_size(sign):
+    """The target reaches 1/3 on the box, exactly, and the networks differ by 2^-20 everywhere."""
+    one, other = floats([np.eye(1)], [[0.0]]), floats([np.eye(1)], [[sign * 2.0**-20]])
+    threshold = Fraction(3, 2**20)
+    for tolerance, holds in ((threshold, True), (threshold - Fraction(1, 10**30), False)):
+        certificate = certify_relu_network(other, one, Box(Fraction(1, 10), Fraction(1, 3)), tolerance=tolerance)
+        assert certificate.holds == holds
+        assert decided(certificate)
+        assert certificate.size == Fraction(1, 3)
+        assert certificate.error == certificate.difference.lower == Fraction(1, 2**20)
+
+
+def test_what_is_not_known_is_not_decided():
+    """Permuted neurons are not followed; and an error bound may be too loose for a tolerance that the truth meets."""
+    rng = np.random.default_rng(0)
+    target = instances.relu_network(rng, 3, 2)
+    order = [1, 2, 0]
+    permuted = ReluNetwork(
+        [target.weights[0][order], target.weights[1][:, order]], [target.biases[0][order], target.biases[1]]
+    )
+    certificate = certify_relu_network(permuted, target, Box(-1, 1))
+    assert refused(certificate)
+    assert not decided(certificate)
+    assert certificate.error is None
+    assert certificate.difference.lower == 0 < certificate.difference.upper
+    W, b = np.array([[1.0, 1e-4], [0.0, 1.0]]), np.array([4.0, 0.0])
+    loose = certify_relu_network(floats([np.eye(2), W], [[0, 1e-5], b]), floats([np.eye(2), W], [[0, 0], b]), Box(0, 1))
+    assert refused(loose)
+    assert decided(loose) == (loose.difference.lower > Fraction(1e-8) * loose.size)
+
+
+def test_the_difference_brackets_the_supremum():
+    target, network = floats([np.eye(2)], [[0.0, 0.0]]), floats([np.diag([1.0, 1 + 1e-9])], [[0.0, 0.0]])
+    certificate = certify_relu_network(network, target, Box(-1, 1))
+    assert certificate.difference.lower == certificate.difference.upper == Fraction(1 + 1e-9) - 1
+    other = floats([[[2.0, 0.0], [0.0, -1.0]]], [[1.0, 0.0]])
+    refusal = certify_relu_network(other, target, Box(-1, 1))
+    assert refused(refusal)
+    assert refusal.error is None
+    assert decided(refusal)
+    assert (refusal.difference.lower, refusal.difference.upper) == (2, 3), "(1, 1) against at most 3"
+
+
+@pytest.mark.parametrize("tolerance", [float("nan"), float("inf"), -1e-9, None, "1", 1j])
+def test_a_tolerance_is_a_finite_number(tolerance):
+    target = floats([np.eye(1)], [[0.0]])
+    with pytest.raises(ValueError, match=r"tolerance is .*; pass a finite number >= 0"):
+        certify_relu_network(target, target, Box(0, 1), tolerance=tolerance)
+    assert certify_relu_network(target, target, Box(0, 1), tolerance=0).holds
+
+
+def test_entries_beyond_the_range_of_floats():
+    huge = fmpq(10) ** 400
+    target = ReluNetwork([exact.array([[huge, 1], [0, 1 / huge]])] * 2, [exact.array([0, 1])] * 2)
+    certificate = certify_relu_network(target, target, Box(-1, 1))
+    assert (certificate.holds, certificate.evidence, certificate.size > 10**800) == (True, "exact", True)
+    other = ReluNetwork(target.weights, [target.biases[0], exact.array([0, 2])])
+    assert refused(certify_relu_network(other, target, Box(-1, 1)))
+    mixed = certify_relu_network(floats([np.eye(2)] * 2, [np.ones(2)] * 2), target, Box(-1, 1))
+    assert refused(mixed)
+    assert "e+" in mixed.reasons[-1]
+    deep = floats([[[1e200]]] * 4, [[1.0]] * 4)
+    assert certify_relu_network(deep, deep, Box(-1, 1)).holds
+    assert str(certify_relu_network(deep, deep, Box(-1, 1))).startswith("Certificate: holds (certified)")
+
+
+def test_an_error_is_carried_through_layers_of_large_norm():
+    """1e-9 in the first layer, through two layers of gain 1000: the bound is within a factor of the dimension."""
+    D = 4
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((D, D)))[0]
+    W, b = [np.eye(D), 1000 * Q, 1000 * Q.T], [np.full(D, 5.0), np.full(D, 1e5), np.full(D, 1e8)]
+    certificate = certify_relu_network(ReluNetwork([W[0] + 1e-9, *W[1:]], b), ReluNetwork(W, b), Box(-1, 1))
+    assert 4e-3 < certificate.difference.lower <= certificate.error < 8.01e-3
+    row = certify_relu_network(
+        floats([[[1.0]], [[1000.0], [0.0]]], [[1e-9], [0.0, 1.0]]),
+        floats([[[1.0]], [[1000.0], [0.0]]], [[0.0], [0.0, 1.0]]),
+        Box(0, 1),
+    )
+    assert row.error == Fraction(1e-9) * 1000, "entry by entry"
+
+
+def test_an_error_is_carried_through_surplus_layers():
+    target, early = floats([np.eye(2)], [np.ones(2)]), floats([np.eye(2), np.eye(2)], [np.ones(2) + 1e-9, np.zeros(2)])
+    both = floats([np.eye(2), np.eye(2)], [np.ones(2) + 1e-9, np.array([0.0, 2e-9])])
+    assert certify_relu_network(early, target, Box(0, 1)).error == Fraction(1 + 1e-9) - 1
+    assert certify_relu_network(both, target, Box(0, 1)).error == Fraction(1 + 1e-9) - 1 + Fraction(2e-9)
+
+
 # --------------------------------------------------------------------------------------- soundness, at random
 
 

@@ -24,11 +24,23 @@ import flint
 from lora_proofs.constructions.reach import Survey, absolute, column, fraction, largest
 from lora_proofs.display import Readable, show
 from lora_proofs.domains import Ball, Box, Domain
-from lora_proofs.exact import array, block, identity, is_rational, matrix, number, singular_value_enclosures, sqrt_above
+from lora_proofs.enclosure import Enclosure
+from lora_proofs.exact import (
+    array,
+    block,
+    enclosure,
+    identity,
+    is_rational,
+    matrix,
+    number,
+    singular_value_enclosures,
+    sqrt_above,
+)
 from lora_proofs.networks import ReluNetwork
 
 _MATCH = Fraction(1, 10**6)
-"""Relative deviation up to which a layer of a floating network counts as an imitation of a target layer."""
+"""Deviation up to which a layer of a floating network counts as an imitation of a target layer: relative to the largest
+pre-activation there, and beyond the tolerance. It makes no bound wrong; it decides whether there is one."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,9 +60,9 @@ class Certificate(Readable):
         One sentence a part that was checked; the last one is the conclusion.
     error : Fraction or None
         A rigorous bound of |f_k(x) - target_k(x)| for all x of the domain and all k; None if none was found.
-    seen : Fraction
-        The largest |f_k(x) - target_k(x)| at rational points of the domain, exactly: a lower bound of what `error`
-        bounds from above.
+    difference : Enclosure or None
+        The supremum of |f_k(x) - target_k(x)| over the domain and all k, between the largest one at rational points,
+        exactly, and `error` or, where that is None, what bounds of both functions allow. None if nothing was compared.
     size : Fraction
         The largest |target_k(x)| at these points, exactly, over all k: outputs are not weighed one by one.
     """
@@ -59,7 +71,7 @@ class Certificate(Readable):
     evidence: str
     reasons: list[str]
     error: Fraction | None
-    seen: Fraction = Fraction(0)
+    difference: Enclosure | None = None
     size: Fraction = Fraction(0)
 
     def summary(self) -> tuple[str, dict[str, str]]:
@@ -171,9 +183,10 @@ def certify_relu_network(
     layers = [(matrix(W), column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
     goals = [_Goal.of(W, b, exact) for W, b in zip(target.weights, target.biases, strict=True)]
     region = _input_region(domain, target.d_in, network.d_in)
-    survey = Survey.of(network, target, domain)
+    survey = Survey(network, target, domain)
     reasons: list[str] = []
-    errors = _follow(layers, goals, region, survey.tops, exact, reasons)
+    match = Fraction(0) if exact else _MATCH + allowed
+    errors = _follow(layers, goals, region, survey.tops, match, reasons)
     error = None if errors is None else largest(errors)
     return conclude(survey, error, reasons, "exact" if exact else "certified", Fraction(0) if exact else allowed)
 
@@ -198,10 +211,13 @@ def conclude(
     tolerance * size shows what is claimed, seen > tolerance * ceiling its negation, and all else decides nothing.
     """
     size, seen, allowed = survey.size, survey.seen, tolerance * survey.size
+    if (error is None or error > allowed) and survey.most <= allowed:
+        error = survey.most
+    difference = enclosure(seen, survey.most if error is None else error)
     if error is not None and error <= allowed:
         where = f", where the target reaches {decimal(size)}" if error else ""
         reasons.append(f"on the whole domain the outputs differ by at most {decimal(error)}{where}")
-        return Certificate(True, evidence, reasons, error, seen, size)
+        return Certificate(True, evidence, reasons, error, difference, size)
     at_most = (
         f"; {reasons.pop()}"
         if error is None
@@ -209,7 +225,7 @@ def conclude(
     )
     verdict = "the outputs differ" if seen > tolerance * survey.ceiling else "not decided: the outputs differ"
     reasons.append(f"{verdict} by {decimal(seen)} at a point of the domain{at_most}")
-    return Certificate(False, "", reasons, error, seen, size)
+    return Certificate(False, "", reasons, error, difference, size)
 
 
 def decimal(x: Any) -> str:
@@ -222,12 +238,12 @@ def _follow(
     goals: Sequence[_Goal],
     region: _Region,
     tops: list[Any],
-    exact: bool,
+    match: Fraction,
     reasons: list[str],
 ) -> list[Any] | None:
     """Follow the network through its layers; return bounds of the errors of the outputs, or None and the reason why.
 
-    `tops` are upper bounds of the target's last pre-activations.
+    `tops` are upper bounds of the target's last pre-activations, `match` is 0 for rational networks: see `_MATCH`.
     """
     width = layers[0][0].ncols()
     P, c = identity(width), column([0] * width)
@@ -236,14 +252,14 @@ def _follow(
     for l, (W, b) in enumerate(layers, start=1):
         P, c = W * P, W * c + b
         low, high = region.extent(P, c)
-        found = _imitation(P, c, goals[done], region, exact) if done < len(goals) else None
+        found = _imitation(P, c, goals[done], region, match) if done < len(goals) else None
         if found is not None:
             done += 1
             least = [min(a, b) for a, b in zip(high, tops, strict=False)] if done == len(goals) else high
             error = error.after(goals[done - 1], found, least)
             reasons.append(
                 f"layers {first} to {l} have the pre-activations of target layer {done}: weights and biases agree "
-                + ("exactly" if exact else f"(the outputs differ by at most {decimal(max(error.entries))})")
+                + ("exactly" if match == 0 else f"(the outputs differ by at most {decimal(max(error.entries))})")
             )
             first = l + 1
             region = _box(*([max(v, flint.fmpq(0)) for v in bound] for bound in (low, high)))
@@ -266,13 +282,12 @@ def _follow(
     return error.entries
 
 
-def _imitation(P: Any, c: Any, goal: _Goal, region: _Region, exact: bool) -> list[Any] | None:
+def _imitation(P: Any, c: Any, goal: _Goal, region: _Region, match: Fraction) -> list[Any] | None:
     """Return bounds of |P s + c - goal s - b| if P s + c is the layer's pre-activation, neuron by neuron; else None."""
     if P.nrows() < goal.W.nrows() or P.ncols() < goal.W.ncols():
         return None
     deviation, size = _deviation(P, c, goal.W, goal.b, region)
-    tolerance = flint.fmpq(0) if exact else number(_MATCH)
-    return deviation if all(e <= tolerance * s for e, s in zip(deviation, size, strict=True)) else None
+    return deviation if max(deviation) <= number(match) * max(size) else None
 
 
 def _deviation(P: Any, c: Any, goal: Any, bias: Any, region: _Region) -> tuple[list[Any], list[Any]]:

@@ -11,6 +11,7 @@ with l < 0 < u, and any s in [0, 1], 0 <= ReLU(z) - s z <= max((1 - s) u, -s l):
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import flint
@@ -30,35 +31,44 @@ _CUTS = 128
 """Cuts of the domain that are spent on showing that a target is 0, where it is 0 at all points."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Survey:
-    """What can be said of a network and its target without following the one through the layers of the other.
+    """What can be said of a network and its target without following the one through the layers of the other."""
 
-    Attributes
-    ----------
-    size : Fraction
-        A lower bound of the largest |target_k(x)| over the domain and all outputs k.
-    seen : Fraction
-        A lower bound of the largest |f_k(x) - target_k(x)|.
-    tops : list of fmpq
-        Upper bounds of the target's last pre-activations; where one is negative, that output is 0.
-    """
+    network: ReluNetwork
+    target: ReluNetwork
+    domain: Domain
 
-    size: Fraction
-    seen: Fraction
-    tops: list[Any]
+    @cached_property
+    def points(self) -> Any:
+        """Rational points of the domain, (n, d)."""
+        return rational_points(self.domain, self.target.d_in)
 
-    @classmethod
-    def of(cls, network: ReluNetwork, target: ReluNetwork, domain: Domain) -> "Survey":
-        """Evaluate both at the points of the domain, and bound the target from above."""
-        points = rational_points(domain, target.d_in)
-        size = largest(outputs(target, points).entries())
-        return cls(size, difference_at(network, target, points), ceilings(target, domain, 0 if size else _CUTS))
+    @cached_property
+    def size(self) -> Fraction:
+        """A lower bound of the largest |target_k(x)| over the domain and all outputs k."""
+        return largest(outputs(self.target, self.points).entries())
+
+    @cached_property
+    def seen(self) -> Fraction:
+        """A lower bound of the largest |f_k(x) - target_k(x)|."""
+        return difference_at(self.network, self.target, self.points)
+
+    @cached_property
+    def tops(self) -> list[Any]:
+        """Upper bounds of the target's last pre-activations; where one is negative, that output is 0."""
+        return ceilings(self.target, self.domain, self.target.d_in, 0 if self.size else _CUTS)
 
     @property
     def ceiling(self) -> Fraction:
-        """An upper bound of the largest |target|."""
+        """An upper bound of the largest |target_k(x)|."""
         return fraction(max(0, *self.tops))
+
+    @cached_property
+    def most(self) -> Fraction:
+        """An upper bound of the largest |f_k(x) - target_k(x)|: outputs are not negative, so that of the larger one."""
+        own = ceilings(self.network, self.domain, self.target.d_in, 0 if self.ceiling else _CUTS)
+        return max(self.ceiling, fraction(max(0, *own[: self.target.d_out])))
 
 
 def rational_points(domain: Domain, d: int) -> Any:
@@ -134,12 +144,13 @@ def difference_at(network: ReluNetwork, target: ReluNetwork, points: Any) -> Fra
     return largest((own - goal).entries())
 
 
-def ceilings(network: ReluNetwork, domain: Domain, cuts: int = 0) -> list[Any]:
-    """Return upper bounds of the last pre-activations over the domain (a ball is replaced by its box).
+def ceilings(network: ReluNetwork, domain: Domain, d: int, cuts: int = 0) -> list[Any]:
+    """Return upper bounds of the last pre-activations over the domain in R^d, padded with zeros.
 
-    So many cuts of the domain in half are spent where some bound is still positive.
+    A ball is replaced by its box. So many cuts of the domain in half are spent where some bound is still positive.
     """
-    lower, upper = (column(array(bound)) for bound in around(domain).bounds(network.d_in))
+    padding = [0] * (network.d_in - d)
+    lower, upper = (column([*array(bound), *padding]) for bound in around(domain).bounds(d))
     layers = [(matrix(W), column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
     cells, tops = [((lower + upper) / 2, (upper - lower) / 2)], []
     while cells:

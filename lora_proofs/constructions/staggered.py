@@ -170,7 +170,7 @@ def certify_staggered(
     """
     allowed = read_tolerance(tolerance)
     D, target = network.d_in, solution.target
-    survey = Survey.of(network, target, domain)
+    survey = Survey(network, target, domain)
     layers = [(exact.matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
     lower, upper = (column(bound) for bound in around(domain).bounds(D))
     S, c, e = exact.identity(D), column([0] * D), column([0] * D)

@@ -1,0 +1,124 @@
+"""Values at rational points bound what networks reach from below, affine bounds from above; neither is ever wrong."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from flint import fmpq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import generators
+
+from lora_proofs import Ball, Box, ReluNetwork, exact
+from lora_proofs.constructions import difference_at
+from lora_proofs.constructions.reach import Survey, absolute, around, ceilings, column, outputs, rational_points
+
+DOMAINS = [Box(Fraction(1, 10), Fraction(1, 3)), Box(-4, 4), Ball(Fraction(1, 3)), Ball(0), Box(2, 2), Ball(1e-200)]
+
+
+def random_network(rng, widths):
+    weights = [rng.integers(-3, 4, (n, m)).astype(float) / 2 for m, n in pairwise(widths)]
+    return ReluNetwork(weights, [rng.integers(-3, 4, n).astype(float) / 2 for n in widths[1:]])
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=str)
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_points_lie_in_the_domain_exactly_and_reach_its_border(domain, d):
+    points = exact.array(rational_points(domain, d))
+    assert points.shape == (32, d)
+    if isinstance(domain, Box):
+        lower, upper = (exact.array(bound) for bound in domain.bounds(d))
+        assert np.all(lower <= points)
+        assert np.all(points <= upper)
+        assert any(np.all(x == lower) for x in points)
+        assert any(np.all(x == upper) for x in points)
+        assert any(np.all(x == (lower + upper) / 2) for x in points)
+        assert sum(np.all((x == lower) | (x == upper)) for x in points) >= 15
+    else:
+        squares, rho = [sum(v * v for v in x) for x in points], exact.number(domain.radius)
+        assert max(squares) <= rho**2
+        assert sum(s >= rho**2 * (1 - fmpq(1, 10**20)) for s in squares) >= 15
+        assert np.all(points[0] == 0)
+    if domain.largest_norm(d) > 0 and domain is not DOMAINS[4]:
+        assert len({tuple(x) for x in points.tolist()}) > (2 if d == 1 else 16)
+
+
+def test_outputs_are_the_networks_own_and_round_nothing():
+    network = random_network(np.random.default_rng(0), (2, 4, 3))
+    x = np.array([[1.0, 2.0], [-0.5, 3.0], [4.0, -1.0]])
+    assert np.array_equal(exact.array(outputs(network, x)).astype(float), network(x))
+    wide = ReluNetwork([np.hstack([network.weights[0], np.ones((4, 2))]), network.weights[1]], network.biases)
+    assert outputs(wide, x) == outputs(network, x), "missing inputs are zeros"
+    huge = ReluNetwork([np.full((1, 1), 1e300)] * 3, [np.zeros(1)] * 3)
+    assert outputs(huge, np.array([[1e300]]))[0, 0] == exact.number(1e300) ** 4
+
+
+def test_the_difference_is_the_largest_over_outputs_and_points():
+    one = ReluNetwork([np.eye(3)], [np.zeros(3)])
+    other = ReluNetwork([np.eye(2)], [np.array([0.25, -0.5])])
+    assert difference_at(one, other, np.array([[1.0, 1.0], [2.0, 0.0]])) == Fraction(1, 2)
+    assert difference_at(one, other, np.array([[1.0, 0.0]])) == Fraction(1, 4)
+    assert difference_at(one, other, np.array([[-1.0, 0.125]])) == Fraction(1, 8)
+    assert difference_at(one, one, np.array([[1.0, 1.0, 1.0]])) == 0
+
+
+@given(generators, st.sampled_from([(1, 1), (2, 3, 2), (3, 3, 3, 2), (2, 2, 2, 2, 1)]), st.sampled_from([0, 1, 5, 40]))
+def test_ceilings_are_never_exceeded(rng, widths, cuts):
+    network = random_network(rng, widths)
+    for domain in (Box(-1, 2), Ball(1), Box(Fraction(1, 3), Fraction(1, 2))):
+        tops = ceilings(network, domain, widths[0], cuts)
+        values = exact.array(outputs(network, rational_points(domain, widths[0])))
+        assert all(np.all(column <= max(top, 0)) for column, top in zip(values.T, tops, strict=True))
+
+
+def test_ceilings_of_one_layer_and_of_active_layers_are_attained():
+    W, b = np.array([[1.0, -2.0], [3.0, 0.5]]), np.array([0.5, -20.0])
+    assert ceilings(ReluNetwork([W], [b]), Box(-1, 2), 2) == [fmpq(9, 2), -13]
+    active = ReluNetwork([np.eye(2), W], [np.full(2, 5.0), b])
+    assert ceilings(active, Box(-1, 2), 2) == [fmpq(9, 2) - 5, fmpq(9, 2)]
+    padded = ReluNetwork([np.array([[1.0, 7.0]])], [np.zeros(1)])
+    assert ceilings(padded, Box(-1, 2), 1) == [2]
+
+
+def test_one_kink_is_relaxed_as_stated_and_cuts_remove_it():
+    """On [-2, 2], z = x + 1 is in [-1, 3]: slope 3/4, so that -ReLU(z) - 1/4 is bounded by 3/4 - 1/4, at z = -1."""
+    network = ReluNetwork([np.eye(1), np.array([[-1.0]])], [np.array([1.0]), np.array([-0.25])])
+    assert ceilings(network, Box(-2, 2), 1) == [fmpq(1, 2)]
+    assert ceilings(network, Box(-2, 2), 1, 1) == [fmpq(1, 4)], "z in [-1, 1]: slope 1/2"
+    assert ceilings(network, Box(-2, 2), 1, 2) == [fmpq(-1, 4)]
+    assert ceilings(network, Box(-2, 2), 1, 50) == [fmpq(-1, 4)]
+    uneven = ReluNetwork([np.eye(1), np.array([[1.0]])], [np.array([1.0]), np.zeros(1)])
+    assert ceilings(uneven, Box(-2, -0.875), 1) == [fmpq(1, 8)], "slope 7/64, the nearest to 1/9"
+
+
+def test_the_longest_edge_is_cut():
+    network = ReluNetwork([np.eye(2), np.array([[0.0, -1.0]])], [np.array([9.0, 1.0]), np.zeros(1)])
+    domain = Box([-1, -2], [1, 2])
+    assert ceilings(network, domain, 2) == [fmpq(3, 4)]
+    assert ceilings(network, domain, 2, 1) == [fmpq(1, 2)]
+
+
+@settings(max_examples=20)
+@given(generators)
+def test_a_survey_brackets_both_functions(rng):
+    network, target = random_network(rng, (3, 4, 3)), random_network(rng, (2, 3, 2))
+    survey = Survey(network, target, Box(-1, 1))
+    x = exact.array(rng.integers(-8, 9, (40, 2))) / 8
+    goal = exact.array(outputs(target, x))
+    assert survey.size <= survey.ceiling
+    assert survey.seen <= survey.most
+    assert goal.max() <= exact.number(survey.ceiling)
+    assert difference_at(network, target, x) <= survey.most
+    assert survey.size == exact.array(outputs(target, survey.points)).astype(float).max()
+    assert survey.seen == difference_at(network, target, survey.points)
+
+
+def test_small_parts():
+    assert around(Box(-1, 2)).bounds(1)[1][0] == 2
+    assert around(Ball(3)).bounds(2)[0].tolist() == [-3, -3]
+    assert absolute(exact.matrix([[-1, 2], [0, -3]])) == exact.matrix([[1, 2], [0, 3]])
+    assert column([1, 2.5]) == exact.matrix([[1], [fmpq(5, 2)]])
+    for use in (around, lambda domain: rational_points(domain, 1)):
+        with pytest.raises(ValueError, match="the domain is 4; pass a Box or a Ball"):
+            use(4)
