@@ -43,6 +43,12 @@ def test_the_network_is_the_target(D, L, Lbar, R, kinks):
     assert result.existence.holds, result.existence.reasons
 
 
+def test_the_biases_allow_for_what_the_layers_miss():
+    frozen, target = pair(8, 3, 2, seed=1)  # a mixing matrix has condition 6e10
+    certificate = adapt_staggered(frozen, target, 6, domain=Box(-4, 4)).certificate
+    assert certificate.error is not None, certificate.reasons  # every neuron that should be active is
+
+
 def test_whole_layers_would_need_more():
     frozen, target = pair(8, 3, 2)
     assert adapt_relu_network(frozen, target, 5, domain=Box(-4, 4)).error > 1e-3

@@ -126,25 +126,32 @@ def adapt_staggered(
 
 
 def _biases(layers: list[Floats], solution: KinkSystem, mixings: list[Floats], domain: Domain) -> list[Floats]:
-    """Return the biases that bend the neurons given to each layer at their place, and keep all others active."""
+    """Return the biases that bend the neurons given to each layer at their place, and keep all others active.
+
+    They allow for ``error``, which bounds how far the state after a node is from T z + c: a chain of layers misses T Z
+    by more than a rounding where Newton's method left more, and later layers may magnify it.
+    """
     D = layers[0].shape[0]
     margin = 64 * D * 2.0**-53  # some roundings of F h, so that an active neuron is active in spite of them
     lower, upper = (np.asarray(bound.tolist(), dtype=float) for bound in around(domain).bounds(D))
+    error = np.zeros(D)
     c, biases, start = np.zeros(D), [], 0
     for node, (Z, b), (S, T) in zip(solution.nodes, solution.steps(), pairwise(mixings), strict=True):
         size = np.maximum(abs(lower), abs(upper))
         block = layers[start : node.layer]
-        before = S
+        before, carried = S, error
         for F, P in zip(block, accumulate(block, lambda P, F: F @ P, initial=S), strict=False):
             P, shift, slack = F @ P, F @ c, margin * (abs(F) @ (abs(before) @ size + c))
+            carried = abs(F) @ carried + slack
             last = start == node.layer - 1
             offset = T @ b if last else np.zeros(D)
             low = P @ (lower + upper) / 2 - abs(P) @ (upper - lower) / 2 + offset
-            c = np.maximum(0.0, slack - low)
+            c = np.maximum(0.0, carried - low)
             if last:
                 c[node.neurons] = 0.0
             biases.append(c + offset - shift)
             before, start = P, start + 1
+        error = carried + abs(P - T @ Z) @ size
         middle, radius = Z @ (lower + upper) / 2 + b, abs(Z) @ (upper - lower) / 2
         lower, upper = middle - radius, middle + radius
         lower[node.neurons], upper[node.neurons] = (np.maximum(0.0, v[node.neurons]) for v in (lower, upper))
