@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, solve, stationarity_bound
 from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
 from lora_proofs.ntk.core import as_core
@@ -81,8 +82,32 @@ def test_rigorous_takes_factored_gradients_and_refuses_operators():
     hidden = LinearizedProblem(Operator(), np.zeros((4, 2)), labels, "cross_entropy", 0.05)
     with pytest.raises(ValueError, match="gradients themselves"):
         certify(hidden, u, v, rigorous=True)
-    with pytest.raises(ValueError, match="lam > 0"):
-        certify(random_problem("squared", share=0.0), np.zeros((9, 1)), np.zeros((9, 1)), rigorous=True)
+    free = LinearizedProblem(Operator(), np.zeros((4, 2)), labels, "cross_entropy", 0.0)
+    with pytest.raises(ValueError, match="gradients themselves"):
+        certify(free, u, v, rigorous=True)
+
+
+def test_enclosures_are_proofs_and_tuples_are_not(loss):
+    problem = random_problem(loss)
+    solution = solve(problem)
+    proved, measured = solution.certify(), solution.certify(rigorous=False)
+    assert isinstance(proved.enclosure, Enclosure)
+    assert (proved.enclosure.lower, proved.enclosure.upper) == (proved.lower, proved.upper)
+    assert measured.enclosure == (measured.lower, measured.upper)
+    own = proved.excess()
+    assert own.lower == 0 < own.upper <= 1e-8 * proved.upper
+    assert measured.excess()[0] == 0
+    u, v = factors(solution)
+    worse = [1.1 * x for x in u], v
+    true = problem.objective(*worse) - solution.upper
+    for certificate in (proved, measured):
+        found = certificate.excess(*worse)
+        low, high = (found.lower, found.upper) if certificate is proved else found
+        assert low == pytest.approx(true, rel=1e-5)
+        assert high == pytest.approx(true, rel=1e-5)
+        assert low < high
+    # At the certificate's own point nothing is known from below.
+    assert proved.excess(u, v).lower == 0
 
 
 def test_extreme_margins_stay_inside_the_simplex():

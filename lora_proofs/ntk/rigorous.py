@@ -3,50 +3,96 @@ r"""The bracket of `certify` in ball arithmetic: a theorem about the stored numb
 No singular value enters. P is evaluated in balls at the given factors. For D the slopes q are only a guess: S(q) is
 enclosed in balls, rounded to a float matrix, and c = lam / bound(|S|_op), where the bound is a Cholesky factorisation
 with its error bound (`spectrum.operator_norm_bound`) plus the norm of the rounding of S. Then c q is dual feasible
-whatever q is, and D(c q) is evaluated in balls.
+whatever q is, and D(c q) is evaluated in balls. At lam = 0 the nearest q with S(q) = 0 takes its place, and that is
+found over Q (`null_space`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import flint
 import numpy as np
 
+from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk.core import Array, Blocks
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients
 from lora_proofs.ntk.losses import CrossEntropy, Logistic
+from lora_proofs.ntk.null_space import feasible
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.spectrum import operator_norm_bound
 
 _BITS = 128
 
 
-def enclose(problem: LinearizedProblem, u: Blocks, v: Blocks) -> tuple[float, float, float]:
-    """Return (upper, lower, ratio): outward-rounded P(u, v), D(c q) and |S|_op / lam.
+@contextmanager
+def precision() -> Iterator[None]:
+    """Compute in balls of `_BITS` bits."""
+    saved = flint.ctx.prec
+    flint.ctx.prec = _BITS
+    try:
+        yield
+    finally:
+        flint.ctx.prec = saved
+
+
+@dataclass(frozen=True, eq=False)
+class Balls:
+    """The bracket at a point in balls: P(u, v), a dual value D, |S|_op / lam; and the gradients, for other points."""
+
+    problem: LinearizedProblem
+    gradients: list[Any]
+    objective: Any
+    dual: Any
+    ratio: Any
+
+    def ends(self) -> tuple[float, float, float]:
+        """Return P and |S|_op / lam rounded up, and D rounded down between them: (upper, lower, ratio)."""
+        with precision():
+            return _up(self.objective), _down(self.dual), _up(self.ratio)
+
+    def optimum(self) -> Enclosure:
+        """Return the enclosure of the optimum, [D, P]."""
+        upper, lower, _ = self.ends()
+        return Enclosure(lower, upper)
+
+    def excess(self, u: Blocks, v: Blocks) -> Enclosure:
+        """Return the enclosure of P(u, v) - optimum at any point: at least P(u, v) less P of this bracket, and 0."""
+        with precision():
+            value = _objective(self.problem, _outputs(self.problem, self.gradients, u, v), u, v)
+            return Enclosure(_down(value - self.objective), _up(value - self.dual))
+
+    def own_excess(self) -> Enclosure:
+        """Return the enclosure of P - optimum at the point of this bracket, [0, P - D]."""
+        with precision():
+            return Enclosure(0.0, _up(self.objective - self.dual))
+
+
+def enclose(problem: LinearizedProblem, u: Blocks, v: Blocks) -> Balls:
+    """Return P(u, v), D and |S|_op / lam in balls.
 
     Raises
     ------
     ValueError
-        If lam = 0 or a block is given as an operator, whose arithmetic cannot be enclosed.
+        If a block is given as an operator, whose arithmetic cannot be enclosed, or lam = 0 and there are too many rows.
     """
-    if not problem.lam:
-        raise ValueError("a rigorous bracket needs lam > 0; at lam = 0 use certify(..., rigorous=False)")
-    saved = flint.ctx.prec
-    flint.ctx.prec = _BITS
-    try:
-        blocks = [_rows(block) for block in problem.blocks]
-        z = _outputs(problem, blocks, u, v)
-        squares = sum((flint.arb(x) ** 2 for f in (*u, *v) for x in f.ravel().tolist()), flint.arb(0))
-        upper = _risk(problem, z) / problem.N + flint.arb(problem.lam) / 2 * squares
-        q = problem.slope(problem.rows(u, v)).tolist()
-        c = _transposed(problem, [flint.arb(x) for x in q])
-        top = max(_norm_bound(rows, c, shape, problem.N) for rows, shape in zip(blocks, problem.shapes, strict=True))
-        ratio = flint.arb(top) / flint.arb(problem.lam)
+    with precision():
+        gradients = [_rows(block) for block in problem.blocks]
+        z = _outputs(problem, gradients, u, v)
+        objective = _objective(problem, z, u, v)
+        q = _slopes(problem, z)
+        c = _transposed(problem, [flint.arb(x) for x in q.tolist()])
+        if not problem.lam:
+            S = [_combined(rows, c) for rows in gradients]
+            ratio = flint.arb(0) if all(x == 0 for x in (y for row in S for y in row)) else flint.arb("inf")
+            return Balls(problem, gradients, objective, _dual(problem, feasible(problem, q)), ratio)
+        norms = [_norm_bound(_combined(rows, c), shape) for rows, shape in zip(gradients, problem.shapes, strict=True)]
+        ratio = reduce(flint.arb.max, norms) / problem.N / flint.arb(problem.lam)
         # The slopes of cross-entropy sum to 1 but for rounding: a little less keeps them inside the simplex.
         shrink = (1 / ratio if not bool(ratio <= 1) else flint.arb(1)) * (1 - flint.arb(2) ** -50)
-        lower = _dual(problem, [shrink * x for x in q])
-        return _up(upper), max(0.0, -_up(-lower)), _up(ratio)  # no loss is negative
-    finally:
-        flint.ctx.prec = saved
+        return Balls(problem, gradients, objective, _dual(problem, [shrink * flint.arb(x) for x in q.tolist()]), ratio)
 
 
 def _rows(block: Any) -> Any:
@@ -71,26 +117,46 @@ def _matrix(x: Array) -> Any:
     return flint.arb_mat(*x.shape, x.ravel().tolist())
 
 
-def _outputs(problem: LinearizedProblem, blocks: list[Any], u: Blocks, v: Blocks) -> list[list[Any]]:
+def _outputs(problem: LinearizedProblem, gradients: list[Any], u: Blocks, v: Blocks) -> list[list[Any]]:
     """Return balls for f + <G, u v^T>, N lists of K."""
     z = flint.arb_mat(problem.N * problem.K, 1, problem.offsets.ravel().tolist())
-    for rows, x, y in zip(blocks, u, v, strict=True):
+    for rows, x, y in zip(gradients, u, v, strict=True):
         if x.shape[1]:
             z += rows * flint.arb_mat(rows.ncols(), 1, (_matrix(x) * _matrix(y).transpose()).entries())
     entries = z.entries()
     return [entries[i * problem.K : (i + 1) * problem.K] for i in range(problem.N)]
 
 
+def _objective(problem: LinearizedProblem, z: list[list[Any]], u: Blocks, v: Blocks) -> Any:
+    """Return P(u, v), whose outputs are z."""
+    squares = sum((flint.arb(x) ** 2 for f in (*u, *v) for x in f.ravel().tolist()), flint.arb(0))
+    return _risk(problem, z) / problem.N + flint.arb(problem.lam) / 2 * squares
+
+
+def _canonical(problem: LinearizedProblem, z: list[list[Any]]) -> list[list[Any]]:
+    """Return balls for the canonical rows of outputs z, one list a datum."""
+    labels = problem.canonical_loss.labels.tolist()  # type: ignore[attr-defined]
+    if isinstance(problem.canonical_loss, CrossEntropy):
+        return [[x - row[y] for k, x in enumerate(row) if k != y] for row, y in zip(z, labels, strict=True)]
+    if isinstance(problem.canonical_loss, Logistic):
+        return [[-y * row[0]] for row, y in zip(z, labels, strict=True)]
+    return [[x - y for x, y in zip(row, ys, strict=True)] for row, ys in zip(z, labels, strict=True)]
+
+
 def _risk(problem: LinearizedProblem, z: list[list[Any]]) -> Any:
     """Return the sum of the losses at outputs z."""
-    labels = problem.canonical_loss.labels.tolist()  # type: ignore[attr-defined]
-    zero, one = flint.arb(0), flint.arb(1)
-    if isinstance(problem.canonical_loss, CrossEntropy):
-        return sum((sum(((x - row[y]).exp() for x in row), zero).log() for row, y in zip(z, labels, strict=True)), zero)
-    if isinstance(problem.canonical_loss, Logistic):
-        return sum(((one + (-y * row[0]).exp()).log() for row, y in zip(z, labels, strict=True)), zero)
-    pairs = ((x, t) for row, target in zip(z, labels, strict=True) for x, t in zip(row, target, strict=True))
-    return sum(((x - t) ** 2 for x, t in pairs), zero) / 2
+    rows = _canonical(problem, z)
+    if isinstance(problem.canonical_loss, CrossEntropy | Logistic):
+        return sum((sum((x.exp() for x in row), flint.arb(0)).log1p() for row in rows), flint.arb(0))
+    return sum((x**2 for row in rows for x in row), flint.arb(0)) / 2
+
+
+def _slopes(problem: LinearizedProblem, z: list[list[Any]]) -> Array:
+    """Return phi' in floats, as a guess at a dual point; 0 where it overflows."""
+    w = np.array([float(x.mid()) for row in _canonical(problem, z) for x in row])
+    if not np.isfinite(w).all():
+        return np.zeros(problem.d)
+    return problem.slope(w)
 
 
 def _transposed(problem: LinearizedProblem, q: list[Any]) -> Any:
@@ -108,36 +174,42 @@ def _transposed(problem: LinearizedProblem, q: list[Any]) -> Any:
     return flint.arb_mat(1, N * K, q)
 
 
-def _norm_bound(rows: Any, c: Any, shape: tuple[int, int], N: int) -> float:
-    """Return a float >= |S|_op for S = (1/N) sum c_k G_k."""
-    balls = (c * rows).entries()
-    S = np.array([float(x.mid()) for x in balls]).reshape(shape)
-    radius = max(_up(abs(x - flint.arb(y))) for x, y in zip(balls, S.ravel().tolist(), strict=True))
+def _combined(rows: Any, c: Any) -> list[Any]:
+    """Return the entries of N S = sum c_k G_k."""
+    return list((c * rows).entries())
+
+
+def _norm_bound(balls: list[Any], shape: tuple[int, int]) -> Any:
+    """Return a ball whose upper end is at least |S|_op, for a matrix S of balls; of any size, since it is scaled first.
+
+    The float matrix differs from S by at most the largest radius in every entry, in norm by sqrt(mn) times that.
+    """
+    top = reduce(flint.arb.max, (x.abs_upper() for x in balls))
+    if bool(top == 0) or not top.is_finite():
+        return top
+    unit = flint.arb(2) ** int((top.log() / flint.arb(2).log()).mid().floor().unique_fmpz())
+    scaled = [x / unit for x in balls]
+    S = np.array([float(x.mid()) for x in scaled]).reshape(shape)
+    radius = max(_up(abs(x - flint.arb(y))) for x, y in zip(scaled, S.ravel().tolist(), strict=True))
     bound = flint.arb(operator_norm_bound(S)) + flint.arb(radius) * flint.arb(S.size).sqrt()
-    return _up(bound / N)
+    return flint.arb((bound * unit).upper())
 
 
 def _dual(problem: LinearizedProblem, q: list[Any]) -> Any:
-    """Return (1/N) sum_i (<q_i, w0_i> - phi*(q_i)) for balls q; 0 where q may leave the domain of phi*."""
-    loss, f = problem.canonical_loss, [[flint.arb(x) for x in row] for row in problem.offsets.tolist()]
-    total = flint.arb(0)
-    if isinstance(loss, CrossEntropy | Logistic):
-        K = problem.K
-        for i, (row, y) in enumerate(zip(f, loss.labels.tolist(), strict=True)):
-            if isinstance(loss, Logistic):
-                w, part = [-y * row[0]], [q[i]]
-            else:
-                w = [x - row[y] for k, x in enumerate(row) if k != y]
-                part = q[i * (K - 1) : (i + 1) * (K - 1)]
-            total += sum((a * b for a, b in zip(part, w, strict=True)), flint.arb(0))
+    """Return (1/N) sum_i (<q_i, w0_i> - phi*(q_i)) for balls q; D(0) = 0 where q may leave the domain of phi*."""
+    offsets = [[flint.arb(x) for x in row] for row in problem.offsets.tolist()]
+    w0 = [x for row in _canonical(problem, offsets) for x in row]
+    total = sum((a * b for a, b in zip(q, w0, strict=True)), flint.arb(0))
+    if isinstance(problem.canonical_loss, CrossEntropy | Logistic):
+        width = problem.d // problem.N
+        for i in range(problem.N):
+            part = q[i * width : (i + 1) * width]
             part = [*part, 1 - sum(part, flint.arb(0))]
             if not all(bool(p >= 0) for p in part):
                 return flint.arb(0)
             total -= sum((_entropy(p) for p in part), flint.arb(0))
-        return total / problem.N
-    targets = loss.labels.ravel().tolist()  # type: ignore[attr-defined]
-    for x, offset, y in zip(q, (x for row in f for x in row), targets, strict=True):
-        total += x * (offset - y) - x**2 / 2
+    else:
+        total -= sum((x**2 for x in q), flint.arb(0)) / 2
     return total / problem.N
 
 
@@ -151,4 +223,9 @@ def _entropy(p: Any) -> Any:
 
 def _up(x: Any) -> float:
     """Return a float that is at least every number of the ball x."""
-    return float(np.nextafter(float(x.upper()), np.inf))
+    return float(np.nextafter(float(x.upper()), np.inf)) if x.is_finite() else float("inf")
+
+
+def _down(x: Any) -> float:
+    """Return a float >= 0 that is at most every number of the ball x, which is a ball of nonnegative numbers."""
+    return max(0.0, -_up(-x)) if x.is_finite() else 0.0

@@ -13,7 +13,7 @@ from lora_proofs.display import Readable
 from lora_proofs.ntk.active_subspace import active_subspace
 from lora_proofs.ntk.bracket import Bracket, bracket
 from lora_proofs.ntk.burer_monteiro import Point, balanced, evaluate, minimise
-from lora_proofs.ntk.certificate import relative_gap
+from lora_proofs.ntk.certificate import Certificate, certify, relative_gap
 from lora_proofs.ntk.core import Core
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.spectrum import leading
@@ -61,6 +61,7 @@ class Solution(Readable):
     passes : int
         How often all gradients were read.
     method : str
+    problem : LinearizedProblem
     """
 
     factors: list[tuple[Any, Any]]
@@ -70,6 +71,7 @@ class Solution(Readable):
     spectral_gap: float
     passes: int
     method: str
+    problem: LinearizedProblem
 
     @property
     def ranks(self) -> list[int]:
@@ -80,6 +82,15 @@ class Solution(Readable):
     def rank(self) -> int:
         """The sum of the ranks."""
         return sum(self.ranks)
+
+    def certify(self, rigorous: bool = True) -> Certificate:
+        """Return `ntk.certify` at the factors: a proof of the bracket, and of the excess of any other point.
+
+        ``solve(problem).certify().enclosure`` encloses the optimum, ``.excess(u, v)`` how far (u, v) is above it. In
+        float32 the factors are rounded, and so the proved gap is larger than `gap`.
+        """
+        u, v = [x for x, _ in self.factors], [y for _, y in self.factors]
+        return certify(self.problem, u, v, rigorous=rigorous)
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
@@ -133,6 +144,7 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
         cliff,
         core.passes,
         method.replace("_", " ") + (" after exact compression" if compressed else ""),
+        problem,
     )
     if solution.gap > max(gap, _RESOLUTION):
         warnings.warn(

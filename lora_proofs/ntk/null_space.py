@@ -1,0 +1,138 @@
+r"""The exact linear dependencies of the canonical rows: what decides the optimum at lam = 0.
+
+There the dual is max D(q) subject to S(q) = 0, and whether two rows are dependent or only nearly so makes all the
+difference: dependent ones fit no contradictory labels, nearly dependent ones fit any, if at the price of a huge delta.
+No cut of singular values can tell. But floats are integers times powers of two, so the dependencies are found over Q.
+"""
+
+from typing import Any
+
+import flint
+import numpy as np
+
+from lora_proofs.ntk.core import Array
+from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients, Gradients
+from lora_proofs.ntk.losses import CrossEntropy, Logistic
+
+_ENTRIES = 2**18
+"""Entries of the gradients up to which they are made integers."""
+
+_ORDER = 100
+"""The shorter side of the matrix of rows up to which its null space is computed."""
+
+_MOST_BITS = 2**14
+
+
+class TooLarge(ValueError):
+    """The dependencies are not computed: the problem is too large, or given by operators."""
+
+
+def feasible(problem: Any, q: Array) -> list[Any]:
+    """Return balls for the point nearest to q among those with sum_k q_k G_k = 0, exactly, one ball a canonical row.
+
+    Raises
+    ------
+    TooLarge
+        If the gradients are operators, or have too many entries.
+    """
+    matrix, exponents = _integers(problem)
+    columns = _null_space(matrix)
+    if not columns:
+        return [flint.arb(0)] * len(q)
+    saved, bits = flint.ctx.prec, 256
+    try:
+        while True:
+            flint.ctx.prec = bits
+            try:
+                return _projected(columns, exponents, q)
+            except ZeroDivisionError:
+                bits *= 4
+                if bits > _MOST_BITS:
+                    raise TooLarge("the dependencies of the rows are too ill-conditioned to be used") from None
+    finally:
+        flint.ctx.prec = saved
+
+
+def _projected(columns: list[list[Any]], exponents: list[int], q: Array) -> list[Any]:
+    """Return the combination of the columns nearest to q; its coefficients are rounded, it is not."""
+    scaled = []
+    for column in columns:
+        entries = [flint.arb(x) * flint.arb(2) ** -e for x, e in zip(column, exponents, strict=True)]
+        size = sum((x**2 for x in entries), flint.arb(0)).sqrt()
+        scaled.append([x / size.mid() for x in entries])
+    basis = flint.arb_mat(scaled)
+    right = basis * flint.arb_mat(len(q), 1, [flint.arb(x) for x in q.tolist()])
+    coefficients = (basis * basis.transpose()).solve(right).mid()
+    return list((coefficients.transpose() * basis).entries())
+
+
+def _null_space(matrix: Any) -> list[list[Any]]:
+    """Return integer vectors y, a basis of y^T matrix = 0."""
+    rows, columns = matrix.nrows(), matrix.ncols()
+    if min(rows, columns) > _ORDER:
+        raise TooLarge(f"{rows} x {columns} rows are too many for exact arithmetic")
+    # A Gram matrix has the same left null space, and is smaller.
+    square = matrix * matrix.transpose() if columns > rows else matrix.transpose()
+    vectors, nullity = square.nullspace()
+    return [[vectors[i, j] for i in range(rows)] for j in range(nullity)]
+
+
+def _integers(problem: Any) -> tuple[Any, list[int]]:
+    """Return an integer matrix and exponents e_k: row k is 2^{e_k} times it, but for powers of two by columns."""
+    if sum(int(np.prod(block.shape)) for block in problem.blocks) > _ENTRIES:
+        raise TooLarge(f"the gradients have more than {_ENTRIES} entries, too many for exact arithmetic")
+    N, K, loss = problem.N, problem.K, problem.canonical_loss
+    parts = [_block_integers(block) for block in problem.blocks]
+    rows: list[list[Any]] = [[x for part, _ in parts for x in part[k]] for k in range(N * K)]
+    shared = [[low for _, lows in parts for low in (lows[k],) if low is not None] for k in range(N * K)]
+    if isinstance(loss, CrossEntropy):
+        exponents = [min((low for k in range(K) for low in shared[i * K + k]), default=0) for i in range(N)]
+        exponents = [e for e in exponents for _ in range(K)]
+    else:
+        exponents = [min(lows, default=0) for lows in shared]
+    integers = [[m << (e - low) if m else 0 for m, e in row] for row, low in zip(rows, exponents, strict=True)]
+    if isinstance(loss, CrossEntropy):
+        labels = loss.labels.tolist()
+        pairs = [(i * K + k, i * K + y) for i, y in enumerate(labels) for k in range(K) if k != y]
+        integers = [[a - b for a, b in zip(integers[k], integers[y], strict=True)] for k, y in pairs]
+        exponents = [exponents[k] for k, _ in pairs]
+    elif isinstance(loss, Logistic):
+        signs = loss.labels.astype(int).tolist()
+        integers = [[-y * x for x in row] for y, row in zip(signs, integers, strict=True)]
+    return flint.fmpz_mat(integers), exponents
+
+
+def _block_integers(block: Gradients) -> tuple[list[list[tuple[int, int]]], list[int | None]]:
+    """Return rows of (m, e) with entries m 2^e, less a common power of two, and the lowest e of each row."""
+    if isinstance(block, DenseGradients):
+        N, K, m, n = block.shape
+        fractions, powers = np.frexp(block.array.reshape(N * K, m * n))
+        mantissas = np.ldexp(fractions, 53).astype(np.int64)
+        top = int(powers[mantissas != 0].max(initial=-(2**15)))
+        rows = [
+            list(zip(ms, es, strict=True))
+            for ms, es in zip(mantissas.tolist(), (powers - 53 - top).tolist(), strict=True)
+        ]
+    elif isinstance(block, FactoredGradients):
+        rows = _products(block)
+    else:
+        raise TooLarge("the gradients are operators, whose arithmetic is unknown; pass them dense or factored")
+    return rows, [min((e for m, e in row if m), default=None) for row in rows]
+
+
+def _products(block: FactoredGradients) -> list[list[tuple[int, int]]]:
+    """Return the products of the factors of every gradient, over one power of two."""
+    N, K, _, _ = block.shape
+    sides = []
+    for x in (block.left_factors, block.right_factors):
+        fractions, powers = np.frexp(x)
+        mantissas = np.ldexp(fractions, 53).astype(np.int64)
+        low = int(powers[mantissas != 0].min(initial=2**15))
+        shifts = np.where(mantissas != 0, powers - low, 0)
+        flat = [m << s for m, s in zip(mantissas.ravel().tolist(), shifts.ravel().tolist(), strict=True)]
+        sides.append(np.broadcast_to(np.array(flat, dtype=object).reshape(x.shape), (N, K, *x.shape[2:])))
+    L, R = (side.reshape(N * K, *side.shape[2:]) for side in sides)
+    return [
+        [(int(x), 0) for x in (flint.fmpz_mat(left.tolist()) * flint.fmpz_mat(right.tolist()).transpose()).entries()]
+        for left, right in zip(L, R, strict=True)
+    ]
