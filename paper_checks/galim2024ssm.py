@@ -53,14 +53,36 @@ def s6(case: Case, H: int) -> Layer:
     )
 
 
-def run(layer: Layer, inputs: Vector, state: Vector) -> tuple[Vector, Vector]:
-    """Return the outputs and the last state."""
+def run(layer: Layer, inputs: Vector, state: Vector) -> Vector:
+    """Return the outputs, step by step."""
     outputs = []
     for x in inputs:
         a, b, c = layer(x)
         state = [a_i * h + b_i * x for a_i, b_i, h in zip(a, b, state, strict=True)]
         outputs.append(sum((c_i * h for c_i, h in zip(c, state, strict=True)), fmpq(0)))
-    return outputs, state
+    return outputs
+
+
+def unrolled(layer: Layer, inputs: Vector, state: Vector) -> Vector:
+    """Return the outputs without recursion, as c_t^T (A_t ... A_1 h_0 + sum_s A_t ... A_{s+1} b_s x_s)."""
+    return [
+        sum((c_i * (h + z) for c_i, h, z in zip(layer(x)[2], carried(layer, inputs[: t + 1], state),
+                                                initial_state(layer, inputs[: t + 1]), strict=True)), fmpq(0))
+        for t, x in enumerate(inputs)
+    ]  # fmt: skip
+
+
+def carried(layer: Layer, inputs: Vector, state: Vector) -> Vector:
+    """Return A_M ... A_1 h_0."""
+    for x in inputs:
+        state = [a_i * z for a_i, z in zip(layer(x)[0], state, strict=True)]
+    return state
+
+
+def initial_state(layer: Layer, prefix: Vector) -> Vector:
+    r"""Return \sum_m A_M ... A_{m+1} B_m p_m."""
+    terms = [carried(layer, prefix[m + 1 :], [b_i * p for b_i in layer(p)[1]]) for m, p in enumerate(prefix)]
+    return [sum(entries, fmpq(0)) for entries in zip(*terms, strict=True)]
 
 
 def distance(u: Vector, v: Vector) -> fmpq:
@@ -79,32 +101,32 @@ def prefix_is_initial_state(case: Case) -> Comparison:
 
     For every input and every prefix, in S4 and S6 layers. Measured: the largest difference over 5 outputs.
     """
-    layer, prefix, inputs = _prefixed(case)
-    state = [fmpq(0)] * 4
-    for m, p in enumerate(prefix):
-        term = [b_i * p for b_i in layer(p)[1]]
-        for later in prefix[m + 1 :]:
-            term = [a_i * z for a_i, z in zip(layer(later)[0], term, strict=True)]
-        state = [s + z for s, z in zip(state, term, strict=True)]
-    with_prefix = run(layer, prefix + inputs, [fmpq(0)] * 4)[0][len(prefix) :]
-    return equal(distance(with_prefix, run(layer, inputs, state)[0]), 0)
+    return equal(_effect_of_prefix(case, step=1), 0)
 
 
 @prefix_is_initial_state.control("the prefix reversed", layer=tuple(LAYERS), M=(3, 6))
 def _(case: Case) -> Comparison:
-    layer, prefix, inputs = _prefixed(case)
-    with_prefix = run(layer, prefix + inputs, [fmpq(0)] * 4)[0][len(prefix) :]
-    state = run(layer, prefix[::-1], [fmpq(0)] * 4)[1]
-    return equal(distance(with_prefix, run(layer, inputs, state)[0]), 0)
+    return equal(_effect_of_prefix(case, step=-1), 0)
 
 
-def _prefixed(case: Case) -> tuple[Layer, Vector, Vector]:
-    return LAYERS[case["layer"]](case, 4), draw(case, case["M"]), draw(case, 5)
+def _effect_of_prefix(case: Case, step: int) -> fmpq:
+    """Return how far a prefix is from the initial state of that prefix, read forward or backward."""
+    layer, prefix, inputs = LAYERS[case["layer"]](case, 4), draw(case, case["M"]), draw(case, 5)
+    with_prefix = run(layer, prefix + inputs, [fmpq(0)] * 4)[len(prefix) :]
+    return distance(with_prefix, unrolled(layer, inputs, initial_state(layer, prefix[::step])))
 
 
 def reach(a: Vector, b: Vector, M: int) -> fmpq_mat:
     """Return the (H, M) matrix that maps a prefix to its state: columns diag(a)^{M-m} b."""
     return fmpq_mat(len(a), M, [b_i * a_i ** (M - 1 - m) for a_i, b_i in zip(a, b, strict=True) for m in range(M)])
+
+
+def reached(a: Vector, b: Vector, M: int) -> int:
+    """Return the rank of `reach`, and add the number of its columns that are not the states of unit prefixes."""
+    states = reach(a, b, M)
+    units = [initial_state(lambda x: (a, b, b), [fmpq(int(k == m)) for k in range(M)]) for m in range(M)]
+    wrong = sum(states[i, m] != unit[i] for m, unit in enumerate(units) for i in range(len(a)))
+    return exact.rank(states) + wrong
 
 
 @PAPER.proposition("reachable-states", H=(4, 6), M=(1, 3, 4, 6))
@@ -115,19 +137,19 @@ def reachable_states(case: Case) -> Comparison:
     scaled rows.
     """
     a, b, _ = s4(case, case["H"])(fmpq(0))
-    return equal(exact.rank(reach(a, b, case["M"])), min(case["M"], case["H"]))
+    return equal(reached(a, b, case["M"]), min(case["M"], case["H"]))
 
 
 @reachable_states.control("a repeated eigenvalue", H=(4,), M=(4, 6))
 def _(case: Case) -> Comparison:
     a, b, _ = s4(case, case["H"])(fmpq(0))
-    return equal(exact.rank(reach([a[0], *a[:-1]], b, case["M"])), min(case["M"], case["H"]))
+    return equal(reached([a[0], *a[:-1]], b, case["M"]), min(case["M"], case["H"]))
 
 
 @reachable_states.control("a state without input", H=(4,), M=(4, 6))
 def _(case: Case) -> Comparison:
     a, b, _ = s4(case, case["H"])(fmpq(0))
-    return equal(exact.rank(reach(a, [fmpq(0), *b[1:]], case["M"])), min(case["M"], case["H"]))
+    return equal(reached(a, [fmpq(0), *b[1:]], case["M"]), min(case["M"], case["H"]))
 
 
 @PAPER.proposition(
@@ -138,7 +160,7 @@ def repeated_eigenvalues(case: Case) -> Comparison:
     distinct = int(case.rng.integers(2, 5))
     pool = draw(case, distinct)
     a = pool + [pool[int(k)] for k in case.rng.integers(0, distinct, case["H"] - distinct)]
-    return equal(exact.rank(reach(a, draw(case, case["H"]), 3 * case["H"])), distinct)
+    return equal(reached(a, draw(case, case["H"]), 3 * case["H"]), distinct)
 
 
 @repeated_eigenvalues.control("M >= H tokens reach everything")
@@ -153,21 +175,22 @@ def length_of_the_prefix(case: Case) -> Comparison:
     It is the leading coefficient of Lagrange's polynomial. So states whose eigenvalues are close, as slow ones are,
     need huge tokens: here a_i = 1 - n_i / spread, with distinct n_i in 1, ..., 7.
     """
-    return equal(*_first_token(case, 0))
+    return equal(_first_token(case, 0), 1)
 
 
 @length_of_the_prefix.control("one factor is forgotten")
 def _(case: Case) -> Comparison:
-    return equal(*_first_token(case, 1))
+    return equal(_first_token(case, 1), 1)
 
 
-def _first_token(case: Case, forgotten: int) -> tuple[fmpq, fmpq]:
+def _first_token(case: Case, forgotten: int) -> fmpq:
+    """Return the first token over what the formula says, without the first factors of its product."""
     H, i = case["H"], int(case.rng.integers(case["H"]))
     a = [1 - fmpq(int(n), case["spread"]) for n in case.rng.choice(np.arange(1, 8), H, replace=False)]
     b, wanted = draw(case, H), fmpq_mat(H, 1)
     wanted[i, 0] = fmpq(1)
     factors = [a[i] - a_j for j, a_j in enumerate(a) if j != i]
-    return reach(a, b, H).solve(wanted)[0, 0], 1 / (b[i] * prod(factors[forgotten:]))
+    return reach(a, b, H).solve(wanted)[0, 0] * b[i] * prod(factors[forgotten:])
 
 
 @PAPER.formula("decay", t=(0, 5, 20), H=(1, 4), sampled=True)
@@ -193,7 +216,7 @@ def _(case: Case) -> Comparison:
 def _decay(case: Case, extreme: Any) -> fmpq:
     layer, h, inputs = s4(case, case["H"]), draw(case, case["H"]), draw(case, 14) * 2
     a, _, c = layer(fmpq(0))
-    outputs = [run(layer, inputs[: case["t"] + 1], state)[0][-1] for state in (h, [fmpq(0)] * case["H"])]
+    outputs = [run(layer, inputs[: case["t"] + 1], state)[-1] for state in (h, [fmpq(0)] * case["H"])]
     size = sum((abs(u * v * w) for u, v, w in zip(a, c, h, strict=True)), fmpq(0))
     return abs(outputs[0] - outputs[1]) / (size * extreme(map(abs, a)) ** case["t"])
 
@@ -206,10 +229,19 @@ def kernel(a: Vector, gains: Vector, n: int) -> Vector:
     return [sum((g * a_i**t for a_i, g in zip(a, gains, strict=True)), fmpq(0)) for t in range(n)]
 
 
-def order(k: Vector) -> int:
-    """Return the rank of the Hankel matrix of the kernel: the least number of states that generate it."""
-    n = (len(k) + 1) // 2
-    return exact.rank([[k[i + j] for j in range(n)] for i in range(n)])
+def impulse_response(a: Vector, b: Vector, c: Vector, n: int) -> Vector:
+    """Return the first n outputs of the layer on the input 1, 0, 0, ..."""
+    return run(lambda x: (a, b, c), [fmpq(int(t == 0)) for t in range(n)], [fmpq(0)] * len(a))
+
+
+def order(a: Vector, b: Vector, c: Vector, n: int) -> int:
+    """Return the rank of the Hankel matrix of the kernel: the least number of states that generate it.
+
+    Entries in which the kernel, n x n of them, is not the layer's impulse response are added.
+    """
+    k = kernel(a, [u * v for u, v in zip(b, c, strict=True)], 2 * n - 1)
+    wrong = sum(u != v for u, v in zip(k, impulse_response(a, b, c, 2 * n - 1), strict=True))
+    return exact.rank([[k[i + j] for j in range(n)] for i in range(n)]) + wrong
 
 
 @PAPER.lemma("equivalent-parameters", H=(3, 5))
@@ -236,7 +268,7 @@ def _equivalent(case: Case, inverse: bool) -> fmpq:
         [c[i] / scale[i] if inverse else c[i] * scale[i] for i in turn],
     )
     inputs, zero = draw(case, 8), [fmpq(0)] * H
-    return distance(run(layer, inputs, zero)[0], run(lambda x: moved, inputs, zero)[0])
+    return distance(run(layer, inputs, zero), unrolled(lambda x: moved, inputs, zero))
 
 
 @PAPER.lemma("order-of-a-kernel", H=(3, 5))
@@ -247,15 +279,14 @@ def order_of_a_kernel(case: Case) -> Comparison:
     """
     a, b, c = s4(case, case["H"])(fmpq(0))
     dead = int(case.rng.integers(0, 3))
-    gains = [fmpq(0) if i < dead else u * v for i, (u, v) in enumerate(zip(b, c, strict=True))]
-    return equal(order(kernel(a, gains, 4 * case["H"] + 1)), case["H"] - dead)
+    c = [fmpq(0)] * dead + c[dead:]
+    return equal(order(a, b, c, 2 * case["H"] + 1), case["H"] - dead)
 
 
 @order_of_a_kernel.control("a repeated eigenvalue")
 def _(case: Case) -> Comparison:
     a, b, c = s4(case, case["H"])(fmpq(0))
-    gains = [u * v for u, v in zip(b, c, strict=True)]
-    return equal(order(kernel([a[1], *a[1:]], gains, 4 * case["H"] + 1)), case["H"])
+    return equal(order([a[1], *a[1:]], b, c, 2 * case["H"] + 1), case["H"])
 
 
 STATES = ({"H": 4, "target": 2}, {"H": 5, "target": 1}, {"H": 4, "target": 4})
@@ -278,7 +309,7 @@ def tuned(case: Case, moved: int, silenced: int) -> fmpq:
     for i in range(moved, moved + silenced):
         c[i] = fmpq(0)
     n = 2 * (case["H"] + case["target"])
-    return distance(kernel(a, [u * v for u, v in zip(b, c, strict=True)], n), kernel(wanted, gains, n))
+    return distance(impulse_response(a, b, c, n), kernel(wanted, gains, n))
 
 
 @PAPER.theorem("sdt", points=STATES)
@@ -357,8 +388,8 @@ def _(case: Case) -> Comparison:
 
 def _rank_with_target(case: Case, new: bool) -> int:
     H = case["H"]
-    (a, *_), wanted, gains = frozen_and_target(Case({"H": H, "target": 1}, case.seed))
-    target = kernel(wanted if new else a[:1], gains, 2 * H)
+    (a, *_), wanted, gains = frozen_and_target(case.derive(target=1))
+    target = [gains[0] * (wanted if new else a)[0] ** t for t in range(2 * H)]
     return exact.rank([[a_i**t for t in range(2 * H)] for a_i in a] + [target])
 
 

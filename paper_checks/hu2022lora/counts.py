@@ -113,6 +113,11 @@ def adapter(case: Case) -> Comparison:
     )
 
 
+@adapter.control("printed as one unit of its last digit less", points=({"r": 1, "printed": 7.0},))
+def _(case: Case) -> Comparison:
+    return adapter(case)
+
+
 @adapter.control("with the layer norms, two a layer")
 def _(case: Case) -> Comparison:
     count = 192 * (2 * 12288 * case["r"] + case["r"] + 12288) + 2 * 192 * 12288
@@ -128,6 +133,11 @@ def prefix_units_off(case: Case, layers: int) -> Fraction:
 def prefix_embedding(case: Case) -> Comparison:
     """Prefix embedding on GPT-3: |Theta| = d_model (l_p + l_i) gives Table 15's counts, in millions."""
     return at_most(prefix_units_off(case, layers=1), 1)
+
+
+@prefix_embedding.control("printed as one unit of its last digit more", points=({"l": 72, "printed": 1.0},))
+def _(case: Case) -> Comparison:
+    return prefix_embedding(case)
 
 
 @prefix_embedding.control("multiplied by the number of layers, as for prefix layers")
