@@ -11,7 +11,7 @@ from lora_proofs.ntk import traps
 from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.hessian import Gauge, Hessian
 from lora_proofs.ntk.problem import LinearizedProblem
-from lora_proofs.ntk.second_order import exact_second_order, second_order
+from lora_proofs.ntk.second_order import _balancing, _third_derivative, exact_second_order, second_order
 from lora_proofs.ntk.solve import solve
 
 CASES = [
@@ -209,6 +209,180 @@ def test_a_point_off_a_critical_one_is_not_stationary_until_the_tolerance_says_s
     result = second_order(trap.problem(), u + 1e-3, v)
     assert (result.verdict, result.escape) == ("not stationary", None)
     assert second_order(trap.problem(), u + 1e-5, v, tolerance=1e-4).verdict == "strict minimum"
+
+
+def newton(problem, u, v, off=()):
+    """Return the stationary point next to (u, v) across gauge and `off`, its gradient and its least curvature."""
+    for _ in range(30):
+        hessian = Hessian(problem, [u], [v])
+        P = hessian.project(np.eye(hessian.size)) - sum(np.outer(z, z) for z in off)
+        step = np.linalg.pinv(P @ hessian.matrix() @ P, rcond=1e-10, hermitian=True) @ (P @ hessian.gradient())
+        (du,), (dv,) = hessian.unpack(step)
+        u, v = u - du, v - dv
+        if np.linalg.norm(step) < 1e-14:
+            break
+    hessian = Hessian(problem, [u], [v])
+    return u, v, float(np.linalg.norm(hessian.gradient())), hessian.spectrum()[0][0]
+
+
+@pytest.mark.parametrize(
+    ("trap", "change", "seed"),
+    [
+        (traps.family_b(1), "raise", 0),
+        (traps.family_b(2), "shrink", 0),
+        (traps.logistic(1), "shrink", 1),
+        (traps.family_d(3), "shrink", 1),
+    ],
+    ids=["B1", "B2", "L+1", "D3"],
+)
+def test_past_a_fold_there_is_no_strict_minimum_and_before_it_there_is(trap, change, seed):
+    """A minimum that meets a saddle and vanishes leaves points of small gradient and positive curvature behind."""
+    base, (u, v) = trap.problem(), trap.factors()
+    G = base.blocks[0].array + 0.01 * np.random.default_rng(seed).standard_normal(base.blocks[0].array.shape)
+
+    def problem(s):
+        moved = G.copy()
+        if change == "raise":
+            moved[0, 0, -1, -1] += s  # the better direction
+        else:
+            moved[1:] *= 1 - s
+        return LinearizedProblem(moved, base.offsets, base.canonical_loss.labels, base.loss, base.lam)
+
+    s, step, trail = 0.0, 0.02, []
+    while step > 1e-12:
+        a, b, gradient, curvature = newton(problem(s + step), u, v)
+        if gradient < 1e-11 and curvature > 0 and np.linalg.norm(a - u) < 0.3:
+            u, v, s = a, b, s + step
+            trail.append((s, a, b))
+        else:
+            step /= 2
+    before = [(t, a, b) for t, a, b in trail if t < s - 1e-6]
+    assert before[-1][0] > s - 1e-2
+    assert {second_order(problem(t), a, b).verdict for t, a, b in before} == {"strict minimum"}
+    for past in (1e-8, 1e-6):
+        beyond = problem(s + past)
+        hessian = Hessian(beyond, [u], [v])
+        valley = hessian.spectrum()[1][:, 0]
+        verdicts = set()
+        for t in np.linspace(-4, 4, 33) * past**0.5:
+            (du,), (dv,) = hessian.unpack(t * valley)
+            result = second_order(beyond, *newton(beyond, u + du, v + dv, [valley])[:2])
+            assert result.relative_gradient > 1e-12
+            verdicts.add(result.verdict)
+        assert verdicts <= {"degenerate", "saddle", "not stationary"}
+        assert "degenerate" in verdicts
+
+
+@pytest.mark.parametrize(("loss", "K", "shapes", "ranks", "lam"), CASES)
+def test_the_third_derivative_is_bounded_on_the_ball(loss, K, shapes, ranks, lam):
+    problem, (u, v) = random_problem(loss, K, shapes, lam), random_point(shapes, ranks)
+    hessian, rng = Hessian(problem, u, v), np.random.default_rng(2)
+    radius, h = 0.5, 1e-4
+    bound = _third_derivative(hessian, radius)
+    centre = hessian.pack(u, v)
+    for _ in range(20):
+        z, out = rng.standard_normal((2, hessian.size))
+        z, at = z / np.linalg.norm(z), centre + radius * out / np.linalg.norm(out)
+        forms = [z @ Hessian(problem, *hessian.unpack(at + t * z)).matrix() @ z for t in (-h, h)]
+        assert abs(forms[1] - forms[0]) / (2 * h) <= bound
+
+
+@pytest.mark.parametrize(
+    ("loss", "rows", "label", "w", "share"),
+    [
+        ("squared", [1.0], 0.0, 0.0, 1 - 1e-6),
+        ("logistic", [1.0], -1, np.log(2 + 3**0.5), 0.99),
+        ("cross_entropy", [1.0, -1.0, 0.0], 2, np.log(2 + 3**0.5) / 2, 0.99),
+    ],
+)
+def test_the_bound_on_the_third_derivative_is_attained(loss, rows, label, w, share):
+    """Along (1, 1) / sqrt 2 at u = v, where the loss twists most; for K = 3 two classes far above a third."""
+    size = 1.0 if loss == "squared" else 60.0
+    up = 60.0 if loss == "cross_entropy" else 0.0
+    offsets = np.array([[x * (w - size**2) + up * (x != 0) for x in rows]])
+    gradients = np.array(rows).reshape(1, -1, 1, 1)
+    problem = LinearizedProblem(gradients, offsets, np.array([label]), loss, 0.0)
+    u = [np.array([[size]])]
+    hessian, z, h = Hessian(problem, u, u), np.full(2, 0.5**0.5), 1e-5
+    forms = [z @ Hessian(problem, *hessian.unpack(hessian.pack(u, u) + t * z)).matrix() @ z for t in (-h, h)]
+    third = abs(forms[1] - forms[0]) / (2 * h)
+    assert share <= third / _third_derivative(hessian, 0.0) <= 1 + 1e-6
+    assert _third_derivative(hessian, 1.0) > 1.01 * _third_derivative(hessian, 0.0)
+
+
+@pytest.mark.parametrize(
+    "trap", [traps.family_d(4), traps.family_d(4, 2), traps.family_d(3, 2, 5)], ids=lambda t: t.name
+)
+def test_unbalanced_factors_are_balanced_before_they_are_judged(trap):
+    u, v = trap.factors()
+    mixed = np.diag([1e3, 1e-2][: trap.r]) @ np.random.default_rng(0).normal(size=(trap.r, trap.r))
+    for R in (1e4 * np.eye(trap.r), 1e-4 * np.eye(trap.r), mixed):
+        result = second_order(trap.problem(), u @ R, v @ np.linalg.inv(R).T)
+        assert result.verdict == "strict minimum"
+        assert result.gauge == trap.r**2
+        assert result.min_curvature == pytest.approx(second_order(trap.problem(), u, v).min_curvature, rel=1e-6)
+
+
+def test_the_escape_fits_the_unbalanced_factors_it_was_asked_for():
+    trap = traps.family_d(4, 2).without(1)
+    u, v = trap.factors()
+    for R in (1e3 * np.eye(2), np.array([[100.0, 3.0], [1.0, 0.1]])):
+        a, b = u @ R, v @ np.linalg.inv(R).T
+        result = second_order(trap.problem(), a, b)
+        du, dv = result.escape
+        assert trap.problem().objective(a + du, b + dv) < trap.problem().objective(a, b) * (1 - 1e-3)
+
+
+def test_balancing_leaves_rank_deficient_factors_where_they_are_but_for_a_scale():
+    u, v = np.eye(3, 2), np.zeros((4, 2))
+    np.testing.assert_array_equal(_balancing(u, v), np.eye(2))
+    v[0, 0] = 4.0
+    R = _balancing(u, v)
+    np.testing.assert_allclose(R, R[0, 0] * np.eye(2))
+    assert np.linalg.norm(u @ R) == pytest.approx(np.linalg.norm(v / R[0, 0]))
+    full = np.random.default_rng(0).standard_normal((7, 2))
+    R = _balancing(full[:4], full[4:])
+    a, b = full[:4] @ R, full[4:] @ np.linalg.inv(R).T
+    np.testing.assert_allclose(a.T @ a, b.T @ b, atol=1e-12)
+    np.testing.assert_allclose(a @ b.T, full[:4] @ full[4:].T, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("above", "verdict"), [(1e-10, "degenerate"), (-1e-10, "degenerate"), (1e-6, "strict minimum"), (-1e-6, "saddle")]
+)
+def test_a_curvature_below_a_billionth_of_the_largest_is_not_told_from_0(above, verdict):
+    """At the origin of a scalar problem the curvatures are lam - 1 and lam + 1."""
+    problem = LinearizedProblem(np.ones((1, 1, 1, 1)), [[0.0]], [[1.0]], "squared", 1 + above)
+    result = second_order(problem, np.zeros((1, 1)), np.zeros((1, 1)))
+    assert result.min_curvature == pytest.approx(above, rel=1e-5)
+    assert result.verdict == verdict
+
+
+def test_a_gradient_of_the_size_of_rounding_hides_curvatures_of_the_size_of_its_root():
+    """A block that the datum does not see has the curvature lam, beside one at its minimum, of gradient about 1e-16."""
+    for lam, verdict in ((1e-8, "degenerate"), (1e-5, "strict minimum")):
+        G, root = np.ones((1, 1, 1, 1)), np.full((1, 1), (1 - lam) ** 0.5)
+        problem, zero = LinearizedProblem([0 * G, G], [[0.0]], [[1.0]], "squared", lam), np.zeros((1, 1))
+        assert second_order(problem, [zero, root], [zero, root]).verdict == verdict
+
+
+@pytest.mark.parametrize(("sizes", "dimension"), [((1, 1e-4, 1e-4), 3), ((1, 1e-9, 1e-9), 2), ((1, 0, 0), 2)])
+def test_the_gauge_sees_small_columns_and_not_vanishing_ones(sizes, dimension):
+    Q = np.eye(4, len(sizes)) * np.array(sizes) / 2**0.5
+    gauge = Gauge([Q], [Q], 0.1)
+    assert gauge.dimension == dimension
+    moved = [a * a + b * b for k, a in enumerate(sizes) for b in sizes[:k] if a * a + b * b > 1e-16]
+    assert gauge.reach == pytest.approx((min(moved) / 2) ** 0.5)
+    for X in np.random.default_rng(0).standard_normal((20, len(sizes), len(sizes))):
+        W = X - X.T
+        W[1:, 1:] *= dimension == 3
+        assert 2**0.5 * np.linalg.norm(Q @ W) >= gauge.reach * np.linalg.norm(W) * (1 - 1e-12)
+
+
+def test_a_single_column_has_no_gauge_for_lam_above_0_and_a_scaling_at_0():
+    u, v = np.full((2, 1), 3.0), np.full((8, 1), 2.0)
+    assert (Gauge([u], [v], 0.1).dimension, Gauge([u], [v], 0.1).reach) == (0, np.inf)
+    assert (Gauge([u], [v], 0.0).dimension, Gauge([u], [v], 0.0).reach) == (1, pytest.approx(25**0.5))
 
 
 def test_a_curvature_that_the_gradient_may_explain_is_called_degenerate():

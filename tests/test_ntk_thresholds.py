@@ -47,6 +47,25 @@ def test_each_rank_is_the_smallest_that_its_condition_admits(d):
     assert table["sharp"].rank <= table["theorem 4.1"].rank <= table["existence"].rank + 1
 
 
+def test_the_capacity_must_exceed_its_bound_and_not_only_reach_it():
+    """1.35 KN = 27 = 14 + 14 - 1 and 135 = 100 + 36 - 1 exactly, and with one datum fewer the bound is passed."""
+    for KN, shape in ((20, (14, 14)), (100, (100, 36))):
+        assert thresholds(N=KN, K=1, shapes=[shape], loss="squared")["capacity"].rank == 2
+        assert thresholds(N=KN - 1, K=1, shapes=[shape], loss="squared")["capacity"].rank == 1
+    assert thresholds(N=20, K=1, shapes=[(7, 7), (8, 7)], loss="squared")["capacity"].rank == 2  # 13 + 14 = 27
+    assert thresholds(N=20, K=1, shapes=[(7, 7), (8, 8)], loss="squared")["capacity"].rank == 1
+
+
+@pytest.mark.parametrize("d", [5, 9, 14])
+def test_the_sharp_rule_excludes_equality_and_the_existence_rule_includes_it(d):
+    """r(r+3)/2 = d at r = 2, 3, 4; and r(r+1)/2 = d' one step further."""
+    r = {5: 2, 9: 3, 14: 4}[d]
+    assert thresholds(N=d, K=1, shapes=[(50, 50)], loss="squared")["sharp"].rank == r + 1
+    triangular = r * (r + 1) // 2
+    table = thresholds(N=triangular, K=1, shapes=[(50, 50)], loss="squared")
+    assert (table["existence"].rank, table["theorem 4.1"].rank) == (r, r + 1)
+
+
 def test_full_rank_is_always_enough():
     table = thresholds(N=50, K=1, shapes=[(3, 4), (2, 9)], loss="squared")
     assert table["sharp"].rank == table["any gradients"].rank == table["lam = 0"].rank == 3

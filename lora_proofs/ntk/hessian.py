@@ -152,9 +152,13 @@ class Gauge:
         self._bases = [(*np.linalg.eigh(a), *np.linalg.eigh(b)) for a, b in grams]
         # 1 / (a_i + b_j), and 0 for the pairs that leave (u, v) where it is.
         self._inverse = []
+        self.reach = np.inf
+        """A lower bound of |(u X, v X^T)|_F / |X|_F over the X that move (u, v)."""
         for a, _, b, _ in self._bases:
             sums = a[:, None] + b
             moved = sums > 1e-14 * sums.max(initial=0.0)
+            turning = np.triu(moved, 1) if self.skew else moved
+            self.reach = min(self.reach, float(np.sqrt(sums[turning].min(initial=np.inf) / 2)))
             self._inverse.append(np.where(moved, 1 / np.where(moved, sums, 1.0), 0.0))
 
     @property

@@ -3,6 +3,20 @@ r"""Second-order verdicts: whether a LoRA point (u, v) is a strict local minimum
 L is constant along the orbit of O(r), (u, v) -> (u R, v R), and for lam = 0 along that of GL(r), (u R, v R^{-T}). With
 several blocks each has its own group. The curvature along the orbit is 0 at a stationary point and says nothing, so it
 is projected out: "strict" means strict up to this gauge. Setting: Jang, Lee & Ryu, arXiv 2402.11867v3.
+
+"Strict minimum" is a statement about a neighbourhood, since no computed point is exactly stationary. Let g be the
+gradient, mu > 0 the least curvature on the slice (u, v) + (complement of the orbit's tangents), and T a bound on the
+third derivative of L on the ball of radius rho = 2 |g| / mu about (u, v). If 2 T |g| < mu^2 (Kantorovich's condition):
+
+1. On the part of the slice in that ball the curvatures are at least mu - T rho > 0, and on its rim the slope outwards
+   is at least -|g| + mu rho - T rho^2 / 2 > 0: L has one minimiser there, in the interior, with positive curvatures.
+2. Where rho is smaller than |u W|, |v W| over |W| for all W that move (u, v) (`Gauge.reach`), the orbits through the
+   ball cross the slice: the gradient there is orthogonal to both, so it is 0. A strict minimum of L, up to the gauge.
+
+Past a fold, where a minimum and a saddle have met and vanished, a small gradient a t^2 goes with a curvature 2 a t and
+T = 2 a: 2 T |g| = mu^2, and the test refuses. T is explicit. Along (x, y) of length 1, w moves by t J + t^2 K with
+J = A(x v^T + u y^T) and K = A(x y^T), so the third derivative is (1/N) sum (phi'''[J, J, J] + 6 phi''[J, K]), where
+|J| <= |A| s with s^2 = |u|_op^2 + |v|_op^2, and |K| <= |A| / 2.
 """
 
 from dataclasses import dataclass
@@ -14,6 +28,8 @@ from numpy.typing import NDArray
 
 from lora_proofs import exact
 from lora_proofs.display import Readable, show
+from lora_proofs.linalg import spectral_norm
+from lora_proofs.ntk.core import as_core, gram
 from lora_proofs.ntk.hessian import Hessian, norm
 from lora_proofs.ntk.problem import LinearizedProblem, like_given
 from lora_proofs.ntk.rational_problem import Trap, floats, inertia, inner
@@ -27,6 +43,16 @@ _DENSE = 600
 _CURVATURE_TOLERANCE = 1e-9
 """Share of |Hessian| below which a computed curvature is not told from 0."""
 
+_ROUNDING = 1e-15
+"""Share of its scale by which a computed gradient may be off."""
+
+_INDEPENDENT = 1e-12
+"""Share of the largest singular value of u v^T below which, at lam = 0, its last one is taken for 0."""
+
+_TWIST = {"squared": 0.0, "logistic": 3**-0.5 / 6, "cross_entropy": 2**1.5 * 3**-0.5 / 6}
+"""Bounds on |phi'''[J, J, J]| over |J|^3 for one datum: a third cumulant is at most range^3 / (6 sqrt 3), and the range
+of J (with a 0 for the label) is at most |J| for one row, and sqrt 2 |J| for several."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SecondOrder(Readable):
@@ -35,13 +61,13 @@ class SecondOrder(Readable):
     Attributes
     ----------
     verdict : str
-        "strict minimum" (up to the gauge), "degenerate" (no curvature is told apart from 0 on the negative side, some
-        is not on the positive one), "saddle", or "not stationary".
+        "strict minimum" (within 2 `gradient_norm` / `min_curvature` there is one, up to the gauge), "saddle" (a
+        negative curvature and a lower point were found), "not stationary", or "degenerate" (none of these is decided).
     escape : (du, dv) or None
         For a saddle: a step for which the objective at (u + du, v + dv) was found to be lower; arrays or lists, as u
         and v were given, and of their library, dtype and device.
     gradient_norm : float
-        Frobenius norm of the gradient.
+        Frobenius norm of the gradient; at lam = 0, as all that follows, at the balanced point of the orbit.
     relative_gradient : float
         The same, over (lam + |S|_F) |(u, v)|_F, with the larger of S here and at delta = 0.
     min_curvature : float
@@ -103,11 +129,12 @@ class ExactSecondOrder(Readable):
 
 
 def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 1e-6) -> SecondOrder:
-    r"""Judge (u, v) by its gradient and by its smallest curvature across the gauge orbit.
+    r"""Judge (u, v) by its gradient, its smallest curvature across the gauge orbit, and the third derivative nearby.
 
-    Curvatures below 1e-9 |H| count as 0, or below g^{2/3} |H| if the relative gradient g is larger than that allows:
-    near a minimum flat to fourth order, w^4, a gradient g leaves a curvature of order g^{2/3}. The better (u, v) is
-    converged, the finer the verdict. It is numerical evidence; `exact_second_order` decides over Q.
+    "Strict minimum" says that L has a strict minimum, up to the gauge, next to (u, v): see the module for the test and
+    its proof. The flatter the minimum, the better (u, v) must be converged. At lam = 0 (u, v) is first moved along its
+    orbit to balanced factors, u^T u = v^T v, where that is possible: derivatives at others differ by what scales them.
+    It is numerical evidence; `exact_second_order` decides over Q.
 
     Parameters
     ----------
@@ -130,25 +157,62 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
     u, v = problem.check_factors(u, v)
     if not any(x.size for x in u):
         raise ValueError("u and v have no columns; append a column of zeros to ask for the curvature at delta = 0")
-    hessian = Hessian(problem, u, v)
-    gradient = hessian.gradient()
-    length, scale = float(np.linalg.norm(gradient)), hessian.gradient_scale()
+    turns: Blocks = [np.eye(x.shape[1]) if problem.lam else _balancing(x, y) for x, y in zip(u, v, strict=True)]
+    hessian = Hessian(problem, *_turned(u, v, turns))
+    length, scale = float(np.linalg.norm(hessian.gradient())), hessian.gradient_scale()
     relative = length / scale if scale else 0.0
 
     low, direction, high = hessian.dense_extremes() if hessian.size <= _DENSE else hessian.lanczos_extremes()
     residual = float(np.linalg.norm(hessian.apply(direction) - low * direction))
-    noise = max(_CURVATURE_TOLERANCE, relative ** (2 / 3)) * high
+    least = low - residual - _CURVATURE_TOLERANCE * high
     verdict, escape = "degenerate", None
     if relative > tolerance:
         verdict = "not stationary"
-    elif low - residual > noise:
+    elif least > 0 and _minimum_nearby(hessian, length + _ROUNDING * scale, least):
         verdict = "strict minimum"
-    elif low < -noise:
-        step = _decrease(problem, u, v, *hessian.unpack(direction))
+    elif low < -max(_CURVATURE_TOLERANCE, relative ** (2 / 3)) * high:
+        back: Blocks = [np.asarray(np.linalg.inv(R)) for R in turns]
+        step = _decrease(problem, u, v, *_turned(*hessian.unpack(direction), back))
         if step is not None:
             du, dv = ([like_given(p, x) for p, x in zip(patterns, side, strict=True)] for side in step)
             verdict, escape = "saddle", (du[0], dv[0]) if plain else (du, dv)
     return SecondOrder(verdict, escape, length, relative, low, residual, high, hessian.gauge.dimension)
+
+
+def _minimum_nearby(hessian: Hessian, gradient: float, least: float) -> bool:
+    """Tell whether the module's test proves a strict minimum, from |gradient| and the least curvature off the gauge."""
+    radius = 2 * gradient / least
+    return 2 * _third_derivative(hessian, radius) * gradient < least**2 and radius < hessian.gauge.reach
+
+
+def _third_derivative(hessian: Hessian, radius: float) -> float:
+    """Return a bound on the third derivative of L along unit directions, on the ball of that radius about (u, v)."""
+    problem = hessian.problem
+    G = gram(as_core(problem))
+    A2, N = float(np.linalg.eigvalsh(G)[-1]), problem.N
+    datum = float(np.sqrt(np.diag(G).reshape(N, -1).sum(axis=1).max()))  # the largest |A_i|, the rows of one datum
+    s = radius + max(float(np.hypot(*map(spectral_norm, uv))) for uv in zip(hessian.u, hessian.v, strict=True))
+    return (3 * problem.canonical_loss.bend * A2 * s + _TWIST[problem.loss] * datum * A2 * s**3) / N
+
+
+def _balancing(u: Array, v: Array) -> Array:
+    """Return R for which u R and v R^{-T} are balanced if u v^T has full rank; else a multiple of I if it can be."""
+    (left, A), (right, B) = np.linalg.qr(u), np.linalg.qr(v)
+    r = u.shape[1]
+    if r <= min(len(left), len(right)):
+        U, s, _ = np.linalg.svd(A @ B.T)
+        if r and s[-1] > _INDEPENDENT * s[0]:
+            return np.asarray(np.linalg.solve(A, U * np.sqrt(s)))
+    a, b = float(np.linalg.norm(u)), float(np.linalg.norm(v))
+    return np.eye(r) * (np.sqrt(b / a) if a and b else 1.0)
+
+
+def _turned(u: Blocks, v: Blocks, turns: list[Array]) -> tuple[Blocks, Blocks]:
+    """Return (u R, v R^{-T})."""
+    return (
+        [np.asarray(x @ R) for x, R in zip(u, turns, strict=True)],
+        [np.asarray(np.linalg.solve(R, y.T).T) for y, R in zip(v, turns, strict=True)],
+    )
 
 
 def exact_second_order(trap: Trap) -> ExactSecondOrder:

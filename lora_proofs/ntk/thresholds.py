@@ -42,6 +42,7 @@ The papers' rules: Jang, Lee & Ryu, arXiv 2402.11867v3, Theorems 3.1 and 4.1; Pa
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ from lora_proofs.ntk.problem import LinearizedProblem
 if TYPE_CHECKING:  # a table of sizes needs no solver
     from lora_proofs.ntk.solve import Solution
 
-_CAPACITY = 1.35
+_CAPACITY = Fraction(27, 20)
 """The constant C* of the capacity rule, from the abstract of arXiv 2605.03724."""
 
 
@@ -225,7 +226,7 @@ def _capacity_rule(KN: int, shapes: Sequence[tuple[int, int]], applies: bool) ->
     return Threshold(
         "capacity",
         next((r for r in ranks if capacity(r) > _CAPACITY * KN), None),
-        f"r(m+n) - r^2 > {_CAPACITY} KN = {_CAPACITY * KN:g}",
+        f"r(m+n) - r^2 > {float(_CAPACITY)} KN = {float(_CAPACITY * KN):g}",
         "lam = 0, Gaussian features, typical labels (as recalled)",
         "numerical, arXiv 2605.03724; for all labels false: traps.family_d(4), traps.logistic_unregularised(4)",
         applies,
