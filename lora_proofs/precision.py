@@ -22,7 +22,8 @@ import numpy as np
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 
 _GUARD_DIGITS = 10
-"""Extra digits of the ball arithmetic: the midpoint of a moderately conditioned solve is then good to the last one."""
+"""Extra digits of the ball arithmetic: the midpoint of a moderately conditioned solve is then good to the last one. An
+ill-conditioned one is done again with twice as many digits, and once more."""
 
 
 def lift(x: Any, digits: int) -> Any:
@@ -109,28 +110,25 @@ def solve(a: Array, b: Array) -> Array:
     right = b if b.ndim == 2 else b[:, None]
     if 0 in right.shape:
         return b
-    saved = flint.ctx.prec
-    try:
-        flint.ctx.dps = mpmath.mp.dps + _GUARD_DIGITS
-        x = _balls(a).solve(_balls(right))
-        entries = [mpmath.make_mpf(mpmath.libmp.from_man_exp(*map(int, v.mid().man_exp()))) for v in x.entries()]
-    except ZeroDivisionError:
-        raise np.linalg.LinAlgError("singular matrix") from None
-    finally:
-        flint.ctx.prec = saved
-    return _pack([+v for v in entries], b.shape)
+    for doublings in range(3):
+        with flint.ctx.workdps((mpmath.mp.dps << doublings) + _GUARD_DIGITS):
+            try:
+                entries = _balls(a).solve(_balls(right)).entries()
+            except ZeroDivisionError:
+                continue
+            size = max(abs(v.mid()) for v in entries)
+            if doublings == 2 or max(v.rad() for v in entries) <= size * flint.arb(10) ** -mpmath.mp.dps:
+                return _pack([+_midpoint(v) for v in entries], b.shape)
+    raise np.linalg.LinAlgError("singular matrix")
+
+
+def _midpoint(ball: Any) -> Any:
+    return mpmath.make_mpf(mpmath.libmp.from_man_exp(*map(int, ball.mid().man_exp())))
 
 
 def inv(a: Array) -> Array:
     """Return the inverse of a; ``numpy.linalg.LinAlgError`` if a is singular to working precision."""
     return solve(a, eye(a.shape[0]))
-
-
-def pinv(x: Array, *, rtol: Any) -> Array:
-    """Return the pseudo-inverse of x, singular values below rtol * sigma_1 counted as zero."""
-    U, s, Vt = svd(x, full_matrices=False)
-    r = sum(1 for sigma in s if sigma > rtol * s[0])
-    return np.asarray((Vt[:r].T / s[:r]) @ U[:, :r].T)
 
 
 def matrix_norm(x: Array) -> Any:
@@ -147,9 +145,7 @@ def _ball(v: Any) -> Any:
     return flint.arb((-int(mantissa) if sign else int(mantissa), int(exponent)))
 
 
-linalg = SimpleNamespace(
-    eigh=eigh, inv=inv, matrix_norm=matrix_norm, pinv=pinv, qr=qr, solve=solve, svd=svd, svdvals=svdvals
-)
+linalg = SimpleNamespace(eigh=eigh, inv=inv, matrix_norm=matrix_norm, qr=qr, solve=solve, svd=svd, svdvals=svdvals)
 
 
 def __getattr__(name: str) -> Any:

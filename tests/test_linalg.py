@@ -178,6 +178,15 @@ def test_divide_right_by_a_singular_matrix(convert):
     assert np.abs(residual).max() > 0.1
 
 
+def test_a_division_by_a_graded_singular_matrix_leaves_no_residual(convert):
+    """Through the pseudo-inverse it would be about 1e-16 * 1e10, though the quotient is of size 1."""
+    rng = np.random.default_rng(0)
+    x = instances.with_singular_values(rng, 6, 6, np.geomspace(1, 1e-10, 5))
+    y = instances.gaussian(rng, 2, 6) @ x
+    found = numpy_of(linalg.divide_right(convert(y), convert(x)))
+    np.testing.assert_allclose(found @ x, y, atol=1e-14)
+
+
 @given(chains(L=4, init="gaussian"))
 def test_chain_products_are_applied_in_order(weights):
     x = np.arange(1.0, len(weights[0]) + 1)

@@ -227,6 +227,62 @@ def test_more_digits_give_smaller_errors(D, L, ranks, digits):
     assert all(isinstance(v, mpmath.mpf) for a in result.adapters for x in (a.A, a.B) for v in x.ravel())
 
 
+def degenerate(rng):
+    """Return (frozen, target) over Q, of a kind that leaves no slack: integers, singular targets, repeated values."""
+    D, L = int(rng.integers(2, 10)), int(rng.integers(2, 7))
+    draw, some_rank = instances.integers(rng, D, D), int(rng.integers(0, D))
+    target = {
+        "skew": draw - draw.transpose(),
+        "permutation": instances.permutation(rng, D),
+        "projection": instances.projection(rng, D, some_rank),
+        "low rank": instances.rational_planted_rank(rng, D, D, some_rank),
+        "integer": draw,
+        "zero": exact.matrix(np.zeros((D, D), dtype=int)),
+    }
+    kind = rng.choice(list(target))
+    layer = {
+        "I": lambda: exact.identity(D),
+        "integer": lambda: instances.nonsingular(rng, D),
+        "permutation": lambda: instances.permutation(rng, D),
+    }[rng.choice(["I", "I", "integer", "permutation"])]
+    frozen = [layer() for _ in range(L)]
+    if kind == "low rank" and rng.random() < 0.5:
+        frozen[0] = instances.rational_planted_rank(rng, D, D, D - 1)
+    return frozen, target[kind]
+
+
+def in_floats(W):
+    return np.array([[float(v) for v in row] for row in W.table()])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_degenerate_chains_cost_no_digits(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(40):
+        frozen, target = degenerate(rng)
+        Pi = exact.product(frozen)
+        R = -(-exact.rank(target - Pi) // len(frozen))
+        result = adapt_linear_chain([in_floats(W) for W in frozen], in_floats(target), R)
+        assert result.error <= 2e-11 * max(norm(in_floats(target)), norm(in_floats(Pi)))
+        assert all(a.rank <= R for a in result.adapters)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "target", "R"),
+    [  # a basis put together of two that nearly coincide has a dual of 1e14
+        (2, [[0, -2, -5, 0, 0, 5], [2, 0, -5, -4, -4, 1], [5, 5, 0, 0, 1, 2], [0, 4, 0, 0, 1, 2], [0, 4, -1, -1, 0, 2],
+             [-5, -1, -2, -2, -2, 0]], 3),
+        (5, [[0, 2, -2, -1, 3], [-2, 0, 1, -1, -1], [2, -1, 0, -2, -3], [1, 1, 2, 0, 0], [-3, 1, 3, 0, 0]], 1),
+    ],
+)  # fmt: skip
+def test_skew_targets_keep_their_digits_at_every_precision(frozen, target, R):
+    T = np.array(target, dtype=float)
+    I = np.eye(len(T))
+    assert adapt_linear_chain([I] * frozen, T, R).error < 1e-12
+    with mpmath.workdps(50):
+        assert adapt_linear_chain([lift(I, 50)] * frozen, lift(T, 50), R).error < mpmath.mpf("1e-46")
+
+
 def test_degenerate_targets_at_32_digits():
     with mpmath.workdps(32):
         for target in (np.array([[0.0, 1], [-1, 0]]), np.zeros((2, 2)), np.array([[0.0, 1], [1, 0]])):

@@ -12,7 +12,20 @@ from array_api_compat import is_numpy_array
 from numpy.typing import NDArray
 
 from lora_proofs.constructions.operators import DIRECT
-from lora_proofs.linalg import Array, floats, inverse_transpose, is_object, is_singular, like, namespace, svd
+from lora_proofs.linalg import (
+    Array,
+    floats,
+    inverse_transpose,
+    is_object,
+    like,
+    namespace,
+    numerical_rank,
+    singular_values,
+    svd,
+)
+
+_WELL_CONDITIONED = 30.0
+"""Condition number up to which halves of two orthonormal bases make one: the dual basis is as large, and its errors."""
 
 _RANDOM_BASES = 8
 """Tries of a random basis. Almost every basis works where any does, so in exact arithmetic one would be enough; of
@@ -88,9 +101,11 @@ def splits(bases: DualBases, r: int, size: Callable[[Array], Array]) -> Iterator
         yield _eliminate(bases, grows, r)
     G = _small_first(grows)
     yield bases.turned(G, orthogonal=not is_object(G)).halves(r)  # mpf: orthogonal to double precision only
-    mixed = namespace(G).concat([G[:, :r], _small_first(size(bases.V))[:, r:]], axis=1)
-    if not is_singular(mixed):
+    H = _small_first(size(bases.V))
+    mixed = namespace(G).concat([G[:, :r], H[:, r:]], axis=1)
+    if _condition(mixed) < _WELL_CONDITIONED:
         yield bases.turned(mixed).halves(r)
+    yield bases.turned(H, orthogonal=not is_object(H)).halves(r)
     rng = np.random.default_rng(0)
     for _ in range(_RANDOM_BASES):
         yield bases.turned(like(G, rng.standard_normal(G.shape))).halves(r)
@@ -99,9 +114,10 @@ def splits(bases: DualBases, r: int, size: Callable[[Array], Array]) -> Iterator
 def _small_first(x: Array) -> Array:
     """Return the right singular vectors of x as columns, the one of the smallest singular value first.
 
-    They only choose a basis, so double precision is enough for an mpf matrix too.
+    They only choose a basis, so double precision is enough for an mpf matrix too, unless x is singular: what it kills
+    has to be killed in all digits, lest a later layer divide by what is left of it.
     """
-    work = floats(x)
+    work = x if is_object(x) and numerical_rank(floats(x)).rank < x.shape[1] else floats(x)
     xp = namespace(work)
     return like(x, xp.flip(xp.matrix_transpose(svd(work, full_matrices=False)[2]), axis=1))
 
@@ -120,3 +136,9 @@ def _eliminate(bases: DualBases, x: NDArray[np.floating[Any]], r: int) -> tuple[
         R = R + np.diag(np.where(np.diagonal(R) == 0, np.finfo(R.dtype).tiny, 0))
     C = solve_triangular(R[:k, :k], R[:k, k:], check_finite=False)
     return bases.eliminated(pivots[:k], pivots[k:], C)
+
+
+def _condition(x: Array) -> float:
+    """Return the condition number of a square matrix, in double precision."""
+    s = singular_values(floats(x))
+    return float(s[0] / s[-1]) if s[-1] > 0 else float("inf")

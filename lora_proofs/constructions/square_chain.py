@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,8 +48,12 @@ from lora_proofs.linalg import (
     unit_roundoff,
 )
 
-_ACCEPTABLE = 1e-8
-"""Share of the best possible reach of the later layers below which the next, less economical basis is tried."""
+_ACCEPTABLE = (1e-8, 1e-3)
+"""Shares of the best possible reach of the later layers below which the next, less economical basis is tried. The
+second one is for targets that the first one serves ill; the better result is kept."""
+
+_ENOUGH = 100
+"""An error this close to the bound, in multiples of the rounding of the product, needs no second try."""
 
 _FULL_RANK = 1e3
 """An estimate of sigma_min(E) this far above rounding spares the SVD of E where the ranks sum to D."""
@@ -139,26 +144,36 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     E = chain.target - Pi
     noise = 2 * E.shape[0] * unit_roundoff(E) * max(norm(Pi, _A_DIGIT), norm(chain.target, _A_DIGIT))
     del Pi
-    V, bound, tail, guess = _missing(E, sum(budget), noise, rounding)
-    state = _State(None, chain.bases(V, budget))
+    missing = _missing(E, sum(budget), noise, rounding)
+    adapters, error = _attempt(chain, budget, E, missing, _ACCEPTABLE[0], noise)
+    if error - missing.bound > _ENOUGH * noise:
+        second = _attempt(chain, budget, E, missing, _ACCEPTABLE[1], noise)
+        adapters, error = min((adapters, error), second, key=itemgetter(1))
+    conditioning = measure_conditioning(chain.frozen, adapters, chain.target, float(error - missing.bound))
+    return AdaptedChain(adapters, error, missing.bound, conditioning, missing.tail)
+
+
+def _attempt(
+    chain: "_Chain", budget: list[int], E: Array, missing: "_Missing", share: float, noise: Any
+) -> tuple[list[Adapter], Any]:
+    """Spend the missing directions layer by layer; return the adapters, and the error of their product."""
+    state = _State(None, chain.bases(missing.V, budget))
     adapters: list[Adapter] = []
     changes: list[tuple[Array, Array]] = []
     for layer, r in enumerate(budget):
         before = state
-        adapter, state = _spend(chain, layer, min(r, before.bases.size), before)
+        adapter, state = _spend(chain, layer, min(r, before.bases.size), before, share)
         adapters.append(adapter)
-        if tail:
+        if missing.tail:
             changes.append((chain.carry(layer, adapter.B), before.precede(adapter.A)))
         state = state._replace(bases=state.bases.onward())
-    if tail:  # prod F_l - target = sum_l S_l Delta_l P_{l-1} - E needs no product of square matrices
+    if missing.tail:  # prod F_l - target = sum_l S_l Delta_l P_{l-1} - E needs no product of square matrices
         xp = namespace(E)
         del before, state
         difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - E
     else:
         difference = before.precede(adapters[-1].merge(chain.frozen[-1])) - chain.target
-    error = norm(difference, atol=float(noise) / 10, guess=guess)
-    conditioning = measure_conditioning(chain.frozen, adapters, chain.target, float(error - bound))
-    return AdaptedChain(adapters, error, bound, conditioning, tail)
+    return adapters, norm(difference, atol=float(noise) / 10, guess=missing.guess)
 
 
 def _checked(frozen: Sequence[Array], target: Array) -> _Chain:
@@ -207,7 +222,7 @@ def _missing(E: Array, rank: int, noise: Any, rounding: float) -> _Missing:
     return _Missing(xp.matrix_transpose(Vt[:spent, :]), scalar(s[rank] if rank < D else 0 * s[0]))
 
 
-def _spend(chain: _Chain, layer: int, r: int, state: _State) -> tuple[Adapter, _State]:
+def _spend(chain: _Chain, layer: int, r: int, state: _State, share: float) -> tuple[Adapter, _State]:
     """Spend r of the directions that are left on one layer; return its adapter, and the state after it."""
     W, bases = chain.frozen[layer], state.bases
     if r == 0:
@@ -221,7 +236,7 @@ def _spend(chain: _Chain, layer: int, r: int, state: _State) -> tuple[Adapter, _
         reach = _reach(step[1])
         if reach > best_reach:
             best, best_reach = step, reach
-        if best_reach > _ACCEPTABLE * _ideal_reach(W, state, rest.size, best_reach):
+        if best_reach > share * _ideal_reach(W, state, rest.size, best_reach, share):
             break
     if best is None or (best_reach == 0 and is_singular(chain.frozen[0])):
         raise ValueError(
@@ -270,12 +285,12 @@ def _reach(state: _State) -> float:
     return float(1 / spectral_norm(A))
 
 
-def _ideal_reach(W: Array, state: _State, left: int, reach: float) -> float:
+def _ideal_reach(W: Array, state: _State, left: int, reach: float, share: float) -> float:
     """Return what `_reach` would be if the left directions were those in which the frozen layers are largest.
 
     That is sigma_left(W P V), and only asked for if ||W P V|| does not show already that the reach is good enough.
     """
     factors = [floats(x) for x in (W, state.P and state.P.x, state.bases.V) if x is not None]
-    if reach > 2 * _ACCEPTABLE * product_norm(factors, _A_DIGIT):
+    if reach > 2 * share * product_norm(factors, _A_DIGIT):
         return 0.0
     return float(singular_values(chain_product(factors[::-1]))[left - 1])
