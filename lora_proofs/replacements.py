@@ -1,22 +1,24 @@
 """What `lora_proofs.audit` puts in place of a value that a function returned: something of its own type and shape.
 
-A truth value is negated. A whole number becomes zero, or one more; any other number, and every entry of an array or
-a matrix, becomes zero, 1000 times and 0.45 times itself. A bracket (an `Enclosure`, a ball, or a pair lower <= upper)
-is a number too, and is shifted up and down besides, by ten times the larger of its width and the tolerance. The
-entries of a list change all at once, those of a tuple one at a time, and of these only numbers, arrays and lists of
-them. In a `Comparison` the bound is put in place of the measured value, so that it holds. For all else (models,
-texts, records) there is no rule.
+A truth value is negated. A whole number becomes zero, or one more; any other number becomes zero, 1000 times and 0.45
+times itself. A bracket (an `Enclosure`, a ball, or a pair lower <= upper) is such a number, and is shifted up and down
+besides, by ten times the larger of its width and the tolerance. The entries of a tuple change all at once, each by its
+own rule. Arrays, matrices, lists, and the numbers in mappings and data classes become zero: multiples
+of a matrix have the same rank and the same kernel, which is what most are made for. In a `Comparison` the bound is put
+in place of the measured value, so that it holds. For all else (texts, functions, foreign objects) there is no rule.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from lora_proofs.claims import Comparison
+from lora_proofs.claims import Case, Claim, Comparison
 from lora_proofs.ladder import RTOL
 from lora_proofs.values import read
 
@@ -30,29 +32,24 @@ COUNT = (ZERO, NEXT)
 NUMBER = (ZERO, LARGE, SMALL)
 BRACKET = (*NUMBER, UP, DOWN)
 
+MATRICES = ("fmpq_mat", "fmpz_mat", "arb_mat")
+
 
 def options(value: Any) -> tuple[str, ...]:
     """Return the names of what may stand in place of a value; none where there is no rule.
 
     Examples
     --------
-    >>> options(3), options(0.5), options((3, 0.5))
-    (('zero', 'plus one'), ('zero', 'times 1000', 'times 0.45'), ('[0] zero', '[0] plus one', '[1] zero', ...
+    >>> options(3), options(0.5), options((3, True)), options([0.5, 0.25])
+    (('zero', 'plus one'), ('zero', 'times 1000', 'times 0.45'), ('zero', 'plus one', 'negated'), ('zero',))
     """
     if isinstance(value, Comparison):
         return (HELD,)
-    if isinstance(value, tuple) and not is_bracket(value):
-        return tuple(f"[{i}] {name}" for i, entry in enumerate(value) for name in _entry_options(entry))
-    return _entry_options(value)
-
-
-def _entry_options(value: Any) -> tuple[str, ...]:
-    if isinstance(value, list):
-        found = {_entry_options(entry) for entry in value}
-        return found.pop() if len(found) == 1 else ()
     if is_bracket(value):
         return BRACKET
-    return _scalar_options(value) or _array_options(value)
+    if isinstance(value, tuple):
+        return tuple(dict.fromkeys(name for entry in value for name in options(entry)))
+    return _scalar_options(value) or _array_options(value) or _record_options(value)
 
 
 def _scalar_options(value: Any) -> tuple[str, ...]:
@@ -66,21 +63,41 @@ def _scalar_options(value: Any) -> tuple[str, ...]:
 
 
 def _array_options(value: Any) -> tuple[str, ...]:
-    if _flint(value, "fmpz_mat"):
-        return COUNT
-    if _flint(value, "fmpq_mat", "arb_mat"):
-        return NUMBER
-    if not (hasattr(value, "shape") and hasattr(value, "dtype")) or 0 in value.shape:
-        return ()
-    kind = str(value.dtype).rpartition(".")[2]
-    if kind == "object":
-        found = {_scalar_options(entry) for entry in value.ravel().tolist()}
-        return found.pop() if len(found) == 1 else ()
-    return (NEGATED,) if "bool" in kind else COUNT if "int" in kind else NUMBER
+    if _flint(value, *MATRICES):
+        return (ZERO,)
+    dtype = _dtype(value)
+    if dtype == "object":
+        return _common(value.ravel().tolist())
+    return () if not dtype else (NEGATED,) if "bool" in dtype else (ZERO,)
+
+
+def _record_options(value: Any) -> tuple[str, ...]:
+    """Look into lists, mappings and data classes; the truth values in the latter two are not negated."""
+    if isinstance(value, list):
+        return _common(value)
+    return (ZERO,) if ZERO in _common(_entries(value).values()) else ()
+
+
+def _common(values: Iterable[Any]) -> tuple[str, ...]:
+    found = {name for value in values for name in options(value)}
+    return tuple(name for name in (ZERO, NEGATED) if name in found)
+
+
+def _entries(value: Any) -> dict[Any, Any]:
+    if is_dataclass(value) and not isinstance(value, (type, Case, Claim)):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return value if type(value) is dict else {}
+
+
+def _dtype(value: Any) -> str:
+    """Return the name of an array's type of entries, without its library; nothing for other values."""
+    if not (isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "dtype")) or 0 in value.shape:
+        return ""
+    return str(value.dtype).rpartition(".")[2]
 
 
 def is_bracket(value: Any) -> bool:
-    """Tell whether a value is a bracket: an `Enclosure`, a ball, or a pair lower <= upper, not both whole numbers."""
+    """Tell whether a value is an `Enclosure`, a ball, or a pair lower <= upper of numbers that are not both whole."""
     if type(value).__name__ == "Enclosure" or _flint(value, "arb"):
         return True
     if type(value) is not tuple or len(value) != 2:
@@ -101,36 +118,43 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Comparison) or is_bracket(value) or bool(_scalar_options(value))
 
 
-def replace(value: Any, name: str) -> Any:
+def replaced(value: Any, name: str) -> Any:
     """Return what the option of this name puts in place of a value, or the value itself where it has no such option."""
     if name not in options(value):
         return value
     if isinstance(value, Comparison):
         return Comparison(value.bound, value.relation, value.bound)
-    if name.startswith("["):
-        place, _, name = name[1:].partition("] ")
-        entries = [_replace(entry, name) if i == int(place) else entry for i, entry in enumerate(value)]
-        return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
-    return _replace(value, name)
-
-
-def _replace(value: Any, name: str) -> Any:
-    if isinstance(value, list):
-        return [_replace(entry, name) for entry in value]
     if is_bracket(value):
-        return _replace_bracket(value, name)
+        return _replaced_bracket(value, name)
+    if isinstance(value, tuple):
+        changed = [replaced(entry, name) for entry in value]
+        return type(value)(*changed) if hasattr(value, "_fields") else type(value)(changed)
+    if isinstance(value, list):
+        return [replaced(entry, name) for entry in value]
+    if entries := _entries(value):
+        return _with_entries(value, {key: replaced(entry, name) for key, entry in entries.items()})
     if isinstance(value, np.ndarray) and value.dtype == object:
-        return np.array([_replace(entry, name) for entry in value.ravel()], dtype=object).reshape(value.shape)
+        return np.array([replaced(entry, name) for entry in value.ravel()], dtype=object).reshape(value.shape)
     if name == NEGATED:
         return not value if isinstance(value, bool) else ~value
     if name == NEXT:
-        return _plus_one(value)
+        return value + (np.ones((), value.dtype) if isinstance(value, np.integer) else 1)
     if name == ZERO:
-        return value * 0 if not _infinite(value) else type(value)(0)
+        return type(value)(0) if isinstance(value, float) else value * 0
     return _times(value, FACTORS[name])
 
 
-def _replace_bracket(value: Any, name: str) -> Any:
+def _with_entries(value: Any, entries: dict[Any, Any]) -> Any:
+    """Return a copy, without asking the class whether it likes the entries."""
+    if type(value) is dict:
+        return entries
+    new = object.__new__(type(value))
+    for name, entry in entries.items():
+        object.__setattr__(new, name, entry)
+    return new
+
+
+def _replaced_bracket(value: Any, name: str) -> Any:
     if _flint(value, "arb"):
         if name == ZERO:
             return type(value)(0)
@@ -165,10 +189,10 @@ def _like(x: Any, q: Fraction) -> Any:
     """Write a fraction so that it can be multiplied with x, or added, and leaves the type of x as it is."""
     if isinstance(x, (Fraction, int)):
         return q
-    if _flint(x, "fmpz", "fmpq", "fmpq_mat", "arb", "arb_mat"):
+    if _flint(x, "fmpz", "fmpq", "arb"):
         flint = sys.modules["flint"]
         exact = flint.fmpq(q.numerator, q.denominator)
-        return flint.arb(exact) if _flint(x, "arb", "arb_mat") else exact
+        return flint.arb(exact) if _flint(x, "arb") else exact
     if isinstance(x, (np.ndarray, np.generic)):
         return np.asarray(float(q)).astype(x.dtype)[()]
     if _multiprecise(x):
@@ -176,19 +200,13 @@ def _like(x: Any, q: Fraction) -> Any:
     return float(q)
 
 
-def _plus_one(value: Any) -> Any:
-    if _flint(value, "fmpz_mat"):
-        return type(value)(value.nrows(), value.ncols(), [x + 1 for x in value.entries()])
-    return value + (np.ones((), value.dtype) if isinstance(value, np.integer) else 1)
-
-
 def changes(value: Any, name: str) -> bool:
     """Tell whether a replacement makes a difference: a multiple of zero does not."""
-    try:
-        different = replace(value, name) != value
-        return bool(different if isinstance(different, bool) else np.any(np.asarray(different)))
-    except Exception:  # types that cannot be compared: try it
+    if isinstance(value, tuple) and not is_bracket(value):
+        return any(changes(entry, name) for entry in value if name in options(entry))
+    if isinstance(value, (Comparison, list, dict)) or is_dataclass(value) or _dtype(value) or _flint(value, *MATRICES):
         return True
+    return bool(replaced(value, name) != value)
 
 
 def _infinite(value: Any) -> bool:

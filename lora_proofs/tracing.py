@@ -39,7 +39,8 @@ _JUDGEMENT = {
     "tracing",
     "replacements",
 }
-_INSTANCES = {"instances", "backends"}
+_INSTANCES = {"instances", "backends", "pretrained", "datasets", "sentences", "network_files", "tensor_files"}
+_INSTANCES |= {"ntk/speech.py", "ntk/vision.py", "ntk/minilm.py", "ntk/wordpiece.py"}
 _SINGLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _PASSED_THROUGH = ("functools.py", "contextlib.py")
 
@@ -71,8 +72,9 @@ class Places:
             return ""
         file = Path(code.co_filename)
         if _LIBRARY in file.parents and self.checks not in (file, *file.parents):
-            top = file.relative_to(_LIBRARY).parts[0].removesuffix(".py")
-            kind = "judgement" if top in _JUDGEMENT else "instances" if top in _INSTANCES else "library"
+            inner = file.relative_to(_LIBRARY)
+            names = {inner.parts[0].removesuffix(".py"), inner.as_posix()}
+            kind = "judgement" if names & _JUDGEMENT else "instances" if names & _INSTANCES else "library"
         elif self.checks in (file, *file.parents) or file.parent == self.checks.parent:
             kind = "checks"
         else:
@@ -201,11 +203,14 @@ def caller(frame: FrameType) -> FrameType:
 
 
 def caches_of(places: Places) -> dict[CodeType, list[Any]]:
-    """Return the `functools.cache` wrappers of the check file's functions, by the function behind."""
+    """Return the `functools.cache` wrappers of functions of interest, by the code of the function behind.
+
+    Those that load models and data are not among them: loading these takes long, and they are instances.
+    """
     found: dict[CodeType, list[Any]] = {}
     for wrapper in [thing for thing in gc.get_objects() if type(thing) is _lru_cache_wrapper]:
         code = getattr(getattr(wrapper, "__wrapped__", None), "__code__", None)
-        if code is not None and places.kind(code) in ("checks", "instances"):
+        if code is not None and places.kind(code) in ("checks", "library"):
             found.setdefault(code, []).append(wrapper)
     return found
 

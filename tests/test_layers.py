@@ -43,7 +43,7 @@ JUDGEMENT = (
         "tally",
         "journal",
     }
-    | {"workers", "sweep", "tracing", "replacements"},
+    | {"workers", "sweep", "tracing", "replacements", "rerun", "explanations"},
     {"report", "homework", "coverage", "page", "audit"},
 )
 COMMON = {"display", "enclosure", "extras"}

@@ -44,7 +44,8 @@ def audit(selectors: tuple[str, ...], json_file: str | None, jobs: int, raised: 
 
     Exit code: 0 no survivor without a reason; 1 some; 2 bad input; 130 interrupted, after what was found so far.
     """
-    from lora_proofs.audit import audit_all, read_explanations
+    from lora_proofs.audit import audit_all
+    from lora_proofs.explanations import read_explanations
     from lora_proofs.workers import WorkerDied, processes
 
     require_folders(json_file)

@@ -1,0 +1,132 @@
+"""A claim or a control on one case, run again and again while something is changed."""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import CodeType
+from typing import Any
+
+from lora_proofs.claims import Case, Check, Claim, Control, Params
+from lora_proofs.ladder import LADDER, RTOL, Finding, Outcome, look_once
+from lora_proofs.threads import Limit
+from lora_proofs.tracing import Places, Trace, trace
+from lora_proofs.verify import judge
+
+
+class Raised(Exception):
+    """The check raised."""
+
+
+class RanAway(BaseException):
+    """The check takes too long; no `Exception`, which the ladder would take for the check's own."""
+
+
+@dataclass
+class Run:
+    """A claim, or one of its controls, on one case, at the digits that settle it."""
+
+    claim: Claim
+    control: Control | None
+    params: Params
+    digits: int
+    seconds: float
+    trace: Trace = field(default_factory=Trace)
+    usual: Finding = field(default_factory=lambda: Finding(Outcome.HOLDS))
+
+    @property
+    def check(self) -> Check:
+        """The function that runs."""
+        return self.control.check if self.control else self.claim.check
+
+    def follow(self, places: Places, caches: Mapping[CodeType, Any], threads: Limit) -> None:
+        """Note which functions run, and what comes out."""
+
+        def run() -> None:
+            self.usual = self.look(threads)
+
+        self.trace = trace(run, places, caches)
+
+    def look(self, threads: Limit) -> Finding:
+        """Run the check once, on the case made anew: a case keeps the state of its random numbers.
+
+        Raises
+        ------
+        Raised
+        """
+        rtol = self.claim.tolerance[0] if self.claim.tolerance else RTOL
+        found = look_once(self.check, Case(self.params, 0, self.digits), rtol, threads)
+        if found.error:
+            raise Raised(found.reason)
+        return found
+
+    def notices(self, found: Finding) -> bool:
+        """Tell whether one look shows that the claim no longer holds, or that the control is no longer caught.
+
+        A control that holds at some precision is not caught; whether one that does not hold is, `confirm` says.
+        """
+        return (found.outcome is Outcome.HOLDS) == (self.control is not None)
+
+    def confirm(self, threads: Limit) -> bool:
+        """Tell by the whole ladder whether the claim still holds, or the control is still caught.
+
+        Raises
+        ------
+        Raised
+        """
+        verdict = judge(self.claim, Case(self.params, 0), self.control, threads)
+        if verdict.error:
+            raise Raised(verdict.reason)
+        return bool(verdict.caught) if self.control else verdict.outcome is Outcome.HOLDS
+
+
+def smallest(claim: Claim, control: Control | None, threads: Limit) -> Run | None:
+    """Find the case with the smallest numbers on which the claim holds, or its control is caught."""
+    for params in sorted((control or claim).grid, key=_extent):
+        verdict = judge(claim, Case(params, 0), control, threads)
+        if verdict.caught if control else verdict.outcome is Outcome.HOLDS:
+            return Run(claim, control, params, LADDER[0] if control else verdict.digits, verdict.seconds)
+    return None
+
+
+def _extent(params: Params) -> float:
+    """Return the product of the numbers among the parameters, those in texts such as ``"4-4-2"`` too."""
+    numbers = [float(n) for value in params.values() for n in re.findall(r"\d+(?:\.\d+)?", str(value))]
+    return math.prod(1 + n for n in numbers)
+
+
+def in_other_units(usual: Finding, found: Finding, factor: Fraction) -> bool:
+    """Tell whether both sides were multiplied by the same power of the factor, or left as they were."""
+    before, after = (
+        [x for side in (f.measured, f.bound) if side for x in (float(side.low), float(side.high))]
+        for f in (usual, found)
+    )
+    return len(before) == len(after) and any(
+        all(math.isclose(x * float(factor) ** power, y, rel_tol=1e-9) for x, y in zip(before, after, strict=True))
+        for power in (0, 1, 2, -1)
+    )
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer by `RanAway`, where the system can do that."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise RanAway
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
