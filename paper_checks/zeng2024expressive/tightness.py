@@ -192,35 +192,44 @@ def corrected_bound_attained(case: Case) -> Comparison:
 
     So no formula in E_i, \|\bar W_i\|_2, \|\bar b_i\|_2 and tr \Sigma that improves it bounds the construction's error.
     Two frozen layers a block, \bar W_i = w_i I, \prod W_l = w_i I + diag(E_i, ..., E_i, 2E_i, ..., 2E_i), 2R entries
-    2E_i; \bar b = 0, and x = \rho e_1 with probability 1: then f = \rho \prod_i (w_i + E_i) e_1. Exact, for one D.
+    2E_i; \bar b_i = \beta_i e_1, \beta_i >= 0, and x = \rho e_1 with probability 1. Exact, for one D.
     """
-    measured, tails, norms, rho = _diagonal_networks(case)
-    return equal(measured, corrected_bound(tails, norms, [Fraction(0)] * case["Lbar"], rho))
+    measured, tails, norms, biases, rho = _diagonal_networks(case)
+    return equal(measured, corrected_bound(tails, norms, biases, rho))
 
 
 @corrected_bound_attained.control("to first order in E", Lbar=(2, 3), D=(3,), R=(0, 1))
 def _(case: Case) -> Comparison:
-    measured, tails, norms, rho = _diagonal_networks(case)
-    product = np.prod(norms)
-    return equal(measured, rho * sum(E * product / w for E, w in zip(tails, norms, strict=True)))
+    measured, tails, norms, biases, rho = _diagonal_networks(case)
+    tiny = Fraction(1, 10**6)  # the bound of these errors, scaled up, is that to first order
+    return equal(measured, corrected_bound([tiny * E for E in tails], norms, biases, rho) / tiny)
 
 
-def _diagonal_networks(case: Case) -> tuple[Fraction, list[Fraction], list[Fraction], Fraction]:
-    """Return |f(x) - target(x)| for best adapters, E_i, |Wbar_i|_2 and rho of corrected-bound-attained."""
+@corrected_bound_attained.control("without the biases", Lbar=(2, 3), D=(3,), R=(0, 1))
+def _(case: Case) -> Comparison:
+    measured, tails, norms, biases, rho = _diagonal_networks(case)
+    return equal(measured, corrected_bound(tails, norms, [0 * b for b in biases], rho))
+
+
+def _diagonal_networks(
+    case: Case,
+) -> tuple[Fraction, list[Fraction], list[Fraction], list[Fraction], Fraction]:
+    """Return |f(x) - target(x)| for best adapters, E_i, |Wbar_i|_2, |bbar_i|_2 and rho of corrected-bound-attained."""
     D, Lbar, spent = case["D"], case["Lbar"], 2 * case["R"]
-    draw = [[Fraction(int(v)) for v in row] for row in case.rng.integers(1, 9, (4, Lbar))]
-    norms, tails, inner, rho = draw[0], [E / 8 for E in draw[1]], draw[2], draw[3][0]
+    draw = [[Fraction(int(v)) for v in row] for row in case.rng.integers(1, 9, (5, Lbar))]
+    norms, tails, inner, biases, rho = draw[0], [E / 8 for E in draw[1]], draw[2], draw[3], draw[4][0]
     weights = []
     for w, E, c in zip(norms, tails, inner, strict=True):
         block = np.diag([w + E] * (D - spent) + [w + 2 * E] * spent)
         weights += [exact.array(c * np.eye(D, dtype=int)), exact.array(block / c)]
     zero = exact.array([0] * D)
+    shifts = [exact.array([beta, *[0] * (D - 1)]) for beta in biases]
     frozen = ReluNetwork(weights, [zero] * len(weights))
     kept = [np.diag([w + E] * (D - spent) + [w] * spent) for w, E in zip(norms, tails, strict=True)]
-    best = ReluNetwork([exact.array(F) for F in kept], [zero] * Lbar)
-    target = ReluNetwork([exact.array(w * np.eye(D, dtype=int)) for w in norms], [zero] * Lbar)
+    best = ReluNetwork([exact.array(F) for F in kept], shifts)
+    target = ReluNetwork([exact.array(w * np.eye(D, dtype=int)) for w in norms], shifts)
     x = exact.array([[rho, *[0] * (D - 1)]])
     adapted = adapt_relu_network(frozen, best, case["R"], domain=Box(-8, 8))
     square = mean_square(adapted.network, target, x)
     root = exact.sqrt_above(square)
-    return Fraction(int(root.p), int(root.q)), tails, norms, rho
+    return Fraction(int(root.p), int(root.q)), tails, norms, biases, rho
