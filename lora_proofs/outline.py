@@ -1,7 +1,7 @@
 """The papers and claims of a check file, without the libraries that its checks compute with.
 
-A check file is run as it stands, but what it imports beyond the standard library, NumPy and `lora_proofs.claims` is
-replaced by a stand-in that can be named and passed on, and nothing else. Decorators and grids need no more, so titles,
+A check file is run as it stands, but what it imports beyond the standard library, NumPy, `lora_proofs.claims` and the
+names of packages in `lora_proofs.extras` is replaced by a stand-in that can be named and passed on, and nothing else. Decorators and grids need no more, so titles,
 statements, grids and controls are the real ones; as soon as the file asks a stand-in for anything that would decide
 what it claims (a number, a truth, a length, an order), the outline gives up.
 """
@@ -21,6 +21,7 @@ from lora_proofs import claims
 from lora_proofs.claims import Paper
 
 _LIGHT = {*sys.stdlib_module_names, "numpy"}
+_OWN_LIGHT = {"lora_proofs.claims", "lora_proofs.extras"}
 
 
 class NotOutlined(Exception):
@@ -153,7 +154,7 @@ class _Reader:
         if level:
             return self.import_sibling(name, globals or {}, fromlist or (), level)
         top = name.partition(".")[0]
-        if top in _LIGHT or name == claims.__name__:
+        if top in _LIGHT or name in _OWN_LIGHT:
             return builtins.__import__(name, globals, locals, fromlist or (), 0)
         if find_spec(top) is None:
             raise ModuleNotFoundError(f"No module named {top!r}")
