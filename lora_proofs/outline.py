@@ -1,9 +1,9 @@
 """The papers and claims of a check file, without the libraries that its checks compute with.
 
-A check file is run as it stands, but what it imports beyond the standard library, NumPy, `lora_proofs.claims` and the
-names of packages in `lora_proofs.extras` is replaced by a stand-in that can be named and passed on, and nothing else. Decorators and grids need no more, so titles,
-statements, grids and controls are the real ones; as soon as the file asks a stand-in for anything that would decide
-what it claims (a number, a truth, a length, an order), the outline gives up.
+A check file is run as it stands, but what it imports beyond the standard library, NumPy, `lora_proofs.claims` and
+`lora_proofs.extras` is replaced by a stand-in that can be named and passed on, and nothing else. Decorators and grids
+need no more, so titles, statements, grids and controls are the real ones; as soon as the file asks a stand-in for
+anything that would decide what it claims (a number, a truth, a length, an order), the outline gives up.
 """
 
 from __future__ import annotations
