@@ -47,6 +47,7 @@ SLOWER, SECONDS, MEMORY = 3, 3, 16 << 30
 TESTS = {
     "values": ["values"],
     "verify": ["verify"],
+    "ladder": ["ladder", "verify"],
     "claims": ["claims", "verify"],
     "exact": ["exact"],
     "enclosure": ["enclosure", "values"],
