@@ -52,10 +52,13 @@ def test_statement_is_the_docstring_without_its_indentation(paper):
         ({"tolerance": (1e-3, " ")}, "the reason"),
         ({"tolerance": (0.0, "a reason")}, "rtol > 0"),
         ({"requires": ("rxnfp", "pip install rxnfp")}, "tuple of pairs"),
+        ({"requires": ("ab", "cd")}, "tuple of pairs"),
+        ({"requires": (("rxnfp",),)}, "tuple of pairs"),
         ({"D": 8}, "non-empty tuple"),
         ({"D": ()}, "non-empty tuple"),
         ({"init": "uniform"}, "non-empty tuple"),
         ({"ranks": ((1, 2),)}, "command line"),
+        ({"ranks": ([1],)}, "command line"),
         ({"name": ("8",)}, "command line"),
         ({"name": ("a,b",)}, "command line"),
         ({"x": (float("inf"),)}, "command line"),
@@ -195,3 +198,20 @@ def test_comparisons():
 def test_missing_requirements_name_the_command(paper):
     needs = (("numpy", "pip install numpy"), ("no_such_module.inner", "pip install it"))
     assert paper.lemma("1", requires=needs)(check).missing == (needs[1],)
+
+
+def test_a_control_gets_two_seeds_or_one_where_nothing_is_drawn(paper):
+    claim, unseeded = paper.lemma("1")(check), paper.lemma("2", seeded=False)(check)
+    claim.control("drawn")(check)
+    unseeded.control("not drawn")(check)
+    (drawn,), (fixed,) = claim.controls, unseeded.controls
+    assert [[case.seed for case in drawn.cases(n, 5)] for n in (1, 2, 9)] == [[5], [5, 6], [5, 6]]
+    assert [case.seed for case in fixed.cases(9, 5)] == [5]
+    assert [case.seed for case in drawn.cases()] == [case.seed for case in claim.cases()] == [0]
+
+
+def test_what_is_not_said_of_a_claim_or_a_case(paper):
+    claim = paper.lemma("1")(check)
+    assert (claim.gap, claim.tolerance, claim.seeded, claim.sampled, claim.requires) == ("", None, True, False, ())
+    case = Case()
+    assert (case.params, case.seed, case.digits, case.backend, case.dtype) == ({}, 0, 16, "numpy", "float64")

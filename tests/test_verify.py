@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -366,3 +367,62 @@ def test_a_check_runs_on_one_thread_so_that_its_rounding_is_the_same_everywhere(
 
 def test_outcomes_read_as_in_the_reports():
     assert [str(outcome) for outcome in Outcome] == ["holds", "fails", "inconclusive", "out of scope"]
+
+
+def test_what_was_asked_for_is_kept_and_reproduced():
+    case = Case({"D": 8}, 3, backend="torch", dtype="float32")
+    verdict = Verdict("paper:lemma-1", "lemma", case, Outcome.INCONCLUSIVE)
+    assert verdict.reproduce("own.py") == (
+        "lora-proofs check own.py paper:lemma-1 --case D=8 --seed 3 --seeds 1 --backend torch --dtype float32"
+    )
+    data = verdict.to_json()
+    assert data["asked"] == {"backend": "torch", "dtype": "float32"}
+    assert Verdict.from_json(json.loads(json.dumps(data))) == verdict
+    assert Verdict.from_json(data).case.backend == "torch"
+    assert "asked" not in constantly(equal(1, 1)).to_json()
+    assert (verdict.seconds, verdict.error, verdict.digits, verdict.caught) == (0.0, False, 16, None)
+
+
+def test_json_says_of_a_control_whether_it_was_caught():
+    def control(outcome):
+        return Verdict("paper:lemma-1", "lemma", Case(), outcome, negative_control="off by one")
+
+    assert [control(outcome).to_json()["caught"] for outcome in Outcome] == [False, True, False, True]
+    assert constantly(equal(1, 1)).to_json()["caught"] is None
+    assert control(Outcome.FAILS).to_json()["negative_control"] == "off by one"
+
+
+def test_seconds_are_those_that_pass(monkeypatch):
+    times = iter([100.0, 100.25])
+    monkeypatch.setattr(sys.modules[verify.__module__], "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    assert constantly(equal(1, 1)).seconds == 0.25
+
+
+def test_a_verdict_says_what_its_value_was_computed_in():
+    assert (constantly(equal(1.0, 1)).dtype, constantly(equal(1.0, 1)).backend) == ("float64", "numpy")
+    assert (constantly(equal(flint.arb(1), 1)).dtype, constantly(equal(flint.arb(1), 1)).backend) == (
+        "arb",
+        "python-flint",
+    )
+    broken = judge(lambda case: 1 / 0)
+    assert (broken.dtype, broken.backend, broken.evidence, broken.comparison) == ("", "", None, None)
+
+
+def test_a_verdict_prints_what_was_found_and_how_to_get_there_where_it_is_not_what_was_expected():
+    headline, rows = judge(lambda case: at_most(1, 2), {"D": 8}).summary()
+    assert headline == "paper:lemma-1 at D=8, seed 0: holds"
+    assert rows == {"measured": "1, claimed <= 2", "evidence": "exact, 16 digits"}
+    headline, rows = judge(lambda case: at_most(3, 2), gap="typo: a sign").summary()
+    assert headline == "paper:lemma-1 at seed 0: fails"
+    assert rows["gap"] == "typo: a sign"
+    assert rows["again"] == "lora-proofs check paper:lemma-1 --seed 0 --seeds 1"
+    _, rows = judge(lambda case: 1 / 0).summary()
+    assert rows.keys() == {"reason", "again"}
+
+
+@pytest.mark.parametrize(("outcome", "caught"), [("fails", True), ("holds", False)])
+def test_a_control_prints_whether_it_was_caught(outcome, caught):
+    verdict = Verdict("paper:lemma-1", "lemma", Case(), Outcome(outcome), negative_control="off by one")
+    _, rows = verdict.summary()
+    assert rows["control"] == f"off by one ({'caught' if caught else 'not caught'})"
+    assert ("again" in rows) is not caught
