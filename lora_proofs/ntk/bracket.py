@@ -18,7 +18,8 @@ import numpy as np
 
 from lora_proofs.ntk.burer_monteiro import Point
 from lora_proofs.ntk.core import Array, Blocks, Core
-from lora_proofs.ntk.spectrum import operator_norm_bound
+from lora_proofs.ntk.spectrum import operator_norm_bound, slack
+from lora_proofs.ntk.unregularised import dual_bound_at_zero
 
 _EPS = 2.0**-52
 
@@ -42,11 +43,6 @@ class Bracket:
     def width(self) -> float:
         """The distance of the ends."""
         return self.upper - self.lower
-
-
-def slack(terms: int) -> float:
-    """Return a bound on the rounding of a sum of so many products, relative to the sum of their absolute values."""
-    return 8 * _EPS * (1 + float(np.sqrt(terms)))
 
 
 def upper_end(core: Core, point: Point) -> float:
@@ -75,8 +71,6 @@ def bracket(core: Core, point: Point) -> Bracket:
     """Return the bracket at a point."""
     q = core.loss.slope(point.w)
     if not core.lam:
-        from lora_proofs.ntk.unregularised import dual_bound_at_zero
-
         ratio = float(np.inf if any(x.any() for x in point.S) else 0.0)
         return Bracket(upper_end(core, point), dual_bound_at_zero(core, q), ratio)
     ratio = norm_ratio(core, q, point.S)

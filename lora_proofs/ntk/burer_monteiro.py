@@ -25,6 +25,10 @@ _NULL = 1e-9
 """Columns whose singular value is below this share of the largest are dropped; a wrong cut is undone by regrowth."""
 
 
+_MODERATE = 16.0
+"""Size of the rows up to which the exponential losses are solved as they are."""
+
+
 @dataclass
 class Point:
     """Factors, rows w, gradient S of the risk in delta (one matrix a block), and the objective there.
@@ -128,15 +132,15 @@ def _descend(core: Core, point: Point, g: Array, shift: float) -> tuple[Point | 
     return None, shift
 
 
-def balanced(u: Array, v: Array) -> tuple[Array, Array]:
-    """Return factors of u v^T with u^T u = v^T v diagonal, descending, without the columns that are 0 but for rounding.
+def balanced(u: Array, v: Array, null: float = _NULL) -> tuple[Array, Array]:
+    """Return factors of u v^T with u^T u = v^T v diagonal, descending, without singular values of a share up to `null`.
 
     They have the least squares among all factors: |u|_F^2 = |v|_F^2 = |u v^T|_*.
     """
     Qu, Ru = np.linalg.qr(u)
     Qv, Rv = np.linalg.qr(v)
     left, s, right = np.linalg.svd(Ru @ Rv.T)
-    keep = s > _NULL * s[:1].sum()
+    keep = s > null * s[:1].sum()
     root = np.sqrt(s[keep])
     return Qu @ left[:, : len(s)][:, keep] * root, Qv @ right.T[:, : len(s)][:, keep] * root
 
@@ -159,7 +163,9 @@ def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
     a = core.image(du, dv)
     bend = float(a @ core.loss.curvature(point.w, a)) / core.N
     slope = sum(sigma - core.lam for sigma, _, _ in chosen)
-    tau = slope / bend
+    # lam tau <= P is no restriction, and where the loss is flat to rounding the model knows no other.
+    tau = point.value / core.lam
+    tau = min(tau, slope / bend) if bend * tau > slope else tau
     for _ in range(60):
         root = np.sqrt(tau)
         grown = evaluate(
@@ -173,7 +179,30 @@ def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
     return None
 
 
+def temperatures(core: Core) -> list[float]:
+    """Return falling temperatures T that end in 1, more than one only where the rows make the loss almost flat.
+
+    Margins of hundreds turn the exponential losses into hinges, whose curvature is 0 to rounding away from the kinks.
+    T phi(w / T) is phi seen from afar, with w / T of size 10. And with factors sqrt(T) u, sqrt(T) v it is T times the
+    same problem but for its w0, which is w0 / T: so a minimiser is followed from T to T / 4 without another loss.
+    """
+    hottest = 1.0 if core.loss.name == "squared" else float(np.abs(core.w0).max()) / _MODERATE
+    stages = int(np.ceil(np.log(max(hottest, 1.0)) / np.log(4)))
+    return [4.0**k for k in range(stages, -1, -1)]
+
+
 def minimise(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
+    """Return a global minimum as `minimise_at` does, by way of higher `temperatures`."""
+    for T in temperatures(core):
+        root = np.sqrt(T)
+        cooler = Core(core.blocks, core.w0 / T, core.loss, core.lam, core.passes) if T > 1 else core
+        point = minimise_at(cooler, [x / root for x in u], [x / root for x in v], max(tolerance, 1e-4 * (T > 1)))
+        u, v = [root * x for x in point.u], [root * x for x in point.v]
+        core.passes = cooler.passes
+    return point
+
+
+def minimise_at(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
     """Return a global minimum of the LoRA objective (and so of the convex one), up to the tolerance.
 
     Parameters

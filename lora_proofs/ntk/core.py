@@ -4,6 +4,7 @@ The canonical rows of dense cross-entropy gradients are formed once, (K-1)/K of 
 reads what the loss does not see. All other gradients stay as they are, and the loss maps their outputs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -129,7 +130,8 @@ class MappedRows:
 class Core:
     """A problem in canonical rows. ``passes`` counts how often all of G was read.
 
-    ``sizes`` holds bounds on the Frobenius norms of the rows, (d,) a block, where a bracket is wanted.
+    ``sizes`` holds bounds on the Frobenius norms of the rows, (d,) a block, where a bracket is wanted; ``feasible`` is
+    `null_space.feasible`, where one at lam = 0 is.
     """
 
     blocks: list[Rows]
@@ -138,6 +140,7 @@ class Core:
     lam: float
     passes: int = field(default=0)
     sizes: Blocks = field(default_factory=list)
+    feasible: Callable[[Array], list[Any]] | None = None
 
     @property
     def N(self) -> int:
@@ -200,12 +203,17 @@ def as_core(problem: Any) -> Core:
     return Core(rows, problem.w0, problem.canonical_loss, problem.lam)
 
 
-def gram(core: Core) -> Array:
-    """Return the Gram matrix <G_k, G_l> of the rows, all blocks together, shape (d, d)."""
-    total = np.zeros((len(core.w0), len(core.w0)))
+def dense(core: Core) -> Array:
+    """Return the rows of all blocks side by side, shape (d, sum m_t n_t)."""
+    parts = []
     for rows in core.blocks:
         m, n = rows.shape
-        unit = np.eye(n) if n <= m else np.eye(m)
-        parts = (rows.right(unit) if n <= m else rows.left(unit)).reshape(len(total), -1)
-        total += parts @ parts.T
-    return total
+        right = rows.right(np.eye(n)) if n <= m else rows.left(np.eye(m))
+        parts.append(right.reshape(len(core.w0), -1))
+    return np.concatenate(parts, axis=1)
+
+
+def gram(core: Core) -> Array:
+    """Return the Gram matrix <G_k, G_l> of the rows, all blocks together, shape (d, d)."""
+    rows = dense(core)
+    return np.asarray(rows @ rows.T)

@@ -5,6 +5,7 @@ difference: dependent ones fit no contradictory labels, nearly dependent ones fi
 No cut of singular values can tell. But floats are integers times powers of two, so the dependencies are found over Q.
 """
 
+from functools import reduce
 from typing import Any
 
 import flint
@@ -20,6 +21,9 @@ _ENTRIES = 2**18
 _ORDER = 100
 """The shorter side of the matrix of rows up to which its null space is computed."""
 
+_NOTHING = 1e-20
+"""Share of the largest slope up to which one is taken for 0."""
+
 _MOST_BITS = 2**14
 
 
@@ -28,7 +32,10 @@ class TooLarge(ValueError):
 
 
 def feasible(problem: Any, q: Array) -> list[Any]:
-    """Return balls for the point nearest to q among those with sum_k q_k G_k = 0, exactly, one ball a canonical row.
+    """Return balls for a point near q with sum_k q_k G_k = 0, exactly, one ball a canonical row.
+
+    Slopes of the exponential losses stay in the simplex: what is next to nothing becomes 0, what is small changes by as
+    small a share as what is large, and if then a sum exceeds 1, all are scaled down.
 
     Raises
     ------
@@ -36,7 +43,9 @@ def feasible(problem: Any, q: Array) -> list[Any]:
         If the gradients are operators, or have too many entries.
     """
     matrix, exponents = _integers(problem)
-    columns = _null_space(matrix)
+    squared = problem.loss == "squared"
+    kept = np.arange(len(q)) if squared else np.flatnonzero(q > _NOTHING * q.max(initial=0.0))
+    columns = _null_space(flint.fmpz_mat([matrix[k] for k in kept])) if kept.size else []
     if not columns:
         return [flint.arb(0)] * len(q)
     saved, bits = flint.ctx.prec, 256
@@ -44,26 +53,43 @@ def feasible(problem: Any, q: Array) -> list[Any]:
         while True:
             flint.ctx.prec = bits
             try:
-                return _projected(columns, exponents, q)
+                found = _projected(columns, [exponents[k] for k in kept], q[kept], not squared)
+                break
             except ZeroDivisionError:
                 bits *= 4
                 if bits > _MOST_BITS:
                     raise TooLarge("the dependencies of the rows are too ill-conditioned to be used") from None
+        p = [flint.arb(0)] * len(q)
+        for k, x in zip(kept.tolist(), found, strict=True):
+            p[k] = x
+        return p if squared else _within(p, problem.d // problem.N)
     finally:
         flint.ctx.prec = saved
 
 
-def _projected(columns: list[list[Any]], exponents: list[int], q: Array) -> list[Any]:
-    """Return the combination of the columns nearest to q; its coefficients are rounded, it is not."""
+def _projected(columns: list[list[Any]], exponents: list[int], q: Array, relative: bool) -> list[Any]:
+    """Return the combination of the columns nearest to q; its coefficients are rounded, it is not.
+
+    Near in the sum of squares, each over q_k if the changes are to be relative.
+    """
     scaled = []
     for column in columns:
         entries = [flint.arb(x) * flint.arb(2) ** -e for x, e in zip(column, exponents, strict=True)]
         size = sum((x**2 for x in entries), flint.arb(0)).sqrt()
         scaled.append([x / size.mid() for x in entries])
     basis = flint.arb_mat(scaled)
-    right = basis * flint.arb_mat(len(q), 1, [flint.arb(x) for x in q.tolist()])
-    coefficients = (basis * basis.transpose()).solve(right).mid()
+    weights = [1 / flint.arb(x) if relative else flint.arb(1) for x in q.tolist()]
+    weighed = flint.arb_mat([[x * w for x, w in zip(row, weights, strict=True)] for row in scaled])
+    right = weighed * flint.arb_mat(len(q), 1, [flint.arb(x) for x in q.tolist()])
+    coefficients = (weighed * basis.transpose()).solve(right).mid()
     return list((coefficients.transpose() * basis).entries())
+
+
+def _within(p: list[Any], width: int) -> list[Any]:
+    """Return p, scaled so that no `width` entries that belong together sum to more than 1."""
+    sums = (sum(p[i : i + width], flint.arb(0)) for i in range(0, len(p), width))
+    most = flint.arb(reduce(flint.arb.max, sums).upper())
+    return p if bool(most <= 1) else [x / most for x in p]
 
 
 def _null_space(matrix: Any) -> list[list[Any]]:
@@ -77,8 +103,8 @@ def _null_space(matrix: Any) -> list[list[Any]]:
     return [[vectors[i, j] for i in range(rows)] for j in range(nullity)]
 
 
-def _integers(problem: Any) -> tuple[Any, list[int]]:
-    """Return an integer matrix and exponents e_k: row k is 2^{e_k} times it, but for powers of two by columns."""
+def _integers(problem: Any) -> tuple[list[list[int]], list[int]]:
+    """Return integer rows and exponents e_k: row k is 2^{e_k} times them, but for powers of two by columns."""
     if sum(int(np.prod(block.shape)) for block in problem.blocks) > _ENTRIES:
         raise TooLarge(f"the gradients have more than {_ENTRIES} entries, too many for exact arithmetic")
     N, K, loss = problem.N, problem.K, problem.canonical_loss
@@ -99,7 +125,7 @@ def _integers(problem: Any) -> tuple[Any, list[int]]:
     elif isinstance(loss, Logistic):
         signs = loss.labels.astype(int).tolist()
         integers = [[-y * x for x in row] for y, row in zip(signs, integers, strict=True)]
-    return flint.fmpz_mat(integers), exponents
+    return integers, exponents
 
 
 def _block_integers(block: Gradients) -> tuple[list[list[tuple[int, int]]], list[int | None]]:

@@ -12,7 +12,7 @@ import numpy as np
 from lora_proofs.display import Readable
 from lora_proofs.ntk.active_subspace import active_subspace
 from lora_proofs.ntk.bracket import Bracket, bracket
-from lora_proofs.ntk.burer_monteiro import Point, balanced, evaluate, minimise
+from lora_proofs.ntk.burer_monteiro import Point, evaluate, minimise
 from lora_proofs.ntk.certificate import Certificate, certify, relative_gap
 from lora_proofs.ntk.core import Core
 from lora_proofs.ntk.problem import LinearizedProblem
@@ -188,10 +188,9 @@ def _returned(
 def _points(core: Core, method: str) -> Iterator[Point]:
     """Yield points that approach the optimum."""
     if not core.lam:
-        from lora_proofs.ntk.unregularised import optimal_rows, realise
+        from lora_proofs.ntk.unregularised import least_risk
 
-        pairs = [balanced(*uv) for uv in zip(*realise(core, optimal_rows(core)), strict=True)]
-        yield evaluate(core, [u for u, _ in pairs], [v for _, v in pairs])
+        yield from least_risk(core)
     elif method == "active_subspace":
         yield from active_subspace(core)
     elif method == "interior_point":

@@ -39,6 +39,11 @@ def leading(S: Array, k: int, guess: Array | None = None) -> tuple[Array, Array,
     return left[:, :k], s[:k], V @ right[:k].T
 
 
+def slack(terms: int) -> float:
+    """Return a bound on the rounding of a sum of so many products, relative to the sum of their absolute values."""
+    return 8 * _EPS * (1 + float(np.sqrt(terms)))
+
+
 def operator_norm_bound(S: Array) -> float:
     r"""Return a float >= |S|_op, larger than it by a relative n * 1e-15 or so.
 

@@ -10,12 +10,14 @@ exponents g and h are even, so that the factors scale by powers of two as well: 
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lora_proofs.ntk.compression import Compressed, compress
 from lora_proofs.ntk.core import Array, Blocks, Core, DenseRows, Rows, ScaledRows, as_core
+from lora_proofs.ntk.null_space import feasible
 
 _COPIED = 2**18
 """Entries of a block up to which the scaled rows are formed: the calls would cost more than the arithmetic."""
@@ -89,7 +91,9 @@ def normalised(problem: Any) -> Normalised:
     lam = _lam(problem, units)
     sizes = [np.ldexp(x, -units.gradient) for x in problem.row_sizes]
     blocks = [_scaled(rows, -units.gradient) for rows in core.blocks]
-    return Normalised(Core(blocks, np.ldexp(core.w0, -units.output), core.loss, lam, sizes=sizes), units, small)
+    w0 = np.ldexp(core.w0, -units.output)
+    exact = partial(feasible, problem)  # dependencies of the rows know no units, and compression keeps them
+    return Normalised(Core(blocks, w0, core.loss, lam, sizes=sizes, feasible=exact), units, small)
 
 
 def _units(core: Core, sizes: list[Array]) -> Units:
