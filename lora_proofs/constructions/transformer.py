@@ -30,10 +30,8 @@ from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.operators import LU
 from lora_proofs.constructions.transformer_certificate import (
-    calibrations,
     certify_transformer,
     check_same_size,
-    divide_right,
     standard_radius,
 )
 from lora_proofs.display import Readable
@@ -177,7 +175,7 @@ def adapt_transformer(
     named = frozen.named_weights
     budget = dict(zip(named, check_ranks(ranks, len(named)), strict=True))
     _check_invertible(frozen)
-    C = calibrations(frozen, target)
+    C = _calibrations(frozen, target)
     found: dict[str, Any] = {}
     conditionings: list[Conditioning] = []
     for pair in _pairs(frozen, target, C):
@@ -233,6 +231,27 @@ class _Pair(NamedTuple):
     transposed: bool = False  # the outer factor is the transposed weight, as in W_K^T W_Q
 
 
+def _calibrations(network: TransformerNetwork, target: TransformerNetwork) -> list[Array]:
+    """Return C_0 = I and C_l = Wbar_2 W_2^{-1}, l < L: the target's tokens after l blocks are C_l times the network's."""
+    W = network.W_out
+    start = exact.array(np.eye(W.shape[0])) if network.is_rational else like(W, np.eye(W.shape[0]))
+    pairs = zip(network.blocks[:-1], target.blocks[:-1], strict=True)
+    return [start, *(_divide_right(goal.W_2, own.W_2) for own, goal in pairs)]
+
+
+def _divide_right(y: Array, x: Array) -> Array:
+    """Return y x^{-1} in the arithmetic of x: over Q some z with z x = y, in floats that of least residual.
+
+    Raises
+    ------
+    ValueError
+        Over Q, if there is none.
+    """
+    if exact.is_rational(x):
+        return exact.array(exact.divide_right(exact.matrix(y), exact.matrix(x)))
+    return LU(x).divide_right(y)
+
+
 def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, C: Sequence[Array]) -> Iterator[_Pair]:
     """Yield the two-factor problems of all heads and of the output layer."""
     for l, (own, goal) in enumerate(zip(frozen.blocks, target.blocks, strict=True)):
@@ -241,7 +260,7 @@ def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, C: Sequence[A
             logits = (goal.W_K[h] @ C[l]).T @ (goal.W_Q[h] @ C[l])
             yield _Pair(f"blocks.{l}.W_Q.{h}", f"blocks.{l}.W_K.{h}", logits, transposed=True)
             values = goal.W_1 @ goal.W_O[h] @ goal.W_V[h] @ C[l]
-            values = W_1.solve(values) if W_1 else divide_right(values.T, own.W_1.T).T
+            values = W_1.solve(values) if W_1 else _divide_right(values.T, own.W_1.T).T
             yield _Pair(f"blocks.{l}.W_V.{h}", f"blocks.{l}.W_O.{h}", values)
     yield _Pair(f"blocks.{frozen.depth - 1}.W_2", "W_out", target.W_out @ target.blocks[-1].W_2)
 
@@ -264,7 +283,7 @@ def _adapt_pair(pair: _Pair, weights: dict[str, Array], budget: dict[str, int]) 
 def _transported(l: int, onward: Array, wanted: Array) -> Array:
     """Return the bias b_2 of block l with onward @ b_2 = wanted; of least residual where there is none, in floats."""
     try:
-        return divide_right(wanted[None, :], onward.T)[0, :]
+        return _divide_right(wanted[None, :], onward.T)[0, :]
     except ValueError:
         raise ValueError(
             f"the target's b_2 of block {l} is not in the range of its W_2, which is singular, so no bias of the "
