@@ -16,10 +16,11 @@ singular, as long as its biases b_2 can still be transported, and no truncation 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
+from math import isfinite
 from typing import Any, NamedTuple
 
+import mpmath
 import numpy as np
 
 from lora_proofs import exact
@@ -29,6 +30,7 @@ from lora_proofs.constructions.certificate import Certificate
 from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.operators import LU
+from lora_proofs.constructions.reach import fraction
 from lora_proofs.constructions.transformer_certificate import (
     certify_transformer,
     check_same_size,
@@ -45,12 +47,17 @@ from lora_proofs.linalg import (
     numerical_rank,
     scalar,
     spectral_norm,
+    to_numpy,
 )
+from lora_proofs.precision import lift
 from lora_proofs.transformers import TransformerNetwork
 
 _TOKENS = 10
 _SAMPLES = 64
 """Inputs, of `_TOKENS` tokens each, on which `AdaptedTransformer.error` is measured."""
+
+_DIGITS = 30
+"""Decimal digits with which outputs beyond the range of floats are measured."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,16 +101,17 @@ class AdaptedTransformer(Readable):
     @cached_property
     def _samples(self) -> tuple[Any, Any]:
         """The root mean squares of ||f(z) - target(z)||_2 and of ||target(z)||_2 over the tokens of seeded inputs."""
-        W, D = self.network.W_out, self.network.width
-        xp, samples = namespace(W), 1 if is_object(W) else _SAMPLES
-        tokens = Ball(standard_radius(D)).sample(np.random.default_rng(0), samples * _TOKENS, D)
-        Z = like(W, tokens.reshape(_TOKENS, samples, D).transpose(1, 2, 0))
-        expected = self.target(Z)
-
-        def size(Y: Array) -> Any:
-            return scalar(xp.sqrt(xp.sum(Y**2) / (samples * _TOKENS)))
-
-        return size(self.network(Z) - expected), size(expected) or 1.0
+        networks, W = (self.network, self.target), self.network.W_out
+        if is_object(W):
+            distance, size = _sampled(*networks, inputs=1)
+            return distance, size or 1.0
+        distance, size = _sampled(*networks, inputs=_SAMPLES)
+        limits = namespace(W).finfo(W.dtype)
+        if isfinite(distance) and float(limits.smallest_normal / limits.eps) < size < float("inf"):
+            return distance, size
+        with mpmath.workdps(_DIGITS):
+            distance, size = _sampled(_lifted(self.network), _lifted(self.target), inputs=1)
+        return distance, size or 1.0
 
     @property
     def error(self) -> Any:
@@ -114,8 +122,8 @@ class AdaptedTransformer(Readable):
         """
         if self.network.is_rational:
             return self.certificate.error
-        distance, scale = self._samples
-        return distance / scale
+        distance, size = self._samples
+        return distance / size if is_object(self.network.W_out) else float(distance / size)
 
     @property
     def bound(self) -> Any:
@@ -123,12 +131,15 @@ class AdaptedTransformer(Readable):
 
         It is ``certificate.error`` over the root mean square of the target's output tokens, those that `error` sees. It
         follows from what is left of the matrix identities, whatever the ranks; attention is steep, so that it soon
-        exceeds 1 where they do not suffice. None if there is no certified bound.
+        exceeds 1 where they do not suffice. What rounding adds to `error` in the forward passes is not in it.
         """
         certified = self.certificate.error
         if self.network.is_rational or certified is None:
             return certified
-        return float(certified / Fraction(float(self._samples[1])))
+        try:
+            return float(certified / fraction(self._samples[1]))
+        except OverflowError:
+            return float("inf")
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
@@ -140,6 +151,28 @@ class AdaptedTransformer(Readable):
         if "certificate" in vars(self):  # it takes time: it is shown once it has been asked for
             rows["certificate"], _ = self.certificate.summary()
         return self.network.summary()[0], rows
+
+
+def _sampled(network: TransformerNetwork, target: TransformerNetwork, inputs: int) -> tuple[Any, Any]:
+    """Return the root mean squares of ||f(z) - target(z)||_2 and ||target(z)||_2 over the tokens of seeded inputs."""
+    W, D = network.W_out, network.width
+    xp = namespace(W)
+    tokens = Ball(standard_radius(D)).sample(np.random.default_rng(0), inputs * _TOKENS, D)
+    Z = like(W, tokens.reshape(_TOKENS, inputs, D).transpose(1, 2, 0))
+    with np.errstate(all="ignore"):
+        expected, found = target(Z), network(Z)
+        scale = scalar(xp.max(xp.abs(expected))) or 1.0
+
+        def size(Y: Array) -> Any:
+            return scalar(xp.sqrt(xp.sum((Y / scale) ** 2) / (inputs * _TOKENS))) * scale
+
+        return size(found - expected), size(expected)
+
+
+def _lifted(network: TransformerNetwork) -> TransformerNetwork:
+    """Return the network in mpf."""
+    weights, biases = ([lift(to_numpy(x), _DIGITS) for x in arrays] for arrays in (network.weights, network.biases))
+    return network.replaced(dict(zip(network.named_weights, weights, strict=True)), biases)
 
 
 def adapt_transformer(
@@ -168,17 +201,20 @@ def adapt_transformer(
     Raises
     ------
     ValueError
-        If the networks differ in size or arithmetic, a frozen weight is singular where it must not be, or, over Q,
-        the ranks do not suffice or a bias of the target cannot be transported.
+        If the networks differ in size or arithmetic, a frozen weight is singular where it must not be, a product of
+        the weights leaves the range of floats, or, over Q, the ranks do not suffice or a bias of the target cannot be
+        transported.
     """
     check_same_size(frozen, target, names=("frozen", "target"))
     named = frozen.named_weights
     budget = dict(zip(named, check_ranks(ranks, len(named)), strict=True))
     _check_invertible(frozen)
-    C = _calibrations(frozen, target)
+    with np.errstate(over="ignore", invalid="ignore"):
+        C = _calibrations(frozen, target)
+        pairs = [*_pairs(frozen, target, C)]
     found: dict[str, Any] = {}
     conditionings: list[Conditioning] = []
-    for pair in _pairs(frozen, target, C):
+    for pair in pairs:
         adapters, conditioning = _adapt_pair(pair, named, budget)
         found |= adapters
         conditionings.append(conditioning)
@@ -231,11 +267,11 @@ class _Pair(NamedTuple):
     transposed: bool = False  # the outer factor is the transposed weight, as in W_K^T W_Q
 
 
-def _calibrations(network: TransformerNetwork, target: TransformerNetwork) -> list[Array]:
-    """Return C_0 = I and C_l = Wbar_2 W_2^{-1}, l < L: the target's tokens after l blocks are C_l times the network's."""
-    W = network.W_out
-    start = exact.array(np.eye(W.shape[0])) if network.is_rational else like(W, np.eye(W.shape[0]))
-    pairs = zip(network.blocks[:-1], target.blocks[:-1], strict=True)
+def _calibrations(frozen: TransformerNetwork, target: TransformerNetwork) -> list[Array]:
+    """Return C_0 = I and C_l = Wbar_2 W_2^{-1}, l < L: the tokens of the target are C_l times the frozen's."""
+    W = frozen.W_out
+    start = exact.array(np.eye(W.shape[0])) if frozen.is_rational else like(W, np.eye(W.shape[0]))
+    pairs = zip(frozen.blocks[:-1], target.blocks[:-1], strict=True)
     return [start, *(_divide_right(goal.W_2, own.W_2) for own, goal in pairs)]
 
 
@@ -268,6 +304,12 @@ def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, C: Sequence[A
 def _adapt_pair(pair: _Pair, weights: dict[str, Array], budget: dict[str, int]) -> tuple[dict[str, Any], Conditioning]:
     """Return the adapters of the two weights by name, and how well conditioned they are."""
     inner, outer = weights[pair.inner], weights[pair.outer]
+    xp = namespace(inner)
+    if not is_object(inner) and not bool(xp.all(xp.isfinite(pair.target))):
+        raise ValueError(
+            f"what {pair.inner} and {pair.outer} are to become, products of the target's weights, leaves the range of "
+            f"{inner.dtype}; divide the weights by a power of two, or pass them as rationals"
+        )
     adapt = rational.adapt_linear_chain if exact.is_rational(inner) else adapt_linear_chain
     factors = [inner, outer.T if pair.transposed else outer]
     try:

@@ -18,7 +18,8 @@ hidden states, since ReLU is 1-Lipschitz, then differ by at most
 
     sum_h ||Nbar_h|| (delta + rbar min(Delta_h, 2)) + ||E_N_h|| zeta + ||E_b||,
 
-and W_out W_2 carries that to the output. All arithmetic is over Q, norms are rounded up, and floats are the dyadic
+and W_out W_2 carries that to the output. The norms of hidden states are bounded as a whole and entry by entry, where
+those that are never active count as 0. All arithmetic is over Q, norms are rounded up, and floats are the dyadic
 rationals that they are. From below, the difference and the target are bounded by balls at rational tokens.
 """
 
@@ -31,6 +32,7 @@ import numpy as np
 
 from lora_proofs import exact
 from lora_proofs.constructions.certificate import Certificate, decimal, read_tolerance
+from lora_proofs.constructions.reach import fraction
 from lora_proofs.constructions.transformer_forms import BlockForms, Forms
 from lora_proofs.constructions.transformer_values import largest
 from lora_proofs.linalg import check_one_kind
@@ -68,8 +70,8 @@ def certify_transformer(
         that this is *not decided*: the bound of the error is too loose, or there is none.
 
         ``error``: a rigorous bound of ||f(Z) - target(Z)||_2 of every token, for all inputs with tokens in the ball.
-        ``seen`` and ``size``: rigorous lower bounds of the largest norm of that difference, and of a token of the
-        target.
+        ``difference`` encloses the largest one, from below by rational tokens, where ``size`` bounds the largest norm
+        of a token of the target from below; it is left at 0 where the functions are equal.
 
     Raises
     ------
@@ -78,25 +80,26 @@ def certify_transformer(
         >= 0.
     """
     check_same_size(network, target, names=("network", "target"))
-    tolerance = read_tolerance(0 if network.is_rational else tolerance)
+    allowed = read_tolerance(tolerance)
     radius = exact.number(standard_radius(network.width) if radius is None else radius)
     if not radius > 0:
-        raise ValueError(f"radius is {radius}; pass a positive number")
+        raise ValueError(f"radius is {decimal(radius)}; pass a positive number")
     own, goal = Forms.of(network), Forms.of(target)
     evidence = "exact" if network.is_rational else "certified"
     reasons = [_sentence(what, identities) for what, identities in _identities(own, goal)]
     if own == goal:
         reasons.append("the functions are equal on every input")
-        return Certificate(True, evidence, reasons, Fraction(0))
-    error, ceiling = _difference(own, goal, radius)
-    apart, size = largest(own, goal, radius)
-    holds = error <= tolerance * size
+        return Certificate(True, evidence, reasons, Fraction(0), exact.enclosure(0, 0))
+    error, ceiling = map(fraction, _difference(own, goal, radius))
+    seen, size = map(fraction, largest(own, goal, radius))
+    allowed = Fraction(0) if network.is_rational else allowed
+    holds = error <= allowed * size
     reasons.append(
-        ("" if holds or apart > tolerance * ceiling else "not decided: ")
+        ("" if holds or seen > allowed * ceiling else "not decided: ")
         + f"for tokens of norm at most {decimal(radius)} the outputs differ by at most {decimal(error)}, at some by "
-        f"{decimal(apart)}, where the target reaches {decimal(size)}, at most {decimal(ceiling)}"
+        f"{decimal(seen)}, where the target reaches {decimal(size)}, at most {decimal(ceiling)}"
     )
-    return Certificate(holds, evidence if holds else "", reasons, *map(_fraction, (error, apart, size)))
+    return Certificate(holds, evidence if holds else "", reasons, error, exact.enclosure(seen, error), size)
 
 
 def standard_radius(D: int) -> float:
@@ -148,14 +151,20 @@ def _identities(own: Forms, goal: Forms) -> Iterator[tuple[str, list[_Identity]]
             for h in heads
         ]
         bias = _Identity("the bias", block.bias, wanted.bias)
-        yield f"block {l}: the logits and values of {len(heads)} head{'s' * (len(heads) > 1)}, and the bias", [
-            *of_heads,
-            bias,
-        ]
-    yield "the output: W_out W_2 and W_out b_2", [
-        _Identity("W_out W_2", own.out, goal.out),
-        _Identity("W_out b_2", own.shift, goal.shift),
-    ]
+        yield (
+            f"block {l}: the logits and values of {len(heads)} head{'s' * (len(heads) > 1)}, and the bias",
+            [
+                *of_heads,
+                bias,
+            ],
+        )
+    yield (
+        "the output: W_out W_2 and W_out b_2",
+        [
+            _Identity("W_out W_2", own.out, goal.out),
+            _Identity("W_out b_2", own.shift, goal.shift),
+        ],
+    )
 
 
 class _States(NamedTuple):
@@ -181,13 +190,26 @@ def _after(before: _States, own: BlockForms, goal: BlockForms) -> _States:
     """Return the bounds for the hidden states of a block, from those for the states that enter it."""
     norm, (zeta, m, delta, spread) = spectral_norm_above, before
     r, r_bar = spread * zeta, spread * m
-    of_own, of_target, apart = norm(own.bias), norm(goal.bias), norm(own.bias - goal.bias)
+    apart = norm(own.bias - goal.bias)
     for M, t, N, M_bar, t_bar, N_bar in zip(*own[:3], *goal[:3], strict=True):
         turn = norm(M_bar) * delta * (r_bar + zeta) + norm(t_bar) * delta
         turn += r * (norm(M - M_bar) * zeta + norm(t - t_bar))
         apart += norm(N_bar) * (delta + r_bar * min(turn, flint.fmpq(2))) + norm(N - N_bar) * zeta
-        of_own, of_target = of_own + norm(N) * zeta, of_target + norm(N_bar) * m
-    return _States(*map(_round_up, (of_own, of_target, apart)), spread=_POSITIVE)
+    return _States(_reach(own, zeta), _reach(goal, m), _round_up(apart), _POSITIVE)
+
+
+def _reach(block: BlockForms, size: Any) -> Any:
+    """Return a bound of the norm of the hidden states for states of at most this size: as a whole, or entry by entry.
+
+    Entries whose bias is so negative that they are never active count in the second alone, as 0.
+    """
+    whole = spectral_norm_above(block.bias) + size * sum((spectral_norm_above(N) for N in block.values), flint.fmpq(0))
+    squares = flint.fmpq(0)
+    for i, b in enumerate(block.bias.entries()):
+        rows = (exact.block(N, range(i, i + 1), range(N.ncols())) for N in block.values)
+        top = b + size * sum((exact.sqrt_above(exact.frobenius_norm_squared(row)) for row in rows), flint.fmpq(0))
+        squares += max(top, flint.fmpq(0)) ** 2
+    return _round_up(min(whole, exact.sqrt_above(squares)))
 
 
 def spectral_norm_above(x: Any) -> Any:
@@ -222,10 +244,6 @@ def _round_up(x: Any) -> Any:
     """Return a dyadic rational of 64 bits or so that is at least x >= 0: lengths would double in every block."""
     shift = 64 - (int(x.p).bit_length() - int(x.q).bit_length())
     return (x * flint.fmpq(2) ** shift).ceil() * flint.fmpq(2) ** -shift if x else x
-
-
-def _fraction(x: Any) -> Fraction:
-    return Fraction(int(x.p), int(x.q))
 
 
 def _sentence(what: str, identities: Sequence[_Identity]) -> str:

@@ -77,10 +77,12 @@ class Forms(NamedTuple):
 
     def map(self, change: Callable[[Any], Any]) -> "Forms":
         """Return the forms with every matrix and column changed in the same way."""
-        blocks = [
-            BlockForms(*([change(x) for x in part] for part in block[:3]), change(block.bias)) for block in self.blocks
-        ]
-        return Forms(blocks, change(self.out), change(self.shift))
+
+        def changed(block: BlockForms) -> BlockForms:
+            logits, tilts, values = ([change(x) for x in part] for part in block[:3])
+            return BlockForms(logits, tilts, values, change(block.bias))
+
+        return Forms([*map(changed, self.blocks)], change(self.out), change(self.shift))
 
 
 def _column(b: Any) -> Any:
