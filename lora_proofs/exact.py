@@ -248,7 +248,7 @@ def singular_value_enclosures(x: Matrix) -> tuple[NDArray[np.float64], NDArray[n
     diagonal = flint.fmpq_mat(len(s), len(s), [number(v) for v in np.diag(s).ravel().tolist()])
     residual = _norm_above(x - U * diagonal * V.transpose())
     eps_U, eps_V = (_norm_above(Q.transpose() * Q - identity(len(s))) for Q in (U, V))
-    shrink = np.sqrt(max(0.0, (1 - eps_U) * (1 - eps_V))) / _UP
+    shrink = np.sqrt(max(0.0, 1 - eps_U) * max(0.0, 1 - eps_V)) / _UP
     grow = np.sqrt((1 + eps_U) * (1 + eps_V)) * _UP
     lower, upper = np.nextafter(s * shrink, 0) - residual, np.nextafter(s * grow, np.inf) + residual
     return np.maximum(0.0, np.nextafter(lower, -np.inf)), np.nextafter(upper, np.inf)
