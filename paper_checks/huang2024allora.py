@@ -130,21 +130,22 @@ def unreliable(case: Case) -> Comparison:
 
     For small p one step is dominated by noise: the ridge is seen after some 1 / p steps. Compared are squares.
     """
-    return equal(*_one_weight(case))
+    p = Fraction(case["percent"], 100)
+    return equal(_one_weight(case), p / (1 - p) ** 3)
 
 
 @unreliable.control("the deviation is the ridge itself", percent=(10,))
 def _(case: Case) -> Comparison:
-    deviation, _ = _one_weight(case)
-    p = rational(rate(case))
-    return equal(deviation, (p / (1 - p)) ** 2)
+    p = Fraction(case["percent"], 100)
+    return equal(_one_weight(case), (p / (1 - p)) ** 2)
 
 
-def _one_weight(case: Case) -> tuple[Fraction, Fraction]:
+def _one_weight(case: Case) -> Fraction:
+    """Return the variance of the loss (mask / (1 - p))^2 over one mask."""
     p = rate(case)
     values = [(rational(squared_mask), rational(q)) for squared_mask, q in ((fmpq(0), p), ((1 - p) ** -2, 1 - p))]
     centre = sum(v * q for v, q in values)
-    return sum((v - centre) ** 2 * q for v, q in values), (centre - 1) ** 2 / rational(p * (1 - p))
+    return sum((v - centre) ** 2 * q for v, q in values)
 
 
 # ---------------------------------------------------------------------------------------------- slow starts
@@ -163,20 +164,21 @@ def slow_start(case: Case) -> Comparison:
 
     In the mean over A with orthonormal columns, that is over an orbit of signed shifts: Tr M^T A A^T M against |M|^2.
     """
-    return equal(*_first_fall(case, case["m"]))
+    return equal(_first_fall(case), Fraction(case["r"], case["m"]))
 
 
 @slow_start.control("r / n", m=(4, 5), r=(1, 2))
 def _(case: Case) -> Comparison:
-    return equal(*_first_fall(case, 3))
+    return equal(_first_fall(case), Fraction(case["r"], 3))
 
 
-def _first_fall(case: Case, size: int) -> tuple[Fraction, Fraction]:
+def _first_fall(case: Case) -> Fraction:
+    """Return the mean fall of the loss at the first step, as a share of |M|^2."""
     m, r = case["m"], case["r"]
     M = instances.rational_planted_rank(case.rng, m, 3, 2)
     A = exact.block(instances.rational_orthogonal(case.rng, m), range(m), range(r))
     falls = [squared(A.transpose() * G * M) for G in signed_shifts(m)]
-    return sum(falls, Fraction(0)) / len(falls), Fraction(r, size) * squared(M)
+    return sum(falls, Fraction(0)) / len(falls) / squared(M)
 
 
 @PAPER.proposition(
