@@ -105,7 +105,11 @@ def is_bracket(value: Any) -> bool:
     kinds = [_scalar_options(end) for end in value]
     if NUMBER not in kinds or not set(kinds) <= {NUMBER, COUNT} or any(isinstance(x, complex) for x in value):
         return False
-    return bool(value[0] <= value[1])
+    try:
+        read(value)
+    except ValueError:  # an empty one
+        return False
+    return True
 
 
 def is_number(value: Any) -> bool:

@@ -165,7 +165,7 @@ def _(case: Case) -> Comparison:
 
 def loss_error(case: Case, stretch: int) -> Any:
     """Return the loss from the moments less that from the formula, the w_i multiplied by `stretch`."""
-    p, m = case["p"], exact.number(Fraction(case["overlap"]))
+    p, m = case["p"], fmpq(*Fraction(case["overlap"]).as_integer_ratio())
     length = exact.sqrt_above(1 - m * m)  # exact for a Pythagorean overlap
     model = fine_tuning(case.derive(activation="0-0"), k=2, n=2)
     base = [[x * stretch for x in w.entries()] for w in model.w]
@@ -224,6 +224,13 @@ def information_exponent(case: Case) -> Comparison:
     other than 0.
     """
     return equal(order(fine_tuning(single(case))), 1)
+
+
+@information_exponent.control("the derivative of another model")
+def _(case: Case) -> Comparison:
+    model = fine_tuning(single(case))
+    model.drift[0] += 1
+    return equal(order(model), 1)
 
 
 @information_exponent.control("the generalised linear model")

@@ -228,17 +228,28 @@ def stall(case: Case) -> Comparison:
     While |U| <= y, b and p are at most B and P with B+ = B + (c / n) y P, P+ = P + c y B. Their product is below 5 / n
     for c = 1/2, T = 4, p, y <= 5/4, n >= 64.
     """
-    n, path = case["n"], equal_rates(case)
-    if any(b * p < 0 for p, b in path):
-        raise ArithmeticError("f left [0, y]: the bound does not apply")
-    return at_most(path[-1][0] * path[-1][1], fmpq(5, n))
+    rate = fmpq(1, 2 * case["n"])
+    return at_most(final_output(*draw(case), rate, rate, case["n"]), fmpq(5, case["n"]))
 
 
 @stall.control("the rates of LoRA+")
 def _(case: Case) -> Comparison:
-    p, y = draw(case)
-    p, b = run(p, fmpq(0), y, fmpq(1, 2 * case["n"]), fmpq(1, 2), case["n"])[-1]
-    return at_most(b * p, fmpq(5, case["n"]))
+    rates = fmpq(1, 2 * case["n"]), fmpq(1, 2)
+    return at_most(final_output(*draw(case), *rates, case["n"]), fmpq(5, case["n"]))
+
+
+@stall.control("3 / n, at the largest start and target")
+def _(case: Case) -> Comparison:
+    rate, largest = fmpq(1, 2 * case["n"]), fmpq(5, 4)
+    return at_most(final_output(largest, largest, rate, rate, case["n"]), fmpq(3, case["n"]))
+
+
+def final_output(p: Any, y: Any, eta_A: Any, eta_B: Any, n: int) -> Any:
+    """Return f_T from b = 0."""
+    path = run(p, fmpq(0), y, eta_A, eta_B, n)
+    if any(b * p < 0 for p, b in path):
+        raise ArithmeticError("f left [0, y]: the bound does not apply")
+    return path[-1][0] * path[-1][1]
 
 
 @PAPER.proposition("1-rates-sqrt", n=WIDTHS[1:], sampled=True)
@@ -277,13 +288,6 @@ def scaled_output(path: list[tuple[Any, Any]], p: Any, y: Any, n: int) -> Any:
     if any(not 0 <= q * b <= 2 * y for q, b in path):
         raise ArithmeticError("f left [0, 2 y]: the bound does not apply")
     return round(n**0.5) * path[-1][0] * path[-1][1]
-
-
-def equal_rates(case: Case) -> list[tuple[Any, Any]]:
-    """Run with eta_A = eta_B = 1 / (2 n) from b = 0."""
-    p, y = draw(case)
-    rate = fmpq(1, 2 * case["n"])
-    return run(p, fmpq(0), y, rate, rate, case["n"])
 
 
 @PAPER.proposition("1-rates-1", n=WIDTHS, sampled=True)
