@@ -80,7 +80,9 @@ def test_floating_networks_are_certified_with_a_bound(floating):
     text = " ".join(certificate.reasons)
     for part in (
         "layer 1: every pre-activation is active",
-        "target layer 2",
+        "layers 1 to 2 have the pre-activations of target layer 1",
+        "layers 3 to 5 have the pre-activations of target layer 2",
+        "(the outputs differ by at most",
         "weights and biases agree",
         "whole domain",
     ):
@@ -90,6 +92,9 @@ def test_floating_networks_are_certified_with_a_bound(floating):
 def test_rational_networks_are_certified_exactly(exactly):
     certificate = certify_relu_network(*exactly)
     assert (certificate.holds, certificate.evidence, certificate.error) == (True, "exact", 0)
+    assert (certificate.difference.lower, certificate.difference.upper) == (0, 0)
+    assert "weights and biases agree exactly" in certificate.reasons[1]
+    assert certificate.size > 0
     assert exact_error(*exactly, np.random.default_rng(0)) == 0
 
 
@@ -251,6 +256,22 @@ def test_a_dead_target_is_followed_though_boxes_do_not_show_it():
     certificate = certify_relu_network(network, target, Box(-2, 2))
     assert certificate.holds
     assert certificate.error == 0
+
+
+def test_an_output_that_is_dead_has_no_error_beside_one_that_lives():
+    """The second pre-activation is off by 10, but stays below -1e8."""
+    target, network = (floats([[[1e9], [1e9]]], [[0.0, b]]) for b in (-1.25e9, -1.25e9 + 10))
+    certificate = certify_relu_network(network, target, Box(0, 1))
+    assert (certificate.holds, certificate.error) == (True, 0)
+    barely = floats([[[1e9], [1e9]]], [[0.0, -1e9 + 4]])
+    assert certify_relu_network(barely, floats([[[1e9], [1e9]]], [[0.0, -1e9 - 6]]), Box(0, 1)).error == 4
+
+
+def test_a_tolerance_that_takes_in_everything_leaves_the_error_as_it_is():
+    target, network = (floats([np.eye(2)], [[0.0, b]]) for b in (0.0, 2.0**-20))
+    for tolerance in (1.0, 1e10):
+        certificate = certify_relu_network(network, target, Box(-1, 1), tolerance=tolerance)
+        assert (certificate.holds, certificate.error) == (True, Fraction(1, 2**20))
 
 
 def test_the_size_is_that_of_all_outputs_together():

@@ -193,6 +193,30 @@ def test_the_drift_of_the_biases_follows_the_recalled_formula():
     assert recalled_bound([0.0, 0.0, 1.0], norms, biases, s) == pytest.approx(beta)
 
 
+def test_the_recalled_bound_is_that_of_its_norms():
+    rng = np.random.default_rng(10)
+    frozen, target = pair(rng, 4, 4, 2)
+    x = rng.uniform(-4, 4, (30, 4))
+    bounds = error_bounds(frozen, target, 1, x)
+    size = np.linalg.norm(np.mean([np.outer(v, v) for v in x], axis=0)) ** 0.5
+    norms, biases = ([np.linalg.norm(v) for v in part] for part in (target.weights, target.biases))
+    assert bounds.recalled == pytest.approx(recalled_bound(bounds.tails, norms, biases, size), rel=1e-12)
+    spectral = [np.linalg.norm(W, 2) for W in target.weights]
+    root = np.mean(np.sum(x**2, axis=1)) ** 0.5
+    assert bounds.corrected == pytest.approx(corrected_bound(bounds.tails, spectral, biases, root), rel=1e-12)
+
+
+def test_bounds_of_a_distribution_at_zero():
+    """What is left is what the biases make: (3 + E_2) 0 + E_2 b_1."""
+    zero = Fraction(0)
+    assert corrected_bound([zero, Fraction(1, 2)], [Fraction(2), Fraction(3)], [Fraction(5), zero], zero) == Fraction(
+        5, 2
+    )
+    assert recalled_bound([zero, Fraction(1, 2)], [Fraction(2), Fraction(3)], [Fraction(5), zero], zero) == Fraction(
+        5, 2
+    )
+
+
 def test_what_does_not_fit_is_refused():
     rng = np.random.default_rng(7)
     frozen, target = pair(rng, 3, 2, 1)

@@ -38,6 +38,48 @@ def test_no_root_a_double_root_and_a_singular_start_are_not_certified(a, guess):
     assert certify_root(square_minus(a), [guess]) is None
 
 
+def test_what_the_system_does_not_settle_is_not_certified():
+    """The equation is known up to 1e-20 only, and its slope is 1e-12: its root only up to 1e-8."""
+
+    def system(x):
+        wide = flint.arb(0, 1e-20)
+        return flint.arb_mat(1, 1, [(x[0] - 1) * flint.arb(1e-12) + wide]), flint.arb_mat([[flint.arb(1e-12)]])
+
+    assert certify_root(system, [1.0]) is None
+
+
+def test_every_unknown_must_be_enclosed():
+    def system(x):  # x = 1; y = 1 up to 1e-3
+        value = flint.arb_mat(2, 1, [x[0] - 1, x[1] - 1 + flint.arb(0, 1e-3)])
+        return value, flint.arb_mat([[1, 0], [0, 1]])
+
+    assert certify_root(system, [1.0, 1.0]) is None
+    assert certify_root(lambda x: tuple(m * flint.arb(1) for m in system(x)), [1.0, 1.0]) is None
+
+
+def test_the_slope_is_that_of_the_whole_box():
+    """x^2 = 2e-40 has two roots within 3e-20: no box of half-width 5e-20 isolates one, though slopes at points do."""
+    assert certify_root(square_minus(flint.arb(2e-40)), [1.4e-20]) is None
+    assert certify_root(square_minus(flint.arb(2e-20)), [1.4e-10]) is not None
+
+
+def test_the_enclosure_is_sharp_and_holds_the_root_of_a_steep_system():
+    def system(x):  # 1e6 (x^3 - 5) = 0
+        return flint.arb_mat(1, 1, [1000000 * (x[0] ** 3 - 5)]), flint.arb_mat([[3000000 * x[0] ** 2]])
+
+    (root,) = certify_root(system, [1.7])
+    with flint.ctx.workprec(200):
+        assert root.contains(flint.arb(5).root(3))
+    assert 0 < root.rad() < 1e-30
+
+
+def test_a_jacobian_that_is_not_finite_is_not_certified():
+    def system(x):
+        return flint.arb_mat(1, 1, [x[0]]), flint.arb_mat([[flint.arb("nan")]])
+
+    assert certify_root(system, [1.0]) is None
+
+
 def test_a_system_that_meets_a_singular_matrix_is_not_certified():
     def system(x):
         raise ZeroDivisionError("singular matrix in solve()")
@@ -100,6 +142,40 @@ def test_a_negative_root_is_refused_where_a_positive_one_is_asked_for():
     root = -scales.astype(float)
     assert LowRankSystem([negative], np.ones(5, dtype=bool)).certify(root) is None
     assert LowRankSystem([negative], np.zeros(5, dtype=bool)).certify(root) is not None
+
+
+def test_unknowns_of_any_sign_are_found():
+    """The negative scales of a planted pencil, asked for without a sign, from a start nearby."""
+    rng = np.random.default_rng(6)
+    pencil, scales = planted(rng, 6, 2)
+    negative = Pencil(pencil.constant, -pencil.left, pencil.right, pencil.unknowns, pencil.rank)
+    system = LowRankSystem([negative], np.zeros(6, dtype=bool))
+    root = system.solve(-scales.astype(float) * np.exp(0.01 * rng.standard_normal(6)))
+    assert np.linalg.svd(negative.rounded().at(root), compute_uv=False)[4] < 1e-11
+    assert np.all(root < 0)
+
+
+def test_a_system_without_a_positive_root_is_given_up():
+    """1 + t = 0 for t > 0."""
+    one = exact.array([[1]])
+    system = LowRankSystem([Pencil(one, one, one, np.array([0]), 0)], np.ones(1, dtype=bool))
+    assert system.solve(np.ones(1)) is None
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_unknowns_that_a_pencil_does_not_hold_have_derivative_zero(k):
+    """Two planted pencils with unknowns of their own, certified together."""
+    rng = np.random.default_rng(8)
+    (one, first), (other, second) = (planted(rng, D, k) for D in (k * k + 1, k * k + 2))
+    moved = Pencil(other.constant, other.left, other.right, other.unknowns + len(first), other.rank)
+    scales = np.concatenate([first, second])
+    balls = LowRankSystem([one, moved], np.ones(len(scales), dtype=bool)).certify(scales.astype(float))
+    assert all(ball.contains(flint.arb(v)) for ball, v in zip(balls, scales.tolist(), strict=True))
+    schur = _Schur.of(one, scales.astype(float))
+    t = [flint.arb(v) for v in scales.tolist()]
+    value, rows = schur.evaluate(t, np.arange(len(scales)))
+    assert (len(value), len(rows), len(rows[0])) == (k * k, k * k, len(scales))
+    assert all(row[j] == 0 for row in rows for j in range(len(first), len(scales)))
 
 
 def test_more_equations_than_unknowns_are_not_certified():

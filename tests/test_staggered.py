@@ -95,6 +95,86 @@ def test_the_certificate_bounds_a_small_fault():
     assert 1e-3 * (1 - 1e-6) < float(certificate.error) < 1e-3 * (1 + 1e-6)
 
 
+def lowest(network, layer, domain):
+    """The least pre-activations of a layer over a box, where all ReLUs before it are the identity, over Q."""
+    P, c = exact.identity(network.d_in), exact.matrix(np.zeros((network.d_in, 1)))
+    for W, b in zip(network.weights[:layer], network.biases[:layer], strict=True):
+        P, c = exact.matrix(W) * P, exact.matrix(W) * c + exact.matrix(b[:, None])
+    lower, upper = (exact.array(bound) for bound in domain.bounds(network.d_in))
+    P, c = exact.array(P), exact.array(c)[:, 0]
+    return P @ (lower + upper) / 2 - abs(P) @ (upper - lower) / 2 + c
+
+
+def test_biases_are_as_small_as_rounding_allows():
+    frozen, target = pair(8, 3, 2)
+    for domain in (Box(-4, 4), Box(-1, 4)):
+        result = adapt_staggered(frozen, target, 5, domain=domain)
+        low = lowest(result.network, 1, domain)[result.solution.nodes[0].neurons.stop :]
+        assert min(low) >= 0
+        assert float(max(low)) < 1e-10
+        assert np.all(result.biases[1][result.solution.nodes[0].neurons] < 1e3)
+
+
+def test_every_neuron_that_is_not_bent_must_be_active():
+    """One neuron after the other, in each layer, is switched off a little where its bias was just enough."""
+    frozen, target = pair(6, 4, 2)
+    domain = Box(-4, 4)
+    result = adapt_staggered(frozen, target, 5, domain=domain, kinks=[0, 6, 0])
+    assert result.certificate.holds
+    for i in range(6):
+        biases = [result.biases[0] - 1e-6 * np.eye(6)[i], *result.biases[1:]]
+        shifted = ReluNetwork(result.network.weights, biases)
+        certificate = certify_staggered(shifted, result.solution, result.root, domain)
+        assert certificate.error is None
+        assert "should be active" in certificate.reasons[-1]
+    shared = adapt_staggered(*pair(6, 3, 2), 4, domain=domain)
+    bent = shared.solution.nodes[1].neurons
+    for i in set(range(6)) - set(bent):
+        biases = [shared.biases[0], shared.biases[1] - 1e-3 * np.eye(6)[i], shared.biases[2]]
+        shifted = ReluNetwork(shared.network.weights, biases)
+        assert certify_staggered(shifted, shared.solution, shared.root, domain).error is None
+
+
+def test_a_dead_output_has_no_error():
+    frozen, target = pair(6, 3, 2)
+    dead = ReluNetwork(target.weights, [target.biases[0], target.biases[1] - np.r_[np.full(5, 1e3), 0.0]])
+    certificate = adapt_staggered(frozen, dead, 4, domain=Box(-4, 4)).certificate
+    assert certificate.holds
+    all_dead = ReluNetwork(target.weights, [target.biases[0], target.biases[1] - 1e3])
+    result = adapt_staggered(frozen, all_dead, 4, domain=Box(-4, 4))
+    assert (result.certificate.holds, result.certificate.error, result.certificate.size) == (True, 0, 0)
+    alive = [*result.biases[:-1], result.biases[-1] + 2e3]
+    certificate = certify_staggered(
+        ReluNetwork(result.network.weights, alive), result.solution, result.root, Box(-4, 4)
+    )
+    assert not certificate.holds
+    assert certificate.difference.lower > 900
+
+
+def test_a_scale_that_is_not_positive_is_refused():
+    """A network whose first layer is 0 and whose T is 0 there: the bent neurons carry nothing on."""
+    frozen, target = pair(4, 3, 2)
+    result = adapt_staggered(frozen, target, 4, domain=Box(-1, 1))
+    scales = result.solution.system.positive
+    for value in (0.0, -1.0):
+        root = np.where(scales, value, result.root)
+        certificate = certify_staggered(result.network, result.solution, root, Box(-1, 1))
+        assert not certificate.holds
+    zero = ReluNetwork([0 * W for W in result.network.weights], [0 * b for b in result.biases])
+    certificate = certify_staggered(zero, result.solution, 0 * result.root, Box(-1, 1))
+    assert not certificate.holds
+    assert "a scale is not positive" in certificate.reasons[-1]
+
+
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), None])
+def test_the_tolerance_is_a_number(tolerance):
+    result = adapt_staggered(*pair(4, 3, 2), 4, domain=Box(-1, 1))
+    with pytest.raises(ValueError, match="pass a finite number >= 0"):
+        certify_staggered(result.network, result.solution, result.root, Box(-1, 1), tolerance=tolerance)
+    tight = certify_staggered(result.network, result.solution, result.root, Box(-1, 1), tolerance=0)
+    assert tight.holds == (tight.error == 0)
+
+
 def test_more_seeds_and_families():
     for init in ("gaussian", "scaled gaussian", "orthogonal"):
         frozen, target = pair(6, 3, 2, seed=2, init=init)

@@ -92,7 +92,7 @@ class _Goal:
 
     @classmethod
     def of(cls, W: Any, b: Any, exact: bool) -> "_Goal":
-        W, b = matrix(W), column(array(b))
+        W, b = matrix(W), column(b)
         return cls(W, b, None if exact else _spectral_norm(W))
 
 
@@ -180,7 +180,7 @@ def certify_relu_network(
             f"R^{target.d_out}; pass a network that is at least as wide as its target"
         )
     exact = all(is_rational(x) for net in (network, target) for x in (*net.weights, *net.biases))
-    layers = [(matrix(W), column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
+    layers = [(matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
     goals = [_Goal.of(W, b, exact) for W, b in zip(target.weights, target.biases, strict=True)]
     region = _input_region(domain, target.d_in, network.d_in)
     survey = Survey(network, target, domain)

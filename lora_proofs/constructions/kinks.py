@@ -224,8 +224,8 @@ def solve_kinks(
                 "pass larger ranks, or other kinks"
             )
         noise = (0.1 + 0.9 * attempt / tries) * rng.standard_normal(unknowns)
-        diagonal = [np.equal(*v.entries(frozen.d_in)[:2]) for v in nodes[:-1]]
-        identity = np.concatenate([np.empty(0), *diagonal])
+        places = [v.entries(frozen.d_in) for v in nodes[:-1]]
+        identity = np.concatenate([np.empty(0), *(rows == columns for rows, columns, _ in places)])
         root = system.system.solve(np.where(system.system.positive, np.exp(noise), identity + noise))
         if root is not None:
             return system, root

@@ -119,7 +119,7 @@ class LowRankSystem:
         J = np.concatenate([schur.jacobian(root) for schur in pencils])
         if len(J) > len(root):
             return None
-        free = np.sort(qr(J * np.where(self.positive, root, 1.0), mode="r", pivoting=True)[1][: len(J)])
+        free = qr(J * np.where(self.positive, root, 1.0), mode="r", pivoting=True)[1][: len(J)]
         values = [flint.arb(v) for v in root.tolist()]
 
         def system(x: Sequence[Any]) -> tuple[Any, Any]:

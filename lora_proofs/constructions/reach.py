@@ -113,7 +113,7 @@ def outputs(network: ReluNetwork, points: Any) -> Any:
     h = flint.fmpq_mat([*x.table(), *[[0] * n] * missing]) if missing else x
     ones = flint.fmpq_mat(1, n, [1] * n)
     for W, b in zip(network.weights, network.biases, strict=True):
-        z = matrix(W) * h + column(array(b)) * ones
+        z = matrix(W) * h + column(b) * ones
         h = flint.fmpq_mat(z.nrows(), n, [max(v, flint.fmpq(0)) for v in z.entries()])
     return h.transpose()
 
@@ -151,7 +151,7 @@ def ceilings(network: ReluNetwork, domain: Domain, d: int, cuts: int = 0) -> lis
     """
     padding = [0] * (network.d_in - d)
     lower, upper = (column([*array(bound), *padding]) for bound in around(domain).bounds(d))
-    layers = [(matrix(W), column(array(b))) for W, b in zip(network.weights, network.biases, strict=True)]
+    layers = [(matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
     cells, tops = [((lower + upper) / 2, (upper - lower) / 2)], []
     while cells:
         middle, radius = cells.pop(0)
@@ -197,9 +197,9 @@ def around(domain: Domain) -> Box:
 
 
 def column(values: Any) -> Any:
-    """Return numbers as an ``fmpq_mat`` of one column."""
-    entries = [number(v) for v in values]
-    return flint.fmpq_mat(len(entries), 1, entries)
+    """Return the numbers of a sequence or an array as an ``fmpq_mat`` of one column."""
+    entries = array(values)
+    return flint.fmpq_mat(len(entries), 1, entries.tolist())
 
 
 def absolute(P: Any) -> Any:
