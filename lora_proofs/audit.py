@@ -27,14 +27,15 @@ from typing import Any
 from lora_proofs.claims import Claim
 from lora_proofs.collect import load
 from lora_proofs.explanations import Explanations, read_explanations
+from lora_proofs.ladder import RTOL, Outcome
 from lora_proofs.replacements import FACTORS, HELD, SHIFTS, ZERO, replaced
-from lora_proofs.rerun import Raised, RanAway, Run, at_most, in_other_units, smallest
+from lora_proofs.rerun import Raised, RanAway, Run, Runs, at_most, clear, follow, in_other_units
 from lora_proofs.threads import Limit, one_thread
-from lora_proofs.tracing import Function, Places, caches_of, changed, functions_of
+from lora_proofs.tracing import Function, Places, changed, functions_of
 
-PATIENCE = 10
+PATIENCE = 4
 """A replacement may take so many times as long as claim and controls do, and some seconds besides."""
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,17 @@ class Survivor:
 
 @dataclass
 class Audit:
-    """What became of the replacements in one claim; ``skipped`` says why there are none."""
+    """What became of the replacements in one claim; ``skipped`` says why there are none.
+
+    ``notes`` say what is wrong with the controls, apart from that.
+    """
 
     claim: str
     replacements: int = 0
     killed: int = 0
     raised: list[Survivor] = field(default_factory=list)
     survivors: list[Survivor] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     skipped: str = ""
     seconds: float = 0.0
 
@@ -73,6 +78,7 @@ class Audit:
         """Return plain data."""
         data: dict[str, Any] = {"claim": self.claim, "replacements": self.replacements, "killed": self.killed}
         data |= {"raised": len(self.raised), "survivors": [survivor.to_json() for survivor in self.survivors]}
+        data |= {"notes": self.notes} if self.notes else {}
         return data | ({"skipped": self.skipped} if self.skipped else {})
 
 
@@ -89,13 +95,43 @@ def audit(claim: Claim, path: Path, explanations: Explanations | None = None) ->
     """
     start = time.perf_counter()
     explanations = explanations or read_explanations(path)
-    found = Audit(claim.label)
-    with one_thread() as threads:
-        found.skipped = _reason_to_skip(claim)
-        if not found.skipped:
-            _Auditor(claim, Places(path, frozenset(explanations.instances)), explanations, found, threads).audit()
+    places = Places(path, frozenset(explanations.instances))
+    found = Audit(claim.label, skipped=_reason_to_skip(claim))
+    if not found.skipped:
+        with one_thread() as threads:
+            if runs := follow(claim, places, threads):
+                found.notes = _notes(runs, places, explanations)
+                _Auditor(runs, places, explanations, found, threads).audit()
+            else:
+                found.skipped = "it holds on no case"
     found.seconds = time.perf_counter() - start
     return found
+
+
+def notes(claim: Claim, path: Path, explanations: Explanations | None = None) -> list[str]:
+    """Say what is wrong with a claim's controls, apart from what replacements show; a line each.
+
+    Every control enters the claim's check, or a function of the check file that the check calls and that makes no
+    instance; one of them at least fails. See `audit` for the parameters.
+    """
+    explanations = explanations or read_explanations(path)
+    places = Places(path, frozenset(explanations.instances))
+    if _reason_to_skip(claim):
+        return []
+    with one_thread() as threads:
+        runs = follow(claim, places, threads)
+    return _notes(runs, places, explanations) if runs else ["it holds on no case"]
+
+
+def _notes(runs: Runs, places: Places, explanations: Explanations) -> list[str]:
+    explained = explanations.controls.get(runs.own.claim.label, {})
+    lines = [f"the control {control.description!r} is caught on no case" for control in runs.uncaught]
+    for control in runs.apart(places):
+        if control.description not in explained:
+            lines.append(f"the control {control.description!r} enters no function that the check calls")
+    if not any(run.usual.outcome is Outcome.FAILS for run in runs.controls):
+        lines.append("no control fails")
+    return lines
 
 
 def _reason_to_skip(claim: Claim) -> str:
@@ -108,50 +144,33 @@ def _reason_to_skip(claim: Claim) -> str:
 class _Auditor:
     """The audit of one claim, under way."""
 
-    claim: Claim
+    runs: Runs
     places: Places
     explanations: Explanations
     found: Audit
     threads: Limit
-    own: Run = field(init=False)
-    controls: list[Run] = field(init=False)
-    makers: set[CodeType] = field(init=False)
-    seconds: float = field(init=False)
     shared: bool = False  # a function was found that makes a comparison of the claim and one of a control
 
     def audit(self) -> None:
         """Try every replacement."""
-        claim, threads = self.claim, self.threads
-        own = smallest(claim, None, threads)
-        if own is None:
-            self.found.skipped = "it holds on no case"
-            return
-        controls = [run for control in claim.controls if (run := smallest(claim, control, threads))]
-        self.own, self.controls = own, sorted(controls, key=lambda run: run.seconds)
-        runs = [own, *self.controls]
-        self.seconds = PATIENCE * sum(run.seconds for run in runs) + GRACE_SECONDS
-        caches = caches_of(self.places)
-        for run in runs:
-            _clear(caches)
-            run.follow(self.places, caches, threads)
-        self.makers = set().union(*(run.trace.makers for run in runs))
+        claim, trace = self.runs.own.claim, self.runs.own.trace
         checks = {getattr(check, "__code__", None) for check in (claim.check, *(c.check for c in claim.controls))}
-        called = {code: f for code, f in own.trace.functions.items() if code not in self.makers | checks}
-        objects = functions_of(called)
-        for code, functions in objects.items():
-            for name in _names(called[code], own):
-                self._try(functions, name, caches if called[code].cached else {})
+        called = {code: f for code, f in trace.functions.items() if code not in self.runs.makers | checks}
+        for code, functions in functions_of(called).items():
+            for name in _names(called[code], self.runs.own):
+                self._try(functions, name, self.runs.caches if called[code].cached else {})
         if isinstance(claim.check, FunctionType):
             self._try([claim.check], HELD, {})
 
     def _try(self, functions: list[FunctionType], name: str, caches: Mapping[CodeType, Any]) -> None:
         """Replace what a function returns."""
-        code = functions[0].__code__
+        claim, code = self.runs.own.claim, functions[0].__code__
         place = Survivor(self.places.name(code), self.places.place(code), name)
-        change = partial(replaced, name=name)
+        change = partial(replaced, name=name, rtol=claim.tolerance[0] if claim.tolerance else RTOL)
+        seconds = PATIENCE * sum(run.seconds for run in (self.runs.own, *self.runs.controls)) + GRACE_SECONDS
         try:
-            with at_most(self.seconds), changed(functions, change, self.places, self.makers), _emptied(caches):
-                killed = self._is_killed(FACTORS.get(name)) or (functions == [self.claim.check] and self.shared)
+            with at_most(seconds), changed(functions, change, self.places, self.runs.makers), _emptied(caches):
+                killed = self._is_killed(FACTORS.get(name)) or (functions == [claim.check] and self.shared)
         except (Raised, RanAway):
             self.found.raised.append(place)
         except _ChangeOfUnits:
@@ -159,22 +178,29 @@ class _Auditor:
         else:
             self.found.killed += killed
             if not killed:
-                reason = self.explanations.of(self.claim.label, place.function, name)
+                reason = self.explanations.of(claim.label, place.function, name)
                 self.found.survivors.append(replace(place, reason=reason))
         self.found.replacements += 1
 
     def _is_killed(self, factor: Fraction | None) -> bool:
         """Tell whether a run does not come out as it should: quick looks first."""
-        found = self.own.look(self.threads)
-        if self.own.notices(found):
-            self.shared = self.shared or (self.own.usual != found and self._moves_a_control())
+        own = self.runs.own
+        found = own.look(self.threads)
+        if own.notices(found):
+            self.shared = self.shared or (own.usual != found and self._moves_a_control())
             return True
-        findings = [(self.own, found)]
-        for run in self.controls:
-            findings.append((run, run.look(self.threads)))
+        findings, problem = [(own, found)], None
+        for run in self.runs.controls:
+            try:
+                findings.append((run, run.look(self.threads)))
+            except Raised as raised:
+                problem = raised
+                continue
             if run.notices(findings[-1][1]):
                 self.shared = True
                 return True
+        if problem:
+            raise problem
         moved = any(run.usual.measured != found.measured for run, found in findings)
         if factor and moved and all(in_other_units(run.usual, found, factor) for run, found in findings):
             raise _ChangeOfUnits
@@ -182,7 +208,7 @@ class _Auditor:
 
     def _moves_a_control(self) -> bool:
         """Tell whether what is replaced now makes the measured value, or the bound, of a control too."""
-        for run in self.controls:
+        for run in self.runs.controls:
             try:
                 if run.look(self.threads) != run.usual:
                     return True
@@ -206,20 +232,14 @@ def _names(function: Function, run: Run) -> Iterator[str]:
             yield name
 
 
-def _clear(caches: Mapping[Any, list[Any]]) -> None:
-    for wrappers in caches.values():
-        for wrapper in wrappers:
-            wrapper.cache_clear()
-
-
 @contextmanager
 def _emptied(caches: Mapping[Any, list[Any]]) -> Iterator[None]:
     """Forget what was computed before, and what is computed meanwhile."""
-    _clear(caches)
+    clear(caches)
     try:
         yield
     finally:
-        _clear(caches)
+        clear(caches)
 
 
 def audit_all(

@@ -122,23 +122,23 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Comparison) or is_bracket(value) or bool(_scalar_options(value))
 
 
-def replaced(value: Any, name: str) -> Any:
+def replaced(value: Any, name: str, rtol: float = RTOL) -> Any:
     """Return what the option of this name puts in place of a value, or the value itself where it has no such option."""
     if name not in options(value):
         return value
     if isinstance(value, Comparison):
         return Comparison(value.bound, value.relation, value.bound)
     if is_bracket(value):
-        return _replaced_bracket(value, name)
+        return _replaced_bracket(value, name, rtol)
     if isinstance(value, tuple):
-        changed = [replaced(entry, name) for entry in value]
+        changed = [replaced(entry, name, rtol) for entry in value]
         return type(value)(*changed) if hasattr(value, "_fields") else type(value)(changed)
     if isinstance(value, list):
-        return [replaced(entry, name) for entry in value]
+        return [replaced(entry, name, rtol) for entry in value]
     if entries := _entries(value):
-        return _with_entries(value, {key: replaced(entry, name) for key, entry in entries.items()})
+        return _with_entries(value, {key: replaced(entry, name, rtol) for key, entry in entries.items()})
     if isinstance(value, np.ndarray) and value.dtype == object:
-        return np.array([replaced(entry, name) for entry in value.ravel()], dtype=object).reshape(value.shape)
+        return np.array([replaced(entry, name, rtol) for entry in value.ravel()], dtype=object).reshape(value.shape)
     if name == NEGATED:
         return not value if isinstance(value, bool) else ~value
     if name == NEXT:
@@ -158,13 +158,13 @@ def _with_entries(value: Any, entries: dict[Any, Any]) -> Any:
     return new
 
 
-def _replaced_bracket(value: Any, name: str) -> Any:
+def _replaced_bracket(value: Any, name: str, rtol: float) -> Any:
     if _flint(value, "arb"):
         if name == ZERO:
             return type(value)(0)
         if name in FACTORS:
             return _times(value, FACTORS[name])
-        return value + SHIFTS[name] * 10 * _larger(2 * value.rad(), RTOL * _larger(type(value)(1), abs(value)))
+        return value + SHIFTS[name] * 10 * _larger(2 * value.rad(), rtol * _larger(type(value)(1), abs(value)))
     lower, upper = value if isinstance(value, tuple) else (value.lower, value.upper)
     if name == ZERO:
         ends = [end * 0 for end in (lower, upper)]
@@ -172,7 +172,7 @@ def _replaced_bracket(value: Any, name: str) -> Any:
         ends = [_times(end, FACTORS[name]) for end in (lower, upper)]
     else:
         low, high = (read(end).low for end in (lower, upper))
-        shift = SHIFTS[name] * 10 * max(high - low, Fraction(RTOL) * max(Fraction(1), abs(low), abs(high)))
+        shift = SHIFTS[name] * 10 * max(high - low, Fraction(rtol) * max(Fraction(1), abs(low), abs(high)))
         ends = [_plus(end, shift) for end in (lower, upper)]
     return tuple(ends) if isinstance(value, tuple) else type(value)(*ends)
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from types import CodeType
 from typing import Any
 
 from lora_proofs.claims import Case, Check, Claim, Control, Params
 from lora_proofs.ladder import LADDER, RTOL, Finding, Outcome, look_once
 from lora_proofs.threads import Limit
-from lora_proofs.tracing import Places, Trace, trace
+from lora_proofs.tracing import Places, Trace, caches_of, trace
 from lora_proofs.verify import judge
 
 
@@ -44,14 +45,6 @@ class Run:
     def check(self) -> Check:
         """The function that runs."""
         return self.control.check if self.control else self.claim.check
-
-    def follow(self, places: Places, caches: Mapping[CodeType, Any], threads: Limit) -> None:
-        """Note which functions run, and what comes out."""
-
-        def run() -> None:
-            self.usual = self.look(threads)
-
-        self.trace = trace(run, places, caches)
 
     def look(self, threads: Limit) -> Finding:
         """Run the check once, on the case made anew: a case keeps the state of its random numbers.
@@ -84,6 +77,55 @@ class Run:
         if verdict.error:
             raise Raised(verdict.reason)
         return bool(verdict.caught) if self.control else verdict.outcome is Outcome.HOLDS
+
+
+@dataclass
+class Runs:
+    """A claim and its controls, traced; ``uncaught`` are the controls that are caught on no case."""
+
+    own: Run
+    controls: list[Run]
+    caches: dict[CodeType, list[Any]]
+    uncaught: list[Control]
+
+    @property
+    def makers(self) -> set[CodeType]:
+        """All functions that make instances."""
+        return set().union(*(run.trace.makers for run in (self.own, *self.controls)))
+
+    def apart(self, places: Places) -> list[Control]:
+        """Return the controls that enter neither the claim's check nor a function of the check file that it calls."""
+        functions = {code for code in self.own.trace.functions if places.kind(code) == "checks"} - self.makers
+        entrances = functions | {getattr(self.own.check, "__code__", None)}
+        return [run.control for run in self.controls if run.control and not run.trace.entered & entrances]
+
+
+def follow(claim: Claim, places: Places, threads: Limit) -> Runs | None:
+    """Run a claim and its controls, the quick ones first, and note which functions they call.
+
+    Nothing is returned for a claim that holds on no case.
+    """
+    own = smallest(claim, None, threads)
+    if own is None:
+        return None
+    found = [(control, smallest(claim, control, threads)) for control in claim.controls]
+    controls = sorted((run for _, run in found if run), key=lambda run: run.seconds)
+    runs = Runs(own, controls, caches_of(places), [control for control, run in found if run is None])
+    for run in (own, *controls):
+        clear(runs.caches)
+        run.trace = trace(partial(_note, run, threads), places, runs.caches)
+    return runs
+
+
+def _note(run: Run, threads: Limit) -> None:
+    run.usual = run.look(threads)
+
+
+def clear(caches: Mapping[CodeType, Any]) -> None:
+    """Forget what `functools.cache` keeps."""
+    for wrappers in caches.values():
+        for wrapper in wrappers:
+            wrapper.cache_clear()
 
 
 def smallest(claim: Claim, control: Control | None, threads: Limit) -> Run | None:

@@ -26,21 +26,12 @@ from lora_proofs.claims import Case
 from lora_proofs.replacements import changes, is_number, options
 
 _LIBRARY = Path(__file__).resolve().parent
-_JUDGEMENT = {
-    "claims",
-    "ladder",
-    "rounding",
-    "values",
-    "verify",
-    "enclosure",
-    "threads",
-    "falsify",
-    "audit",
-    "tracing",
-    "replacements",
-}
+_JUDGEMENT = {"claims", "values", "verify", "ladder", "rounding", "enclosure", "threads", "falsify"}
 _INSTANCES = {"instances", "backends", "pretrained", "datasets", "sentences", "network_files", "tensor_files"}
 _INSTANCES |= {"ntk/speech.py", "ntk/vision.py", "ntk/minilm.py", "ntk/wordpiece.py"}
+_CONVERSIONS = {f"lora_proofs.exact.{name}" for name in ("number", "matrix", "array", "identity")}
+"""What writes numbers in another type, most of them the literals of an instance."""
+
 _SINGLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _PASSED_THROUGH = ("functools.py", "contextlib.py")
 
@@ -79,7 +70,7 @@ class Places:
             kind = "checks"
         else:
             return ""
-        return "instances" if self.name(code) in self.instances else kind
+        return "instances" if self.name(code) in _CONVERSIONS | {*self.instances} else kind
 
     def name(self, code: CodeType) -> str:
         """Return a function's name, with its module from the check file's folder or the library on."""

@@ -89,6 +89,8 @@ def _lines(found: Sequence[Audit], raised: bool) -> Iterator[tuple[str, str]]:
         for survivor in audited.survivors:
             reason = f"; explained: {survivor.reason}" if survivor.reason else ""
             yield f"    survives: {survivor.function} ({survivor.place}): {survivor.replacement}{reason}", ""
+        for line in audited.notes:
+            yield f"    {line}", "doubt"
         for other in audited.raised if raised else ():
             yield f"    raises: {other.function} ({other.place}): {other.replacement}", ""
     total = sum(audited.replacements for audited in found)
