@@ -220,12 +220,13 @@ POINTS = 5
 
 
 def vanishing_determinants(case: Case, *, lost: int = 0) -> int:
-    """Return how many of the 2^D determinants vanish at the next random rational point, W_1 having rank D - lost."""
+    """Return how many of the 2^D determinants vanish at the next rational point, where the target has rank D - lost."""
     D = case["D"]
     frozen = [instances.nonsingular(case.rng, D) for _ in range(case["L"])]
-    if lost:
-        frozen[0] = instances.rational_planted_rank(case.rng, D, D, D - lost)
     E, U, V = instances.planted_svd(case.rng, D, list(range(2 * D + 1, 1, -2)))
+    if lost:  # W_1 such that prod W_l + E is what it should be
+        target = instances.rational_planted_rank(case.rng, D, D, D - lost)
+        frozen[0] = exact.product([target - E, *(W.inv() for W in reversed(frozen[1:]))])
     spectrum = U.transpose() * E * V
     return sum(prefix_determinant(frozen, U, spectrum, V, S) == 0 for S in subsets(D))
 
@@ -243,7 +244,7 @@ def prefix_determinant(frozen: list[Any], U: fmpq_mat, s: fmpq_mat, V: fmpq_mat,
     return (exact.product(frozen) + U * kept * V.transpose()).det()
 
 
-@lemma_3.control("a frozen weight of rank D - 1", family=(RATIONAL,), D=(3, 4), L=(1, 2))
+@lemma_3.control("a target of rank D - 1", family=(RATIONAL,), D=(3, 4), L=(1, 2))
 def _(case: Case) -> Comparison:
     return equal(min(vanishing_determinants(case, lost=1) for _ in range(POINTS)), 0)
 

@@ -121,6 +121,11 @@ def _(case: Case) -> Comparison:
     return equal(certified_error(adapted(case, adapt_relu_network)), 0)
 
 
+@rescaled_layers.control("a larger box", points=[{"family": "uniform", "D": 12, "L": 4, "Lbar": 2, "R": 5}])
+def _(case: Case) -> Comparison:
+    return equal(certified_error(replace(adapted(case, adapt_by_gauge), domain=Box(-40, 40))), 0)
+
+
 @PAPER.proposition("shared-kinks", points=[
     {"family": "uniform", "D": 16, "L": 3, "Lbar": 2, "R": 10},
     {"family": "uniform", "D": 8, "L": 3, "Lbar": 2, "R": 5},
