@@ -340,6 +340,27 @@ def test_norms_of_what_is_attained_are_never_below(entry):
         assert spectral_norm_above(-x) >= n * entry
 
 
+def test_norms_are_short_and_cost_what_is_said():
+    for n in (2, 5):
+        bound = spectral_norm_above(exact.matrix(np.eye(n) / 3))
+        assert 3 * float(bound) == pytest.approx(n ** (1 / 64), rel=1e-12)
+        assert int(bound.p).bit_length() <= 64
+
+
+def test_the_reasons_say_which_form_is_off_and_by_how_much():
+    base = {"M": 2.0, "N": 3.0, "b_1": 4.0, "b_2": 5.0, "D": 2}
+    other = network(block(**base))
+    for name, c, where, by in [
+        ("M", 2.5, "logits of head 0", 0.25), ("N", 3.3, "values of head 0", 0.1), ("b_1", 5.0, "bias", 0.25),
+        ("b_2", 5.1, "W_out b_2", 0.02), ("W_2", 1.5, "W_out W_2", 0.5),
+    ]:  # fmt: skip
+        reasons = certify_transformer(network(block(**base | {name: c})), other).reasons
+        off = name in ("b_2", "W_2")
+        assert reasons[not off].endswith("agree exactly")
+        assert reasons[off].endswith(f"worst is the {where}" if where[0] != "W" else f"worst is {where}")
+        assert float(reasons[off].split("up to ")[1].split(",")[0]) == pytest.approx(by)
+
+
 def test_the_norm_of_0_is_0():
     assert spectral_norm_above(fmpq_mat(3, 3)) == 0
     assert spectral_norm_above(fmpq_mat(3, 1)) == 0

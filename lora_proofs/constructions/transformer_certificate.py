@@ -194,7 +194,7 @@ def _after(before: _States, own: BlockForms, goal: BlockForms) -> _States:
     for M, t, N, M_bar, t_bar, N_bar in zip(*own[:3], *goal[:3], strict=True):
         turn = norm(M_bar) * delta * (r_bar + zeta) + norm(t_bar) * delta
         turn += r * (norm(M - M_bar) * zeta + norm(t - t_bar))
-        apart += norm(N_bar) * (delta + r_bar * min(turn, flint.fmpq(2))) + norm(N - N_bar) * zeta
+        apart += norm(N_bar) * (delta + r_bar * min(turn, 2)) + norm(N - N_bar) * zeta
     return _States(_reach(own, zeta), _reach(goal, m), _round_up(apart), _POSITIVE)
 
 
@@ -243,7 +243,7 @@ def _cut(y: Any, length: int) -> tuple[Any, int]:
 def _round_up(x: Any) -> Any:
     """Return a dyadic rational of 64 bits or so that is at least x >= 0: lengths would double in every block."""
     shift = 64 - (int(x.p).bit_length() - int(x.q).bit_length())
-    return (x * flint.fmpq(2) ** shift).ceil() * flint.fmpq(2) ** -shift if x else x
+    return (x * flint.fmpq(2) ** shift).ceil() * flint.fmpq(2) ** -shift
 
 
 def _sentence(what: str, identities: Sequence[_Identity]) -> str:

@@ -7,7 +7,7 @@ from flint import fmpq_mat
 
 from lora_proofs import Ball, Box, Case, Paper, ReluNetwork, exact, instances
 from lora_proofs.backends import array
-from lora_proofs.constructions import AdaptedReluNetwork
+from lora_proofs.constructions import AdaptedReluNetwork, Certificate
 from lora_proofs.enclosure import Enclosure
 
 PAPER = Paper(
@@ -54,7 +54,11 @@ def certified_error(result: AdaptedReluNetwork) -> Fraction | Enclosure | tuple[
     The bracket is proved of the floating network as it is stored, from the largest exact difference at rational points
     on. So it is certified where it shows that adapters exist; that this network misses the target shows nothing yet.
     """
-    certificate = result.certificate
+    return certified(result.certificate)
+
+
+def certified(certificate: Certificate) -> Fraction | Enclosure | tuple[Fraction, Fraction]:
+    """Return what a certificate says of sup |f - target|, as `certified_error` does."""
     difference, size = certificate.difference, certificate.size or 1
     lower, upper = difference.lower / size, difference.upper / size
     if certificate.holds:
