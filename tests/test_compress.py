@@ -140,3 +140,39 @@ def test_biases_of_other_modules_are_not_lost_silently(tmp_path):
     write_tensors(file, {name: x for name, x in read_tensors(file).items() if "b.lora" not in name})
     with pytest.raises(ValueError, match=r"biases of modules without adapters \(b\)"):
         compress_folder(tmp_path / "in", tmp_path / "out", 1, None, None)
+
+
+def test_a_bracket_leaves_room_for_a_norm_that_is_summed_in_any_order():
+    U = 2.0**-53
+    for rows in (1, 300):
+        one = Adapter(np.ones((1, rows)), np.ones((rows, 1)))
+        low, high = difference_norm(one, Adapter.zero(rows, rows, like=one.A))
+        assert (rows**2 + 8 + 9) * U * rows < high - rows < (rows**2 + 30) * U * rows
+        assert (rows**2 + 8 + 9) * U * rows < rows - low < (rows**2 + 30) * U * rows
+
+
+def test_a_distance_leaves_room_for_the_rounding_of_what_cancels():
+    """Nothing is left of the difference but rounding: of the root of the scaling, of two factors, of each product."""
+    for width in (1, 50):
+        adapter = Adapter(np.ones((width, 3)), np.ones((3, width)))
+        low, high = distance(np.full((3, 3), float(width)), adapter)
+        sizes = 3 * width + 3 * width
+        assert low == 0
+        assert (width + 8) * 2.0**-53 * sizes < high < (width + 9) * 2.0**-53 * 1.02 * sizes
+
+
+def test_biases_of_modules_that_vanish_are_dropped(tmp_path):
+    save_peft(tmp_path / "in", {"a": trained(), "b": trained()}, {"a": np.ones(12), "b": np.ones(12)})
+    file = problem_file(tmp_path / "problem.npz", ["a", "b"], N=1)  # one output: rank one of one module is enough
+    compress_folder(tmp_path / "in", tmp_path / "out", None, None, file)
+    assert load_peft_biases(tmp_path / "out").keys() == load_peft(tmp_path / "out").keys()
+    assert len(load_peft(tmp_path / "out")) == 1
+
+
+def test_a_problem_without_an_array_is_refused(tmp_path):
+    file = problem_file(tmp_path / "problem.npz", ["a"])
+    stored = dict(np.load(file))
+    for name in stored:
+        np.savez(file, **{other: x for other, x in stored.items() if other != name})
+        with pytest.raises(ValueError, match=f"lacks {'gradients.MODULE' if name == 'gradients.a' else name}$"):
+            read_problem(file)
