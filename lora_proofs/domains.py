@@ -1,7 +1,7 @@
 """The bounded sets on which a network is compared with its target: boxes and balls."""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import hypot, isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,7 +54,7 @@ class Box(Readable):
 
     def largest_norm(self, d: int) -> float:
         """Return the largest Euclidean norm in the box."""
-        return float(np.linalg.norm([max(abs(float(v)) for v in pair) for pair in zip(*self.bounds(d), strict=True)]))
+        return hypot(*(max(abs(float(v)) for v in pair) for pair in zip(*self.bounds(d), strict=True)))
 
     def sample(self, rng: np.random.Generator, n: int, d: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return n points: half uniform in the box, half corners of it; shape (n, d)."""

@@ -314,6 +314,16 @@ def test_what_is_not_known_is_not_decided():
     assert decided(loose) == (loose.difference.lower > Fraction(1e-8) * loose.size)
 
 
+def test_a_bump_between_the_points_is_not_decided():
+    """The target is 0; the network is a bump around 1/128, where no point lies, so that nothing was seen to differ."""
+    target = floats([[[1.0]], [[-1.0]]], [[0.0], [0.0]])
+    bump = floats([[[1.0], [-1.0]], [[-1.0, -1.0]]], [[-1 / 128, 1 / 128], [1e-3]])
+    certificate = certify_relu_network(bump, target, Box(0, 1))
+    assert refused(certificate)
+    assert not decided(certificate)
+    assert certificate.difference.lower == 0 < 1e-3 <= certificate.difference.upper
+
+
 def test_the_difference_brackets_the_supremum():
     target, network = floats([np.eye(2)], [[0.0, 0.0]]), floats([np.diag([1.0, 1 + 1e-9])], [[0.0, 0.0]])
     certificate = certify_relu_network(network, target, Box(-1, 1))

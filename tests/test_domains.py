@@ -42,6 +42,9 @@ def test_largest_norm_is_attained():
     assert Box(np.array([-3.0, 1.0]), np.array([2.0, 4.0])).largest_norm(2) == 5
     assert Box(-1, 2).largest_norm(4) == 4
     assert Ball(Fraction(5, 2)).largest_norm(7) == 2.5
+    for scale in (1e-200, 1e200):
+        assert Box(3 * scale, 4 * scale).largest_norm(1) == 4 * scale
+        assert Box(np.array([3.0, -4.0]) * scale, 0 * scale + np.array([4.0, 3.0]) * scale).largest_norm(2) > 5 * scale
 
 
 @pytest.mark.parametrize("number", [int, float, Fraction, fmpq, mpmath.mpf])

@@ -344,3 +344,19 @@ def test_biases_bear_the_rounding_of_the_layers_before(sizes, domain):
         frozen, target = (instances.relu_network(rng, D, depth, init) for depth in (L, Lbar))
         result = adapt_relu_network(frozen, target, -(-D // (L // Lbar)), domain=domain)
         assert result.certificate.holds, result.certificate.reasons[-1]
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e-160, 1e160])
+def test_errors_of_any_scale_are_neither_lost_nor_infinite(scale):
+    """One layer, whose rank is one too small: the error is proportional to the scale of the weights."""
+    rng = np.random.default_rng(0)
+    W, goal = rng.standard_normal((2, 4, 4))
+    results = []
+    for s in (1.0, scale):
+        frozen, target = (ReluNetwork([s * V], [np.full(4, 20 * s)]) for V in (W, goal))
+        results.append(adapt_relu_network(frozen, target, 3, domain=Box(-1.0, 1.0)))
+    usual, scaled = results
+    assert scaled.error == pytest.approx(scale * usual.error, rel=1e-9)
+    assert 0 < scaled.error <= scaled.bound
+    assert scaled.bound == pytest.approx(scale * usual.bound, rel=1e-9)
+    assert not scaled.certificate.holds

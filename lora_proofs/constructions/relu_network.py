@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -102,10 +103,12 @@ class AdaptedReluNetwork(Readable):
         xp = namespace(W)
         x = self.domain.sample(np.random.default_rng(0), 8 if is_object(W) else _SAMPLES, self.target.d_in)
         points = exact.array(x) if exact.is_rational(W) else like(W, x)
-        squares = xp.max(xp.sum((self(points) - self.target(points)) ** 2, axis=-1))
-        if exact.is_rational(W):
-            return float(exact.sqrt_above(squares)) if squares else Fraction(0)
-        return scalar(xp.sqrt(squares))
+        difference = self(points) - self.target(points)
+        scale = xp.max(abs(difference))
+        if not scale:
+            return Fraction(0) if exact.is_rational(W) else scalar(scale)
+        squares = xp.max(xp.sum((difference / scale) ** 2, axis=-1))  # between 1 and d, whatever the scale
+        return float(scale * exact.sqrt_above(squares)) if exact.is_rational(W) else scalar(scale * xp.sqrt(squares))
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
@@ -327,5 +330,5 @@ def _bound(target: ReluNetwork, tails: Sequence[Any], domain: Domain) -> Any:
     if not any(tails):
         return Fraction(0)
     norms = [norm(np.asarray(to_numpy(W), dtype=float)) for W in target.weights]
-    biases = [float(np.linalg.norm(np.asarray(to_numpy(b), dtype=float))) for b in target.biases]
+    biases = [hypot(*np.asarray(to_numpy(b), dtype=float)) for b in target.biases]
     return corrected_bound([float(E) for E in tails], norms, biases, domain.largest_norm(target.d_in))
