@@ -107,7 +107,7 @@ def is_bracket(value: Any) -> bool:
         return False
     try:
         read(value)
-    except ValueError:  # an empty one
+    except (ValueError, TypeError):  # an empty one, or ends of which no bracket is made
         return False
     return True
 
