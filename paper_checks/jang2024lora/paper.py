@@ -1,11 +1,13 @@
 """The paper, and the random problems on which its statements are tried in floating point."""
 
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-from lora_proofs import Paper
-from lora_proofs.ntk import LinearizedProblem, Solution
+from lora_proofs import Paper, exact
+from lora_proofs.enclosure import Enclosure
+from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, solve
 
 PAPER = Paper(
     key="jang2024lora",
@@ -16,8 +18,6 @@ PAPER = Paper(
 )
 
 RECALLED = "wording and number are as recalled; to be compared with v3"
-
-Bracket: TypeAlias = tuple[float, float]
 
 
 def gaussian_problem(
@@ -48,6 +48,18 @@ def sides(solution: Solution) -> tuple[list[Any], list[Any]]:
     return [u for u, _ in solution.factors], [v for _, v in solution.factors]
 
 
-def above_optimum(value: float, solution: Solution) -> Bracket:
-    """Return a bracket of value - optimum, from the certified bracket of the optimum."""
-    return value - solution.upper, value - solution.lower
+def certified(problem: LinearizedProblem, gap: float = 1e-10) -> Certificate:
+    """Return the rigorous bracket of the optimum at the solver's point; its ``excess(u, v)`` is that of any other."""
+    return certify(problem, *sides(solve(problem, gap=gap)), rigorous=True)
+
+
+def largest(brackets: Iterable[Enclosure]) -> Enclosure:
+    """Return the enclosure of the largest of the enclosed numbers."""
+    lower, upper = zip(*((exact.number(x.lower), exact.number(x.upper)) for x in brackets), strict=True)
+    return exact.enclosure(max(lower), max(upper))
+
+
+def over(bracket: Enclosure, scale: Any) -> Enclosure:
+    """Return the enclosure of a number over a positive scale, which is read as the rational number that it is."""
+    scale = exact.number(scale)
+    return exact.enclosure(exact.number(bracket.lower) / scale, exact.number(bracket.upper) / scale)
