@@ -87,36 +87,45 @@ def rank_deficient(case: Case) -> Comparison:
     S Q = 0 is the optimality condition of the semidefinite program. Measured over Q: the number of negative eigenvalues
     of S. Planted saddles have a negative curvature and so are out of scope, as the lemma says they must be.
     """
-    H, S = curved(case)
-    if index(H):
-        raise OutOfScope("the Hessian has a negative eigenvalue: no SOSP")
-    return equal(index(S), 0)
+    return equal(negative_at_sosp(*curved(case)), 0)
 
 
 @rank_deficient.control("a SOSP of full rank: the trap B_r", points=[{"r": r} for r in (1, 2, 3)])
 def _(case: Case) -> Comparison:
-    trap = traps.family_b(case["r"])
-    M = trap.gradients[0] + sum(trap.gradients[1 : case["r"]], fmpq_mat(*trap.shape))
-    if index(trap.hessian()):
-        raise OutOfScope("no SOSP")
-    return equal(index(slack_matrix(M, trap.lam)), 0)
+    return equal(negative_at_sosp(*trapped(case["r"])), 0)
+
+
+def negative_at_sosp(H: fmpq_mat, S: fmpq_mat) -> int:
+    """Return the number of negative eigenvalues of S, where H has none."""
+    if index(H):
+        raise OutOfScope("the Hessian has a negative eigenvalue: no SOSP")
+    return index(S)
+
+
+def trapped(r: int) -> tuple[fmpq_mat, fmpq_mat]:
+    """Return the Hessian and 2 S at the trap B_r, where M is the sum of the first r functionals."""
+    trap = traps.family_b(r)
+    M = sum(trap.gradients[:r], fmpq_mat(*trap.shape))
+    return trap.hessian(), slack_matrix(M, trap.lam)
 
 
 @PAPER.lemma("rank-deficient-index", **DEFICIENT, sampled=True)
 def rank_deficient_index(case: Case) -> Comparison:
     r"""Rank Q < r: the Hessian has at least as many negative eigenvalues as S; on {z q^T} it is 2 S.
 
-    The step on which lemma-rank-deficient rests, at minimisers and at saddles.
+    The step on which lemma-rank-deficient rests, at minimisers and at saddles. Measured: the first less the second.
     """
-    H, S = curved(case)
-    return at_least(index(H), index(S))
+    return at_least(surplus_index(*curved(case)), 0)
 
 
 @rank_deficient_index.control("Q of full rank: the trap B_r", points=[{"r": r} for r in (1, 2, 3)])
 def _(case: Case) -> Comparison:
-    trap = traps.family_b(case["r"])
-    M = trap.gradients[0] + sum(trap.gradients[1 : case["r"]], fmpq_mat(*trap.shape))
-    return at_least(index(trap.hessian()), index(slack_matrix(M, trap.lam)))
+    return at_least(surplus_index(*trapped(case["r"])), 0)
+
+
+def surplus_index(H: fmpq_mat, S: fmpq_mat) -> int:
+    """Return the number of negative eigenvalues of H less that of S."""
+    return index(H) - index(S)
 
 
 @PAPER.lemma("rank-deficient-blocks", ranks=("1-1", "2-1", "1-2"), point=("minimiser", "saddle"), sampled=True)
@@ -129,14 +138,12 @@ def rank_deficient_blocks(case: Case) -> Comparison:
     """
     ranks = [int(k) for k in case["ranks"].split("-")]
     plant = planted(case.rng, [(3, 3), (4, 3)], ranks, 3, 5, top=TOP[case["point"]])
-    return at_least(index(plant.trap.hessian()) - index(slack_matrix(plant.M, 1)), 0)
+    return at_least(surplus_index(plant.trap.hessian(), slack_matrix(plant.M, 1)), 0)
 
 
 @rank_deficient_blocks.control("one block has rank r: B_2 beside a zero block", points=[{"r": 2}])
 def _(case: Case) -> Comparison:
-    trap = traps.family_b(case["r"])
-    M = trap.gradients[0] + trap.gradients[1]
-    return at_least(index(trap.hessian()) - index(slack_matrix(M, 1)), 0)
+    return at_least(surplus_index(*trapped(case["r"])), 0)
 
 
 @PAPER.lemma(
