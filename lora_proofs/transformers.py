@@ -1,6 +1,6 @@
 """Transformers as their weights and their forward pass, nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -31,8 +31,8 @@ class TransformerBlock(Readable):
     Raises
     ------
     ValueError
-        If there is no head, the numbers of heads or the shapes differ, an entry is not a finite real number of a
-        floating-point or object dtype, or the arrays are of different kinds.
+        If there is no head, the width is 0, the numbers of heads or the shapes differ, an entry is not a finite real
+        number of a floating-point or object dtype, or the arrays are of different kinds.
     """
 
     W_Q: Sequence[Array]
@@ -47,6 +47,8 @@ class TransformerBlock(Readable):
     def __post_init__(self) -> None:
         W_1 = check_matrix("W_1", _read(self.W_1))
         D = W_1.shape[0]
+        if D == 0:
+            raise ValueError("W_1 has shape (0, 0); pass a block of width 1 at least")
         checked: dict[str, Any] = {"W_1": check_matrix("W_1", W_1, (D, D))}
         checked["W_2"] = check_matrix("W_2", _read(self.W_2), (D, D))
         for name in ("b_1", "b_2"):
@@ -118,7 +120,7 @@ class TransformerNetwork(Readable):
     W_out: Array
 
     def __post_init__(self) -> None:
-        blocks = tuple(self.blocks)
+        blocks = tuple(self.blocks) if isinstance(self.blocks, Iterable) else ()
         if not blocks or not all(isinstance(block, TransformerBlock) for block in blocks):
             raise ValueError("blocks must be a list of at least one TransformerBlock")
         if len({block.width for block in blocks}) > 1:
@@ -183,15 +185,19 @@ class TransformerNetwork(Readable):
         Raises
         ------
         ValueError
-            If the last axis but one does not have length D, or the weights are rational.
+            If the last axis but one does not have length D, inputs are no real numbers, or the weights are rational.
         """
         if self.is_rational:
             raise ValueError(
                 "a rational transformer has no forward pass: the softmax leaves the rationals; compare its matrices "
                 "(constructions.certify_transformer), or pass the weights as floats"
             )
-        if Z.ndim < 2 or Z.shape[-2] != self.width:
-            raise ValueError(f"inputs must have shape (..., {self.width}, N), one token a column, not {tuple(Z.shape)}")
+        shape = getattr(Z, "shape", None)
+        if shape is None or len(shape) < 2 or shape[-2] != self.width:
+            found = f"a {type(Z).__name__}" if shape is None else f"{tuple(shape)}"
+            raise ValueError(f"inputs must be arrays of shape (..., {self.width}, N), one token a column, not {found}")
+        if not is_object(Z) and not namespace(Z).isdtype(Z.dtype, ("real floating", "integral")):
+            raise ValueError(f"inputs have dtype {Z.dtype}; pass real numbers")
         for block in self.blocks:
             Z = block(Z)
         return self.W_out @ Z

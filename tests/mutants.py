@@ -56,7 +56,6 @@ TESTS = {
     "constructions.certificate": ["certificate"],
     "constructions.transformer_certificate": ["transformer_certificate", "transformer_construction"],
     "constructions.transformer_forms": ["transformer_certificate", "transformer_construction"],
-    "constructions.transformer_values": ["transformer_certificate"],
     "constructions.krawczyk": ["krawczyk"],
     "constructions.kinks": ["kinks", "staggered", "krawczyk"],
     "constructions.low_rank": ["low_rank", "krawczyk"],

@@ -416,6 +416,26 @@ def test_the_forms_evaluate_to_the_network():
         assert [float(alone[i, j].mid()) for i in range(3)] == pytest.approx(list(token[:, 0]), rel=1e-9)
 
 
+def test_a_map_changes_every_form():
+    forms = Forms.of(transformer(np.random.default_rng(2), 2, 2, 2))
+    twice = forms.map(lambda x: 2 * x)
+    assert (twice.out, twice.shift) == (2 * forms.out, 2 * forms.shift)
+    for block, doubled in zip(forms.blocks, twice.blocks, strict=True):
+        assert doubled.bias == 2 * block.bias
+        for part, other in zip(block[:3], doubled[:3], strict=True):
+            assert other == [2 * x for x in part]
+
+
+def test_a_tie_is_resolved_by_as_many_digits_as_it_needs():
+    """Two logits of 1e60 that are equal: 128 bits leave anything between 0 and 1 for the weights."""
+    M = np.random.default_rng(0).normal(size=(2, 2)) * 1e60
+    low, high = bracket(network(block(M=M * (1 + 2.0**-40), b_1=3.0, D=2)), network(block(M=M, b_1=3.0, D=2)))
+    assert 0 < low < high
+    E = np.array([[0.0, 1e45], [0.0, 0.0]])
+    low, high = bracket(network(block(M=M + E, b_1=3.0, D=2)), network(block(M=M, b_1=3.0, D=2)))
+    assert 0.2 < low < high
+
+
 def test_values_are_lower_bounds_at_tokens_of_the_ball():
     """The target is the norm itself, so what is found is the radius at most, and the radius nearly."""
     one, other = Forms.of(network(block(N=2.0, D=4))), Forms.of(network(block(D=4), W_out=-1.0))

@@ -170,3 +170,27 @@ def test_bad_networks_are_refused():
     for Z in (np.zeros(2), np.zeros((3, 2)), np.array(1.0)):
         with pytest.raises(ValueError, match="one token a column"):
             TransformerNetwork([block], W)(Z)
+
+
+@pytest.mark.parametrize(
+    ("bad", "match"),
+    [
+        (None, "not a NoneType"), ("text", "not a str"), (np.zeros(3), r"not \(3,\)"), (np.eye(3) * 1j, "complex128"),
+        (np.full((3, 2), "a"), "dtype <U1"), (np.zeros((3, 2), dtype="datetime64[D]"), "datetime64"),
+    ],
+)  # fmt: skip
+def test_inputs_that_are_no_tokens(bad, match):
+    with pytest.raises(ValueError, match=match):
+        transformer(np.random.default_rng(0))(bad)
+
+
+@pytest.mark.parametrize("blocks", [None, 3.0, "text", [], [np.eye(2)], {}])
+def test_blocks_that_are_none(blocks):
+    with pytest.raises(ValueError, match="at least one TransformerBlock"):
+        TransformerNetwork(blocks, np.eye(2))
+
+
+def test_a_width_of_0_is_refused():
+    empty = np.zeros((0, 0))
+    with pytest.raises(ValueError, match="width 1 at least"):
+        TransformerBlock(*([empty] for _ in range(4)), empty, np.zeros(0), empty, np.zeros(0))
