@@ -120,15 +120,14 @@ def test_equations_and_unknowns_are_compared():
 
 
 def test_the_first_systems_that_pass_the_count_are_tried():
-    frozen, target = pair(6, 3, 2)
-    found = [s for s, _ in solve_some_kinks(frozen, target, [4] * 3, np.random.default_rng(0))]
-    assert found
-    assert all(s.system.equations <= len(s.system.positive) for s in found)
-    largest = {s.system.equations for s in found}
-    for bound in (min(largest) - 1, min(largest)):
-        some = [s for s, _ in solve_some_kinks(frozen, target, [4] * 3, np.random.default_rng(0), bound)]
-        assert {s.system.equations for s in some} <= {e for e in largest if e <= bound}
-        assert bool(some) == (bound >= min(largest))
+    """Three coranks of 3, so 27 equations, in every system for these sizes."""
+    frozen, target = pair(8, 3, 2)
+    system, _ = next(solve_some_kinks(frozen, target, [5] * 3, np.random.default_rng(0)))
+    assert system.system.equations == 27
+    assert next(solve_some_kinks(frozen, target, [5] * 3, np.random.default_rng(0), 27), None) is not None
+    assert next(solve_some_kinks(frozen, target, [5] * 3, np.random.default_rng(0), 26), None) is None
+    wide = next(solve_some_kinks(frozen, target, [9, 8, 8], np.random.default_rng(0), 0))
+    assert wide[0].system.equations == 0
 
 
 def test_permuting_hidden_neurons_keeps_the_function():

@@ -360,3 +360,13 @@ def test_errors_of_any_scale_are_neither_lost_nor_infinite(scale):
     assert 0 < scaled.error <= scaled.bound
     assert scaled.bound == pytest.approx(scale * usual.bound, rel=1e-9)
     assert not scaled.certificate.holds
+
+
+@pytest.mark.parametrize(("D", "L", "family"), [(4, 12, "gaussian"), (6, 6, "uniform")])
+def test_margins_grow_with_the_roundings_that_layers_carry_on(D, L, family):
+    """Rank one in many layers: what the first ones round is amplified, and must not switch a later neuron off."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        frozen, target = instances.relu_network(rng, D, L, family), instances.relu_network(rng, D, 1, family)
+        certificate = adapt_relu_network(frozen, target, 1, domain=Box(-4, 4)).certificate
+        assert certificate.holds, (seed, certificate.reasons)

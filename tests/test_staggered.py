@@ -121,25 +121,38 @@ def test_every_neuron_that_is_not_bent_must_be_active():
     domain = Box(-4, 4)
     result = adapt_staggered(frozen, target, 5, domain=domain, kinks=[0, 6, 0])
     assert result.certificate.holds
-    for i in range(6):
-        biases = [result.biases[0] - 1e-6 * np.eye(6)[i], *result.biases[1:]]
-        shifted = ReluNetwork(result.network.weights, biases)
+    for i in range(6):  # the next layer makes up for it, so that the networks differ only where the neuron is off
+        less = 1e-6 * np.eye(6)[i]
+        biases = [result.biases[0] - less, result.biases[1] + result.network.weights[1] @ less, result.biases[2]]
+        shifted = ReluNetwork(result.network.weights, [*biases, *result.biases[3:]])
         certificate = certify_staggered(shifted, result.solution, result.root, domain)
         assert certificate.error is None
-        assert "should be active" in certificate.reasons[-1]
-    shared = adapt_staggered(*pair(6, 3, 2), 4, domain=domain)
-    bent = shared.solution.nodes[1].neurons
-    for i in set(range(6)) - set(bent):
-        biases = [shared.biases[0], shared.biases[1] - 1e-3 * np.eye(6)[i], shared.biases[2]]
-        shifted = ReluNetwork(shared.network.weights, biases)
-        assert certify_staggered(shifted, shared.solution, shared.root, domain).error is None
+        assert "layer 1: a neuron that should be active" in certificate.reasons[-1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_region_of_the_next_layer_is_all_that_the_target_reaches(seed):
+    shared = adapt_staggered(*pair(6, 3, 2, seed), 4, domain=Box(-4, 4))
+    first, second = (node.neurons for node in shared.solution.nodes[:2])
+    weights = shared.network.weights
+    for i in first:
+        less = 1e-3 * np.eye(6)[i]
+        biases = [shared.biases[0], shared.biases[1] - less, shared.biases[2] + weights[2] @ less]
+        certificate = certify_staggered(ReluNetwork(weights, biases), shared.solution, shared.root, Box(-4, 4))
+        assert certificate.error is None
+        assert "layer 2: a neuron that should be active" in certificate.reasons[-1]
+    assert set(first) | set(second) == set(range(6))
 
 
 def test_a_dead_output_has_no_error():
     frozen, target = pair(6, 3, 2)
     dead = ReluNetwork(target.weights, [target.biases[0], target.biases[1] - np.r_[np.full(5, 1e3), 0.0]])
-    certificate = adapt_staggered(frozen, dead, 4, domain=Box(-4, 4)).certificate
-    assert certificate.holds
+    result = adapt_staggered(frozen, dead, 4, domain=Box(-4, 4))
+    assert result.certificate.holds
+    off = ReluNetwork(result.network.weights, [*result.biases[:-1], result.biases[-1] + np.r_[np.full(5, 10.0), 0.0]])
+    certificate = certify_staggered(off, result.solution, result.root, Box(-4, 4))
+    assert certificate.holds, "10 more is still -990"
+    assert certificate.error < 1e-10
     all_dead = ReluNetwork(target.weights, [target.biases[0], target.biases[1] - 1e3])
     result = adapt_staggered(frozen, all_dead, 4, domain=Box(-4, 4))
     assert (result.certificate.holds, result.certificate.error, result.certificate.size) == (True, 0, 0)

@@ -152,7 +152,7 @@ class ErrorBounds(Readable):
     def _moments(self) -> list[Any]:
         a: list[Any] = []
         for F, u in zip(self.layers, self._deviations, strict=True):
-            carried = spectral_norm(F) * a[-1] if a and a[-1] > 0 else 0.0
+            carried = spectral_norm(F) * a[-1] if a else 0.0
             a.append(carried + _size(u))
         return a
 

@@ -303,19 +303,29 @@ def _input_region(domain: Domain, d: int, D: int, W: Array) -> _Region:
 def _biases(layers: list[Array], target_bias: Array, region: _Region) -> tuple[list[Array], _Region]:
     """Return the biases of a block of adapted layers, and the box that its outputs range over."""
     xp, D, d = namespace(layers[0]), layers[0].shape[0], target_bias.shape[0]
-    # A floating bias keeps a margin of some roundings of F h, so that the neuron is active in spite of them.
+    # A floating bias keeps a margin of some roundings of F h, so that the neuron is active in spite of them; those of
+    # the layers before come on top, carried on as independent errors are, since their worst case is out of all bounds.
     margin = 0 if exact.is_rational(layers[0]) else 64 * D * unit_roundoff(layers[0])
-    c = 0 * layers[0][:, 0]
+    c = slack = 0 * layers[0][:, 0]
     size = region.extent(_identity(layers[0]))[2]
     biases: list[Array] = []
     for l, (F, P) in enumerate(zip(layers, accumulate(layers, lambda P, F: F @ P), strict=True)):
-        shift, slack = F @ c, margin * (abs(F) @ (size + c))
+        shift, slack = F @ c, margin * (abs(F) @ (size + c)) + _carried(F, slack)
         low, high, size = region.extent(P)
         last = l == len(layers) - 1
         c = xp.concat([target_bias, -high[d:] - slack[d:]]) if last else _positive(slack - low)
         biases.append(c - shift)
     low, high = _positive(low + c - slack), _positive(high + c + slack)
     return biases, _Region((low + high) / 2, (high - low) / 2)
+
+
+def _carried(F: Array, error: Array) -> Array:
+    """Return the root mean square of F e for independent e of these sizes; 0 over Q, where nothing is rounded."""
+    xp = namespace(F)
+    top, size = xp.max(abs(F)), xp.max(error)
+    if exact.is_rational(F) or not (top and size):
+        return 0 * error
+    return top * size * xp.sqrt((F / top) ** 2 @ (error / size) ** 2)
 
 
 def _identity(F: Array) -> Array:
