@@ -150,7 +150,7 @@ def rouge(case: Case) -> Comparison:
     """ROUGE-L never exceeds ROUGE-1, as F1, precision or recall: a common subsequence matches its words one to one.
 
     Averages inherit the order. Counted are the violations by F1 among all pairs of words over two letters, the first of
-    the length of the case, the second of length 2 to 4.
+    the length of the case, the second of length 2 to 4, and the equal ones that do not score 1.
     """
     return equal(violations(case["length"], longest_common_subsequence), 0)
 
@@ -163,14 +163,14 @@ def _(case: Case) -> Comparison:
 
 
 def violations(length: int, matches: Callable[..., int]) -> int:
-    """Count pairs of words where the F1 of these matches exceeds that of matched letters."""
+    """Count pairs where the F1 of these matches exceeds that of matched letters, or is not 1 for equal words."""
     shorter = 2 if matches is matched_bigrams else 0
-    words = [word for n in (2, 3, 4) for word in product("ab", repeat=n)]
-    return sum(
-        Fraction(2 * matches(x, y), len(x) + len(y) - shorter) > Fraction(2 * overlap(x, y), len(x) + len(y))
-        for x in product("ab", repeat=length)
-        for y in words
-    )
+    wrong = 0
+    for x, y in product(product("ab", repeat=length), (word for n in (2, 3, 4) for word in product("ab", repeat=n))):
+        score = Fraction(2 * matches(x, y), len(x) + len(y) - shorter)
+        of_letters = Fraction(2 * overlap(x, y), len(x) + len(y))
+        wrong += score > of_letters or (x == y and not score == of_letters == 1)
+    return wrong
 
 
 def overlap(x: Sequence[object], y: Sequence[object]) -> int:
