@@ -4,7 +4,8 @@ Everything here is written against the array API: ``namespace(x)`` is NumPy's, J
 arrays of ``mpmath.mpf``, `lora_proofs.precision`, so that a construction reads the same at 16 digits and at 64.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import reduce
 from typing import Any, NamedTuple, TypeAlias
 
@@ -66,9 +67,25 @@ def check_vector(name: str, x: Array, size: int | None = None) -> Array:
     return _check(name, x, (size,))
 
 
+def check_list(name: str, items: Any) -> list[Any]:
+    """Return the matrices of a chain as a list; raise ValueError if they do not come as a list or the like.
+
+    A single matrix, a text, a mapping or None is refused: what stands in the list is for `check_matrix` to look at.
+    """
+    if isinstance(items, str | bytes | Mapping | Set) or not isinstance(items, Iterable) or is_single_array(items):
+        what = f"an array of shape {tuple(items.shape)}" if is_array_api_obj(items) else f"a {type(items).__name__}"
+        raise ValueError(f"{name} is {what}; pass a list of matrices")
+    return list(items)
+
+
+def is_single_array(x: Any) -> bool:
+    """Tell whether x is one array, of less than three dimensions, where a list of them may be meant."""
+    return bool(is_array_api_obj(x) and x.ndim < 3)
+
+
 def _check(name: str, x: Array, shape: tuple[int | None, ...]) -> Array:
     if not is_array_api_obj(x):
-        x = np.asarray(x)
+        x = _as_array(name, x)
     if x.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, x.shape, strict=True)):
         wanted = " x ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} has shape {tuple(x.shape)}; pass an array of shape ({wanted})")
@@ -87,11 +104,29 @@ def _check(name: str, x: Array, shape: tuple[int | None, ...]) -> Array:
     return x
 
 
+def _as_array(name: str, x: Any) -> Array:
+    try:
+        if not isinstance(x, Sequence):
+            raise TypeError
+        return np.asarray(x)
+    except (TypeError, ValueError):  # no list at all, or rows of different lengths
+        raise ValueError(
+            f"{name} is {_shortened(x)}, no array; pass an array of real floating numbers, with as many in every row"
+        ) from None
+
+
+def _shortened(x: Any) -> str:
+    text = " ".join(repr(x).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _is_finite_number(name: str, v: Any) -> bool:
     try:
+        if isinstance(v, str | bytes | complex) or (hasattr(v, "imag") and v.imag != 0):
+            raise TypeError
         return bool(v - v == 0)
-    except TypeError:
-        raise ValueError(f"{name} is an object array that holds {v!r}, which is not a number") from None
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is an object array that holds {_shortened(v)}, which is no real number") from None
 
 
 def check_rank(name: str, r: Any) -> int:
@@ -103,6 +138,8 @@ def check_rank(name: str, r: Any) -> int:
 
 def check_ranks(ranks: Any, layers: int) -> list[int]:
     """Return one rank a layer, from an int for all layers or a sequence of that length."""
+    if isinstance(ranks, str | bytes) or (isinstance(ranks, np.ndarray) and ranks.ndim != 1):
+        raise ValueError(f"ranks is {_shortened(ranks)}; pass one whole number >= 0, or one a layer")
     if isinstance(ranks, Sequence | np.ndarray):
         if len(ranks) != layers:
             raise ValueError(f"{len(ranks)} ranks are given for {layers} layers; pass one int, or one a layer")
@@ -136,7 +173,8 @@ def unit_roundoff(x: Array) -> Any:
 
 
 def svd(x: Array, *, full_matrices: bool = True) -> tuple[Array, Array, Array]:
-    """Return U, s, V^T with s descending, as the array API does."""
+    """Return U, s, V^T with s descending, as the array API does; raise ValueError for NaN or infinity."""
+    _refuse_overflow(x)
     try:
         U, s, Vt = namespace(x).linalg.svd(x, full_matrices=full_matrices)
     except np.linalg.LinAlgError:  # LAPACK's divide and conquer gives up on some harmless matrices
@@ -147,8 +185,18 @@ def svd(x: Array, *, full_matrices: bool = True) -> tuple[Array, Array, Array]:
 
 
 def singular_values(x: Array) -> Array:
-    """Return the singular values of x in descending order, shape (min(m, n),)."""
+    """Return the singular values of x in descending order, shape (min(m, n),); raise ValueError as `svd` does."""
+    _refuse_overflow(x)
     return namespace(x).linalg.svdvals(x)
+
+
+def _refuse_overflow(x: Array) -> None:
+    """Raise ValueError where LAPACK would run for ever."""
+    if isinstance(x, np.ndarray) and x.dtype != object and not np.all(np.isfinite(x)):
+        raise ValueError(
+            "a matrix to be decomposed holds NaN or infinity: it was passed so, or the numbers overflow on the way; "
+            "pass smaller ones, or lift them by precision.lift"
+        )
 
 
 def spectral_norm(x: Array) -> Any:
@@ -157,12 +205,33 @@ def spectral_norm(x: Array) -> Any:
 
 
 def frobenius_norm(x: Array) -> Any:
-    """Return the square root of the sum of squares of x as a float, or as an mpf."""
+    """Return the square root of the sum of squares of x as a float, or as an mpf; no square over- or underflows."""
     xp = namespace(x)
     if is_object(x):
         return xp.linalg.matrix_norm(x)
     flat = xp.reshape(x, (-1,))
-    return scalar(flat @ flat) ** 0.5
+    unit = power_below(flat)
+    flat = flat / unit
+    return scalar(flat @ flat) ** 0.5 * unit
+
+
+def power_below(x: Array) -> float:
+    """Return the largest power of two that is at most max |x|, by which x can be divided exactly; 1 for x = 0."""
+    if not math.prod(x.shape):
+        return 1.0
+    top = scalar(namespace(x).max(abs(x)))
+    return math.ldexp(1.0, math.frexp(top)[1] - 1) if 0 < top < math.inf else 1.0
+
+
+def times_power(x: Array, n: int) -> Array:
+    """Return 2^n x for any integer n, exactly unless that over- or underflows."""
+    if isinstance(x, float):
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.ldexp(x, n))
+    while n:
+        step = max(-100, min(100, n))  # 2^100 is a number in float32 too
+        x, n = x * 2.0**step, n - step
+    return x
 
 
 def scalar(x: Array) -> Any:

@@ -68,8 +68,8 @@ def test_lists_become_arrays():
         (np.ones((2, 1), dtype=int), r"dtype int64; pass real floating numbers, such as x.astype\(float\)"),
         (np.ones((2, 1), dtype=bool), "dtype bool; pass real floating"),
         (np.ones((2, 1), dtype=complex), "dtype complex128; pass real floating"),
-        (np.array([[None], [1]], dtype=object), "holds None, which is not a number"),
-        (np.array([["a"], [1]], dtype=object), "holds 'a', which is not a number"),
+        (np.array([[None], [1]], dtype=object), "holds None, which is no real number"),
+        (np.array([["a"], [1]], dtype=object), "holds 'a', which is no real number"),
     ],
 )
 def test_bad_matrices_are_refused(x, match):

@@ -283,6 +283,31 @@ def test_skew_targets_keep_their_digits_at_every_precision(frozen, target, R):
         assert adapt_linear_chain([lift(I, 50)] * frozen, lift(T, 50), R).error < mpmath.mpf("1e-46")
 
 
+@pytest.mark.parametrize("exponents", [(150, -140, 100), (-200, 90), (-160, -140), (300,), (-300,), (140, 5)])
+def test_scales_change_nothing_but_the_scale(exponents):
+    """Products and squares of these layers would overflow or vanish."""
+    rng = np.random.default_rng(0)
+    powers = [2.0 ** round(e * np.log2(10)) for e in exponents]
+    total = round(sum(np.log2(powers)))
+    frozen, target = [instances.orthogonal(rng, 4) for _ in powers], instances.gaussian(rng, 4, 4)
+    plain = adapt_linear_chain(frozen, target, 1)
+    scaled = adapt_linear_chain([W * p for W, p in zip(frozen, powers, strict=True)], target * 2.0**total, 1)
+    assert scaled.error == pytest.approx(plain.error * 2.0**total, rel=1e-9)
+    assert scaled.bound == pytest.approx(plain.bound * 2.0**total, rel=1e-9)
+    assert scaled.conditioning.amplification == pytest.approx(plain.conditioning.amplification, rel=0.5)
+
+
+def test_an_error_that_the_merged_layers_would_hide_is_computed_in_more_digits():
+    """The frozen layers vanish beside the updates, but the product of the adapters as stored still knows of them."""
+    rng = np.random.default_rng(4)
+    frozen, target = instances.chain(rng, 4, 4, "gaussian"), 1e11 * instances.gaussian(rng, 4, 4)
+    result = adapt_linear_chain(frozen, target, 1)
+    exactly = exact.product([exact.matrix(W) + exact.matrix(a.B) * exact.matrix(a.A)
+                             for W, a in zip(frozen, result.adapters, strict=True)])  # fmt: skip
+    assert result.conditioning.merging > 1e-6
+    assert result.error == pytest.approx(norm(in_floats(exactly - exact.matrix(target))), rel=1e-9)
+
+
 def test_degenerate_targets_at_32_digits():
     with mpmath.workdps(32):
         for target in (np.array([[0.0, 1], [-1, 0]]), np.zeros((2, 2)), np.array([[0.0, 1], [1, 0]])):
@@ -329,7 +354,9 @@ def test_rounding_predicts_the_error(init, D, L):
         rng = np.random.default_rng(seed)
         frozen, target = instances.chain(rng, D, L, init), instances.INITIALISATIONS[init](rng, D)
         result = adapt_linear_chain(frozen, target, D // L)
-        ratios.append(result.error / norm(target) / result.conditioning.rounding)
+        merged = norm(product_of(frozen, result.adapters) - target) / norm(target)
+        ratios.append(merged / result.conditioning.rounding)
+        assert result.error / norm(target) < 10 * max(result.conditioning.rounding, result.conditioning.merging)
     assert max(ratios) < 10, "rounding is a bound, up to a factor of 10"
     assert np.median(ratios) > 0.01, "and no idle one"
 
@@ -402,7 +429,12 @@ I = np.eye(2)
         ([np.ones(2)], I, 1, r"W_1.*\(2,\); pass"),
         ([I, I], np.ones((2, 3)), 1, r"target has shape \(2, 3\); pass an array of shape \(2 x 2\)"),
         ([np.zeros((0, 0))], np.zeros((0, 0)), 1, "shape"),
-        ([I, np.ones((2, 2))], I, 1, r"frozen\[1\] \(W_2\) is singular; Lemma 1 needs W_2, ..., W_L"),
+        (
+            [I, np.ones((2, 2))],
+            I,
+            1,
+            r"frozen\[1\] \(W_2\) is singular to working precision; Lemma 1 needs",
+        ),
         ([I, I.astype(int)], I, 1, r"W_2.*dtype int64; pass real floating"),
         ([I, I], I.astype(int), 1, "target has dtype int64; pass real floating"),
         ([I + 0j, I], I, 1, "W_1.*dtype complex128; pass real floating"),

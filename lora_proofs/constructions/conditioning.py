@@ -1,7 +1,7 @@
 """How well adapters can be stored and multiplied back in the arithmetic that they are returned in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from lora_proofs.adapters import Adapter
 from lora_proofs.constructions.operators import DIRECT, norm, operator_norm, product_norm
 from lora_proofs.display import Readable, show
-from lora_proofs.linalg import Array, floats, like, namespace, unit_roundoff
+from lora_proofs.linalg import Array, floats, like, namespace, times_power, unit_roundoff
 
 _TOLERABLE = 1e-6
 """Relative error from which on a result carries a warning."""
@@ -27,12 +27,15 @@ class Conditioning(Readable):
     Attributes
     ----------
     amplification : float
-        max_l ||F_L ... F_{l+1} B_l|| ||A_l|| ||P_{l-1}|| / ||target||, with F_l the adapted layers: to first order, the
-        relative change of the product for a relative change of one factor.
+        max_l ||F_L ... F_{l+1} B_l|| ||A_l|| ||P_{l-1}|| / ||target||, with F_l the adapted layers and P_l the product
+        of the first l: to first order, the relative change of the product for a relative change of one factor.
     rounding : float
         amplification * unit roundoff: what rounding the adapters may cost, whatever algorithm found them.
     largest_update : float
         max_l ||Delta_l||.
+    merging : float
+        max_l ||F_L ... F_{l+1}|| ||F_l|| ||P_{l-1}|| / ||target|| * unit roundoff: what rounding the merged layers may
+        cost where they are not multiplied in the order of the construction, whose own roundings it allows for.
     warning : str
         Empty, or a sentence: rounding may cost, or has cost, more than 1e-6 of the target, and what to do.
     """
@@ -41,6 +44,18 @@ class Conditioning(Readable):
     rounding: float
     largest_update: float
     warning: str
+    merging: float = 0.0
+
+    def after(self, excess: float, target: Array) -> "Conditioning":
+        """Return the conditioning with its warning, for adapters that miss the best possible error by the excess."""
+        cost = max(self.rounding, excess / _norm(target))
+        if cost < _TOLERABLE:
+            return self
+        return replace(
+            self,
+            warning=f"rounding costs {cost:.0e} of the target in this arithmetic: pass the matrices through "
+            "precision.lift, or as rationals to exact.adapt_linear_chain",
+        )
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
@@ -50,26 +65,32 @@ class Conditioning(Readable):
 
 
 def measure_conditioning(
-    frozen: Sequence[Array], adapters: Sequence[Adapter], target: Array, excess: float
+    frozen: Sequence[Array], adapters: Sequence[Adapter], target: Array, units: Sequence[int]
 ) -> Conditioning:
-    """Return the `Conditioning` of adapters whose product misses the best possible error by the excess."""
+    """Return the `Conditioning` of adapters, without a warning yet.
+
+    All are in the units of `scaling`: layer l counts in 2^{units[l]}.
+    """
     maps = [_Adapted(floats(W), floats(a.A), floats(a.B)) for W, a in zip(frozen, adapters, strict=True)]
-    size = float(norm(floats(target), _A_DIGIT)) or 1.0
-    terms = []
+    size, unit = _norm(target), float(unit_roundoff(target))
+    stored, merged = [], []
     for l, F in enumerate(maps):
         before = _size(maps[:l]) if l else 1.0
-        terms.append(_size(maps[l + 1 :], F.B) * float(norm(F.A, _A_DIGIT)) * before / size)
-    rounding = max(terms) * float(unit_roundoff(target))
-    cost = max(rounding, excess / size)
+        stored.append(_size(maps[l + 1 :], F.B) * float(norm(F.A, _A_DIGIT)) * before / size)
+        merged.append((_size(maps[l + 1 :]) if l + 1 < len(maps) else 1.0) * _size([F]) * before / size)
     return Conditioning(
-        amplification=max(terms),
-        rounding=rounding,
-        largest_update=max(float(product_norm([F.B, F.A], 1e-8)) for F in maps),
-        warning=""
-        if cost < _TOLERABLE
-        else f"rounding costs {cost:.0e} of the target in this arithmetic: pass the matrices through precision.lift, "
-        "or as rationals to exact.adapt_linear_chain",
+        amplification=max(stored),
+        rounding=max(stored) * unit,
+        largest_update=max(
+            times_power(float(product_norm([F.B, F.A], 1e-8)), e) for F, e in zip(maps, units, strict=True)
+        ),
+        warning="",
+        merging=max(merged) * unit,
     )
+
+
+def _norm(target: Array) -> float:
+    return float(norm(floats(target), _A_DIGIT)) or 1.0
 
 
 class _Adapted(NamedTuple):

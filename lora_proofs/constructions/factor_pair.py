@@ -32,14 +32,19 @@ import numpy as np
 
 from lora_proofs.adapters import Adapter
 from lora_proofs.constructions.conditioning import measure_conditioning
+from lora_proofs.constructions.long_product import is_doubtful, long_difference
+from lora_proofs.constructions.scaling import balanced
 from lora_proofs.constructions.square_chain import AdaptedChain, adapt_square_chain
 from lora_proofs.linalg import (
     Array,
+    check_list,
     check_matrix,
+    check_one_kind,
     check_ranks,
     divide_right,
     floats,
     frobenius_norm,
+    is_object,
     like,
     namespace,
     numerical_rank,
@@ -99,33 +104,40 @@ def adapt_factor_pair(frozen: Sequence[Array], target: Array, ranks: int | Seque
     ValueError
         If the input is malformed, or a factor does not have full rank.
     """
-    V, O, T, r_V, r_O = _checked(frozen, target, ranks)
+    pair, goal, r_V, r_O = _checked(frozen, target, ranks)
+    units = balanced(pair, goal)
+    (V, O), T = units.divide(pair, goal)
     n, D = V.shape[1], O.shape[0]
     wide = _without_slack(V, O, T)
     bound = _lower_bound(*wide, r_V, r_O)
     on_V, on_O = _adapt(*wide, r_V, r_O, bound)
     adapters = [Adapter(A=on_V.A[:, :n], B=on_V.B), Adapter(A=on_O.A, B=on_O.B[:D, :])]
-    return AdaptedChain(
-        adapters,
-        error=_error(V, O, T, _Pair(*adapters)),
-        bound=bound,
-        conditioning=measure_conditioning([V, O], adapters, T, 0.0),
-    )
+    conditioning, error = measure_conditioning([V, O], adapters, T, units.layers), _error(V, O, T, _Pair(*adapters))
+    if is_doubtful(conditioning.merging, T):
+        error = spectral_norm(long_difference([V, O], adapters, T))
+    return AdaptedChain(units.adapters(adapters), units.target(error), units.target(bound), conditioning.after(0.0, T))
 
 
-def _checked(
-    frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]
-) -> tuple[Array, Array, Array, int, int]:
+def _checked(frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]) -> tuple[list[Array], Array, int, int]:
+    frozen = check_list("frozen", frozen)
     if len(frozen) != 2:
         raise ValueError(f"frozen holds {len(frozen)} matrices; a factor pair is [V, O], in the order of application")
     V = check_matrix("frozen[0] (V)", frozen[0])
     O = check_matrix("frozen[1] (O)", frozen[1], (None, V.shape[0]))
     T = check_matrix("target", target, (O.shape[0], V.shape[1]))
     for name, x in (("frozen[0] (V)", V), ("frozen[1] (O)", O)):
-        if not min(x.shape) or numerical_rank(x).rank < min(x.shape):
-            raise ValueError(f"{name} of shape {tuple(x.shape)} is rank-deficient or empty; pass factors of full rank")
+        if not min(x.shape):
+            raise ValueError(f"{name} of shape {tuple(x.shape)} is empty; pass factors with rows and columns")
+    if any(is_object(x) and not hasattr(x[0, 0], "_mpf_") for x in (V, O, T)):
+        raise ValueError("a matrix is rational; pass all of them to constructions.exact_factor_pair")
+    check_one_kind(V=V, O=O, target=T)
+    for name, x in (("frozen[0] (V)", V), ("frozen[1] (O)", O)):
+        if numerical_rank(x).rank < min(x.shape):
+            raise ValueError(
+                f"{name} of shape {tuple(x.shape)} is rank-deficient to working precision; pass factors of full rank"
+            )
     r_V, r_O = (min(r, *x.shape) for r, x in zip(check_ranks(ranks, 2), (V, O), strict=True))
-    return V, O, T, r_V, r_O
+    return [V, O], T, r_V, r_O
 
 
 def _without_slack(V: Array, O: Array, T: Array) -> tuple[Array, Array, Array]:

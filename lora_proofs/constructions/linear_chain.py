@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lora_proofs.constructions.factor_pair import adapt_factor_pair
 from lora_proofs.constructions.square_chain import AdaptedChain, adapt_square_chain
-from lora_proofs.linalg import Array
+from lora_proofs.linalg import Array, check_list
 
 
 def adapt_linear_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]) -> AdaptedChain:
@@ -35,6 +35,7 @@ def adapt_linear_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
         If the input is malformed, if one of W_2, ..., W_L is singular, or if W_1 is so singular that its adapter
         cannot repair it.
     """
+    frozen = check_list("frozen", frozen)
     rectangular = any(len(set(getattr(W, "shape", ()))) > 1 for W in frozen)
     adapt = adapt_factor_pair if len(frozen) == 2 and rectangular else adapt_square_chain
     return adapt(frozen, target, ranks)

@@ -4,6 +4,7 @@ Matrices up to `DIRECT` go through the SVD, which is cheaper there than any iter
 by LAPACK (or the array library's own LU) and asked by matrix-vector products.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property, reduce
 from typing import Any, TypeAlias
@@ -21,9 +22,11 @@ from lora_proofs.linalg import (
     is_singular,
     like,
     namespace,
+    power_below,
     scalar,
     singular_values,
     spectral_norm,
+    times_power,
     to_numpy,
     unit_roundoff,
 )
@@ -138,17 +141,23 @@ def norm(x: Array, rtol: float = 1e-13, atol: float = 0.0, guess: Array | None =
 def product_norm(factors: Sequence[Array], rtol: float, atol: float = 0.0, guess: Array | None = None) -> Any:
     """Return the largest singular value of the product of ``factors = [X_1, ..., X_k]``, X_1 X_2 ... X_k, as `norm`."""
     first, last = factors[0], factors[-1]
-    if min(first.shape[0], last.shape[1]) <= DIRECT or is_object(first):
+    if is_object(first):
         return spectral_norm(chain_product(factors[::-1]))
+    units = [power_below(X) for X in factors]
+    factors = [X / unit for X, unit in zip(factors, units, strict=True)]
+    exponent = sum(math.frexp(unit)[1] - 1 for unit in units)
+    if min(first.shape[0], last.shape[1]) <= DIRECT:
+        return times_power(float(spectral_norm(chain_product(factors[::-1]))), exponent)
     transpose = namespace(first).matrix_transpose
-    return operator_norm(
+    found = operator_norm(
         lambda y: reduce(lambda Y, X: X @ Y, reversed(factors), y),
         lambda y: reduce(lambda Y, X: transpose(X) @ Y, factors, y),
-        transpose(last[:1, :]),
+        transpose(factors[-1][:1, :]),
         rtol,
-        atol,
+        times_power(float(atol), -exponent),
         guess,
     )
+    return times_power(found, exponent)
 
 
 def operator_norm(

@@ -23,7 +23,7 @@ from lora_proofs.exact import (
     matrix,
     product,
 )
-from lora_proofs.linalg import check_ranks
+from lora_proofs.linalg import check_list, check_ranks
 
 _RANDOM_BASES = 50
 """Tries of a basis with small integer entries; almost every basis works where any does, so the first nearly always."""
@@ -76,7 +76,7 @@ def adapt_linear_chain(frozen: Sequence[Matrix], target: Matrix, ranks: int | Se
 
 
 def _checked(frozen: Sequence[Matrix], target: Matrix) -> tuple[list[Any], Any]:
-    frozen, target = [matrix(W) for W in frozen], matrix(target)
+    frozen, target = [matrix(W) for W in check_list("frozen", frozen)], matrix(target)
     if not frozen:
         raise ValueError("frozen is empty; pass a list of at least one weight matrix")
     D = frozen[0].nrows()

@@ -11,7 +11,7 @@ from lora_proofs.constructions import rational
 from lora_proofs.constructions.conditioning import Conditioning
 from lora_proofs.constructions.square_chain import AdaptedChain
 from lora_proofs.exact import Matrix, RationalAdapter, block, full_rank_factorization, identity, matrix
-from lora_proofs.linalg import check_ranks
+from lora_proofs.linalg import check_list, check_ranks
 
 
 def exact_factor_pair(frozen: Sequence[Matrix], target: Matrix, ranks: int | Sequence[int]) -> AdaptedChain:
@@ -37,6 +37,7 @@ def exact_factor_pair(frozen: Sequence[Matrix], target: Matrix, ranks: int | Seq
         If the input is malformed, a factor does not have full rank, no exact adapters of these ranks exist (a rank
         condition fails), or the target has too low a rank for the theorem.
     """
+    frozen = check_list("frozen", frozen)
     if len(frozen) != 2:
         raise ValueError(f"frozen holds {len(frozen)} matrices; a factor pair is [V, O], in the order of application")
     V, O, T = matrix(frozen[0]), matrix(frozen[1]), matrix(target)

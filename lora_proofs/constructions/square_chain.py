@@ -27,12 +27,15 @@ import numpy as np
 from lora_proofs.adapters import Adapter
 from lora_proofs.constructions.conditioning import Conditioning, measure_conditioning
 from lora_proofs.constructions.dual_bases import DualBases, splits
+from lora_proofs.constructions.long_product import is_doubtful, long_difference
 from lora_proofs.constructions.operators import DIRECT, LU, norm, operator_norm, product_norm
 from lora_proofs.constructions.partial_svd import is_worthwhile, partial_svd, rounded_product
+from lora_proofs.constructions.scaling import balanced
 from lora_proofs.display import Readable, show
 from lora_proofs.linalg import (
     Array,
     chain_product,
+    check_list,
     check_matrix,
     check_one_kind,
     check_ranks,
@@ -70,8 +73,9 @@ class AdaptedChain(Readable):
     adapters : list of Adapter (over Q, of `exact.RationalAdapter`)
         One a layer, of rank at most R_l; rank 0 for a layer that needs no update.
     error : float or mpf
-        ||prod (W_l + Delta_l) - target||_2, computed from the adapters as returned; beyond 128 rows by an iteration
-        that stops where a product's own rounding begins.
+        ||prod (W_l + Delta_l) - target||_2, computed from the adapters as returned, merged and multiplied layer by
+        layer in their own arithmetic; in more digits where ``conditioning.merging`` says that this would hide it.
+        Beyond 128 rows by an iteration that stops where a product's own rounding begins.
     bound : float or mpf
         The Eckart-Young value sigma_{R_1 + ... + R_L + 1}(target - Pi): no adapters of these ranks do better. For a
         rectangular pair a lower bound that is at least as large, and that the best adapters need not meet.
@@ -138,8 +142,10 @@ class _State(NamedTuple):
 
 def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]) -> AdaptedChain:
     """Do what `lora_proofs.constructions.adapt_linear_chain` says, for square matrices."""
-    chain = _checked(frozen, target)
-    budget = check_ranks(ranks, len(chain.frozen))
+    given, goal = _checked(frozen, target)
+    budget = check_ranks(ranks, len(given))
+    units = balanced(given, goal)
+    chain = _factorised(*units.divide(given, goal))
     Pi, rounding = rounded_product(chain.frozen)
     E = chain.target - Pi
     noise = 2 * E.shape[0] * unit_roundoff(E) * max(norm(Pi, _A_DIGIT), norm(chain.target, _A_DIGIT))
@@ -149,8 +155,17 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     if error - missing.bound > _ENOUGH * noise:
         second = _attempt(chain, budget, E, missing, _ACCEPTABLE[1], noise)
         adapters, error = min((adapters, error), second, key=itemgetter(1))
-    conditioning = measure_conditioning(chain.frozen, adapters, chain.target, float(error - missing.bound))
-    return AdaptedChain(adapters, error, missing.bound, conditioning, missing.tail)
+    conditioning = measure_conditioning(chain.frozen, adapters, chain.target, units.layers)
+    if is_doubtful(conditioning.merging, E):
+        error = norm(long_difference(chain.frozen, adapters, chain.target))
+    conditioning = conditioning.after(float(error - missing.bound), chain.target)
+    bound, tail = units.target(missing.bound), missing.tail and _outward(*map(units.target, missing.tail))
+    return AdaptedChain(units.adapters(adapters), units.target(error), tail[0] if tail else bound, conditioning, tail)
+
+
+def _outward(lower: float, upper: float) -> tuple[float, float]:
+    """Return the ends moved by a rounding, such as a subnormal number suffers in its change of units."""
+    return max(0.0, float(np.nextafter(lower, -np.inf))), float(np.nextafter(upper, np.inf))
 
 
 def _attempt(
@@ -176,24 +191,34 @@ def _attempt(
     return adapters, norm(difference, atol=float(noise) / 10, guess=missing.guess)
 
 
-def _checked(frozen: Sequence[Array], target: Array) -> _Chain:
-    """Return the chain with W_2, ..., W_L factorised, or say what is wrong with them or with the target."""
-    frozen = [check_matrix(f"frozen[{i}] (W_{i + 1})", W) for i, W in enumerate(frozen)]
+def _checked(frozen: Sequence[Array], target: Array) -> tuple[list[Array], Array]:
+    """Return the matrices, or say what is wrong with them."""
+    frozen = [check_matrix(f"frozen[{i}] (W_{i + 1})", W) for i, W in enumerate(check_list("frozen", frozen))]
     if not frozen:
         raise ValueError("frozen is empty; pass a list of at least one weight matrix")
     D = frozen[0].shape[0]
     if D == 0:
-        raise ValueError("frozen[0] (W_1) has shape (0, 0); pass square matrices with at least one row")
+        raise ValueError(
+            f"frozen[0] (W_1) has shape {tuple(frozen[0].shape)}; pass square matrices with at least one row"
+        )
     for i, W in enumerate(frozen):
         check_matrix(f"frozen[{i}] (W_{i + 1})", W, (D, D))
     target = check_matrix("target", target, (D, D))
     if any(is_object(x) and not hasattr(x[0, 0], "_mpf_") for x in (target, *frozen)):
         raise ValueError("a matrix is rational; pass all of them to lora_proofs.exact.adapt_linear_chain")
     check_one_kind(target=target, **{f"W_{i}": W for i, W in enumerate(frozen, start=1)})
+    return frozen, target
+
+
+def _factorised(frozen: list[Array], target: Array) -> _Chain:
+    """Return the chain with W_2, ..., W_L factorised, or say which of them is singular."""
     factors = [LU(W) for W in frozen[1:]]
     for i, lu in enumerate(factors, start=1):
         if lu.singular:
-            raise ValueError(f"frozen[{i}] (W_{i + 1}) is singular; Lemma 1 needs W_2, ..., W_L to be non-singular")
+            raise ValueError(
+                f"frozen[{i}] (W_{i + 1}) is singular to working precision; Lemma 1 needs W_2, ..., W_L to be "
+                "non-singular: pass others, or all matrices through precision.lift or to exact.adapt_linear_chain"
+            )
     return _Chain(frozen, factors, target)
 
 
@@ -240,7 +265,7 @@ def _spend(chain: _Chain, layer: int, r: int, state: _State, share: float) -> tu
             break
     if best is None or (best_reach == 0 and is_singular(chain.frozen[0])):
         raise ValueError(
-            f"W_1 is too singular to be repaired by an adapter of rank {r} in layer {layer + 1}: "
+            f"W_1 is too singular to be repaired by an adapter of rank {r} in layer {layer + 1}: to working precision "
             "the later layers cannot reach the target; pass a larger rank for layer 1, or a non-singular W_1"
         )
     return best
