@@ -16,12 +16,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_proofs.ntk.burer_monteiro import Point
+from lora_proofs.ntk.burer_monteiro import Point, gradient, jacobian
 from lora_proofs.ntk.core import Array, Blocks, Core
 from lora_proofs.ntk.spectrum import operator_norm_bound, slack
 from lora_proofs.ntk.unregularised import dual_bound_at_zero
 
 _EPS = 2.0**-52
+
+_RESOLUTION = 1e-10
+"""Relative width from which on a better dual point is looked for."""
+
+_REFINED = 2**20
+"""Entries of the Jacobian up to which it is."""
 
 
 @dataclass(frozen=True)
@@ -74,4 +80,25 @@ def bracket(core: Core, point: Point) -> Bracket:
         ratio = float(np.inf if any(x.any() for x in point.S) else 0.0)
         return Bracket(upper_end(core, point), dual_bound_at_zero(core, q), ratio)
     ratio = norm_ratio(core, q, point.S)
-    return Bracket(upper_end(core, point), dual_bound(core, q, ratio), ratio)
+    upper, lower = upper_end(core, point), dual_bound(core, q, ratio)
+    if core.loss.name == "squared" and upper - lower > _RESOLUTION * upper and _jacobian_size(point) <= _REFINED:
+        p = _refined(core, point, q)
+        refined = norm_ratio(core, p, core.adjoint(p))
+        lower = max(lower, dual_bound(core, p, refined))
+    return Bracket(upper, lower, ratio)
+
+
+def _jacobian_size(point: Point) -> int:
+    return len(point.w) * sum(x.size for x in (*point.u, *point.v))
+
+
+def _refined(core: Core, point: Point, q: Array) -> Array:
+    """Return a dual point nearer to the optimum where lam is tiny and the residual w = q lost its digits to the labels.
+
+    At the optimum S v = -lam u and S^T u = -lam v, that is J^T q / N = -lam (u, v) with the Jacobian J of the rows: the
+    least change of q that makes it so.
+    """
+    J = jacobian(core, point)
+    if not J.size:
+        return q
+    return q - np.linalg.lstsq(J.T, core.N * gradient(core, point), rcond=1e-12)[0]

@@ -59,12 +59,17 @@ def gradient(core: Core, point: Point) -> Array:
     return np.concatenate(parts)
 
 
-def hessian(core: Core, point: Point) -> Array:
-    r"""Return the Hessian lam I + S's coupling of u and v + (1/N) J^T phi'' J, J the Jacobian of the rows."""
+def jacobian(core: Core, point: Point) -> Array:
+    """Return the Jacobian of the rows in (u_1, v_1, u_2, v_2, ...), shape (d, sum (m_t + n_t) r_t)."""
     columns = []
     for rows, u, v in zip(core.blocks, point.u, point.v, strict=True):
         columns += [rows.right(v).reshape(len(point.w), -1), rows.left(u).reshape(len(point.w), -1)]
-    J = np.concatenate(columns, axis=1)
+    return np.concatenate(columns, axis=1)
+
+
+def hessian(core: Core, point: Point) -> Array:
+    r"""Return the Hessian lam I + S's coupling of u and v + (1/N) J^T phi'' J, J the Jacobian of the rows."""
+    J = jacobian(core, point)
     H = J.T @ core.loss.curvature(point.w, J / core.N)
     H.flat[:: len(H) + 1] += core.lam
     start = 0

@@ -27,9 +27,18 @@ from lora_proofs.ntk.core import Array, Blocks, Core
 from lora_proofs.ntk.losses import Loss
 
 _SHRINK = 0.2
-_CENTERING_STEPS = 30
+_CENTERING_STEPS = 60
 _FACE_STEPS = 30
 _STAGES = 60
+
+_INSIDE = 1e-6
+"""Share of the centre of the simplex in the point where the path starts."""
+
+_SETTLED = 0.1
+"""Relative change of the slopes from which on they are still on the way."""
+
+_QUIET = np.errstate(all="ignore")
+"""Slopes of 1e-200 have inverses that overflow: what comes of it is looked at, and need not be announced."""
 
 
 def conjugate_slope(loss: Loss, q: Array) -> Array:
@@ -105,22 +114,42 @@ def interior_point(core: Core) -> Iterator[Point]:
     core.passes += 1
     G = [rows.right(np.eye(rows.shape[1])) / core.N for rows in core.blocks]
     q = loss.slope(core.w0)
-    top = max(float(np.linalg.norm(S, 2)) for S in _combine(G, q))
-    if top <= lam:
+    if max(float(np.linalg.norm(S, 2)) for S in _combine(G, q)) <= lam:
         yield evaluate(core, *_empty(core))
         return
+    if loss.name != "squared":  # slopes of margins of hundreds are on the boundary, where phi*' is infinite
+        q = (1 - _INSIDE) * q + _INSIDE * loss.N / (loss.N + len(q))
+    top = max(float(np.linalg.norm(S, 2)) for S in _combine(G, q))
     q = q * (0.5 * lam / top)
     size = sum(sum(shape) for shape in core.shapes)
     mu = core.risk(core.w0) / size
+    delta: Blocks = []
+    found = False
     for _ in range(_STAGES):
-        q, delta = _centre(core, G, q, mu)
-        if mu * size <= 1e-4 * max(abs(core.dual(q)), 1e-3 * core.risk(core.w0)):
-            point = _face_newton(core, G, q, delta)
-            if point is not None:
-                yield point
+        try:
+            q, delta = _centre(core, G, q, mu)
+            close = mu * size <= 1e-4 * max(abs(core.dual(q)), 1e-3 * core.risk(core.w0))
+            points = [_estimate(core, delta), _face_newton(core, G, q, delta)] if close else []
+        except np.linalg.LinAlgError:
+            break  # rounding ends the path
+        if points:
+            found = True  # Newton's method may have left for a face of no optimum
+            yield min((point for point in points if point is not None), key=lambda point: point.value)
         mu *= _SHRINK
         if mu * size < 1e-15 * core.risk(core.w0):
-            return
+            break
+    if not found:  # no face: what the path came to
+        yield _estimate(core, delta) if delta else evaluate(core, *_empty(core))
+
+
+def _estimate(core: Core, delta: Blocks) -> Point:
+    """Return the point of the primal estimates delta of the path."""
+    u, v = [], []
+    for D in delta:
+        U, s, Vt = np.linalg.svd(D, full_matrices=False)
+        u.append(U * np.sqrt(s))
+        v.append(Vt.T * np.sqrt(s))
+    return evaluate(core, u, v)
 
 
 def _combine(G: list[Array], q: Array) -> Blocks:
@@ -144,6 +173,7 @@ def _barrier(core: Core, G: list[Array], q: Array, mu: float) -> float:
     return total
 
 
+@_QUIET
 def _centre(core: Core, G: list[Array], q: Array, mu: float) -> tuple[Array, Blocks]:
     """Return the maximiser of D + mu log det Z, by damped Newton steps, and the primal estimates 2 mu B_12."""
     value = _barrier(core, G, q, mu)
@@ -163,12 +193,15 @@ def _centre(core: Core, G: list[Array], q: Array, mu: float) -> tuple[Array, Blo
             delta.append(np.asarray(2 * mu * B12))
         step = -np.linalg.solve((H + H.T) / 2, g)
         decrement = -float(g @ step)
-        if decrement <= 1e-6 * mu:
+        # An entry of 1e-100 that ought to be 1e-10 has no say in the decrement, but all in the estimate of w.
+        settled = core.loss.name == "squared" or float(np.abs(step / q).max()) <= _SETTLED
+        if decrement <= 1e-6 * mu and settled:
             break
         t = _longest(core.loss, q, step)
-        while (trial := _barrier(core, G, q + t * step, mu)) > value - 0.1 * t * decrement and t > 1e-8:
+        hidden = 1e-14 * abs(value)
+        while (trial := _barrier(core, G, q + t * step, mu)) > value + hidden - 0.1 * t * decrement and t > 1e-8:
             t /= 2
-        if trial > value:
+        if trial > value + hidden:
             break
         q, value = q + t * step, trial
     return q, delta
@@ -189,6 +222,7 @@ class _Face:
         return -self.W[: self.m] @ root, self.W[self.m :] @ root
 
 
+@_QUIET
 def _face_newton(core: Core, G: list[Array], q: Array, delta: Blocks) -> Point | None:
     """Return the optimum on the face that (q, delta) suggests; None if that is no face of an optimum."""
     spectra = [np.linalg.svd(D, compute_uv=False) for D in delta]
@@ -253,6 +287,8 @@ def _saddle_point(H: Array, C: Array, a: Array, b: Array) -> tuple[Array, Array]
     C = C * E
     zero = np.zeros((C.shape[1], C.shape[1]))
     system = np.block([[D[:, None] * H * D, C], [C.T, zero]])
+    if not np.isfinite(system).all():
+        raise np.linalg.LinAlgError("the system overflows")
     solution = np.linalg.lstsq(system, np.concatenate([D * a, E * b]), rcond=1e-15)[0]
     return D * solution[: len(D)], E * solution[len(D) :]
 

@@ -237,13 +237,17 @@ class CrossEntropy:
         """See `Loss`."""
         return self.canonical(outputs)
 
-    def _log_partition(self, w: Vector) -> Vector:
-        # The largest of 0, w_1, ..., w_{K-1} stands outside: what is left is log(1 + x), accurate also where x is tiny.
+    def _shares(self, w: Vector) -> tuple[Vector, Vector, Vector]:
+        """Return the largest of 0, w_1, ..., w_{K-1} of each datum, and e^(w - largest) of the others and of 0."""
         z = np.concatenate([np.zeros((self.N, 1)), w.reshape(self.N, -1)], axis=1)
-        data, largest = np.arange(self.N), z.argmax(axis=1)
-        top = z[data, largest]
-        shares = np.exp(z - top[:, None])
-        shares[data, largest] = 0.0
+        largest = z.argmax(axis=1)
+        top = z[np.arange(self.N), largest]
+        return top, np.exp(z - top[:, None]), largest
+
+    def _log_partition(self, w: Vector) -> Vector:
+        # What is left beside the largest is log(1 + x), accurate also where x is tiny.
+        top, shares, largest = self._shares(w)
+        shares[np.arange(self.N), largest] = 0.0
         return np.asarray(top + np.log1p(shares.sum(axis=1)))
 
     def value(self, w: Vector) -> float:
@@ -252,7 +256,8 @@ class CrossEntropy:
 
     def slope(self, w: Vector) -> Vector:
         """See `Loss`."""
-        return np.asarray(np.exp(w - np.repeat(self._log_partition(w), self.K - 1)))
+        _, shares, _ = self._shares(w)
+        return np.asarray(shares[:, 1:] / shares.sum(axis=1, keepdims=True)).ravel()
 
     def curvature(self, w: Vector, z: Vector) -> Vector:
         """See `Loss`."""
