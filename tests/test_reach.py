@@ -12,7 +12,16 @@ from strategies import generators
 
 from lora_proofs import Ball, Box, ReluNetwork, exact
 from lora_proofs.constructions import difference_at
-from lora_proofs.constructions.reach import Survey, absolute, around, ceilings, column, outputs, rational_points
+from lora_proofs.constructions.reach import (
+    Survey,
+    absolute,
+    around,
+    ceilings,
+    column,
+    outputs,
+    promising_points,
+    rational_points,
+)
 
 DOMAINS = [Box(Fraction(1, 10), Fraction(1, 3)), Box(-4, 4), Ball(Fraction(1, 3)), Ball(0), Box(2, 2), Ball(1e-200)]
 
@@ -92,6 +101,18 @@ def test_one_kink_is_relaxed_as_stated_and_cuts_remove_it():
     assert ceilings(uneven, Box(-2, -0.875), 1) == [fmpq(1, 8)], "slope 7/64, the nearest to 1/9"
 
 
+def test_a_ball_is_less_than_the_box_around_it():
+    W, b = np.array([[3.0, 4.0]]), np.array([-6.0])
+    network = ReluNetwork([W], [b])
+    assert ceilings(network, Ball(1), 2) == [-1], "the norm of the row is 5"
+    assert ceilings(network, Box(-1, 1), 2) == [1]
+    assert ceilings(ReluNetwork([-W], [-b]), Ball(1), 2) == [11]
+    shifted = ReluNetwork([np.eye(2), np.array([[1.0, 1.0]])], [np.zeros(2), np.array([-1.5])])
+    assert float(ceilings(shifted, Ball(1), 2)[0]) == pytest.approx(0.5 * 2**0.5 - 0.5), "slopes of 1/2"
+    assert -0.09 < float(ceilings(shifted, Ball(1), 2, 60)[0]) < 0, "they sum to at most the root of 2"
+    assert ceilings(ReluNetwork([np.eye(2)], [np.zeros(2)]), Ball(0), 2, 5) == [0, 0]
+
+
 def test_the_longest_edge_is_cut():
     network = ReluNetwork([np.eye(2), np.array([[0.0, -1.0]])], [np.array([9.0, 1.0]), np.zeros(1)])
     domain = Box([-1, -2], [1, 2])
@@ -122,3 +143,32 @@ def test_small_parts():
     for use in (around, lambda domain: rational_points(domain, 1)):
         with pytest.raises(ValueError, match="the domain is 4; pass a Box or a Ball"):
             use(4)
+
+
+@pytest.mark.parametrize("domain", [Box(0, 1), Ball(1), Box(Fraction(1, 10), Fraction(9, 10))], ids=str)
+def test_a_target_that_lives_in_a_corner_of_its_domain_is_found(domain):
+    """ReLU(1 / 16 - |x - 7 / 16|_1) on R^3: no point of the grid lies in that octahedron, some of the others do."""
+    eye = np.eye(3)
+    bump = ReluNetwork(
+        [np.vstack([eye, -eye]), np.full((1, 6), -1.0)],
+        [np.r_[np.full(3, -7 / 16), np.full(3, 7 / 16)], np.array([1 / 8])],
+    )
+    assert not any(outputs(bump, rational_points(domain, 3)).entries())
+    found = exact.array(promising_points(bump, domain))
+    assert found.shape == (8, 3)
+    if isinstance(domain, Box):
+        assert found.min() >= exact.number(domain.lower)
+        assert found.max() <= exact.number(domain.upper)
+    else:
+        assert max(sum(v * v for v in x) for x in found) <= 1
+    assert 0 < Survey(bump, bump, domain).size <= Fraction(1, 8)
+
+
+def test_promising_points_outside_the_domain_are_dropped_and_overflow_is_harmless():
+    network = ReluNetwork([np.eye(2)], [np.full(2, -5.0)])
+    third = Box(Fraction(1, 3) - Fraction(1, 10**20), Fraction(1, 3) + Fraction(1, 10**20))
+    assert promising_points(network, third).nrows() == 0, "no float is that near to 1/3"
+    assert Survey(network, network, third).size == 0
+    huge = ReluNetwork([exact.array([[fmpq(10) ** 400]])], [exact.array([-(fmpq(10) ** 401)])])
+    assert promising_points(huge, Box(0, 1)).nrows() == 8
+    assert Survey(huge, huge, Box(0, 1)).size == 0

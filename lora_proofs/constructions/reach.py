@@ -27,6 +27,9 @@ _POINTS = 32
 _GRID = 64
 """Random points are multiples of the domain's size by 1 / _GRID."""
 
+_CANDIDATES, _PROMISING = 4096, 8
+"""Points that are looked at in floats where a target is 0 at all others, and those that are kept."""
+
 _CUTS = 128
 """Cuts of the domain that are spent on showing that a target is 0, where it is 0 at all points."""
 
@@ -41,8 +44,11 @@ class Survey:
 
     @cached_property
     def points(self) -> Any:
-        """Rational points of the domain, (n, d)."""
-        return rational_points(self.domain, self.target.d_in)
+        """Rational points of the domain, (n, d); more of them where the target is 0 at the first."""
+        points = rational_points(self.domain, self.target.d_in)
+        if any(outputs(self.target, points).entries()):
+            return points
+        return flint.fmpq_mat([*points.table(), *promising_points(self.target, self.domain).table()])
 
     @cached_property
     def size(self) -> Fraction:
@@ -99,6 +105,32 @@ def rational_points(domain: Domain, d: int) -> Any:
     raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
 
 
+def promising_points(network: ReluNetwork, domain: Domain) -> Any:
+    """Return the points, (n, d), out of many random ones, where the network's last pre-activations are largest.
+
+    They are chosen in floats, and kept only if they lie in the domain exactly.
+    """
+    x = domain.sample(np.random.default_rng(1), _CANDIDATES, network.d_in)
+    with np.errstate(all="ignore"):
+        z = x @ _rounded(network.weights[0]).T + _rounded(network.biases[0])
+        for W, b in zip(network.weights[1:], network.biases[1:], strict=True):
+            z = np.maximum(z, 0) @ _rounded(W).T + _rounded(b)
+    best = np.argsort(np.nan_to_num(np.max(z, axis=1)))[-_PROMISING:]
+    lower, upper = (array(bound) for bound in around(domain).bounds(network.d_in))
+    inside = [v for v in array(x[best]) if np.all(lower <= v) and np.all(v <= upper)]
+    if isinstance(domain, Ball):
+        inside = [v for v in inside if sum(v * v) <= number(domain.radius) ** 2]
+    return flint.fmpq_mat(len(inside), network.d_in, [entry for v in inside for entry in v])
+
+
+def _rounded(x: Any) -> Any:
+    """Return floats near x, or infinities if it is beyond their range."""
+    try:
+        return array(x).astype(float)
+    except OverflowError:
+        return np.full(array(x).shape, np.inf)
+
+
 def outputs(network: ReluNetwork, points: Any) -> Any:
     """Return the outputs as an ``fmpq_mat`` (n, d_out) for the inputs that are the rows of points, padded with zeros.
 
@@ -147,15 +179,19 @@ def difference_at(network: ReluNetwork, target: ReluNetwork, points: Any) -> Fra
 def ceilings(network: ReluNetwork, domain: Domain, d: int, cuts: int = 0) -> list[Any]:
     """Return upper bounds of the last pre-activations over the domain in R^d, padded with zeros.
 
-    A ball is replaced by its box. So many cuts of the domain in half are spent where some bound is still positive.
+    So many cuts of the domain, or of the box around it, in half are spent where some bound is still positive.
     """
+    rho = number(domain.radius) if isinstance(domain, Ball) else None
     padding = [0] * (network.d_in - d)
     lower, upper = (column([*array(bound), *padding]) for bound in around(domain).bounds(d))
     layers = [(matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
     cells, tops = [((lower + upper) / 2, (upper - lower) / 2)], []
     while cells:
         middle, radius = cells.pop(0)
-        high, widest = _ceilings(layers, middle, radius), max(radius.entries())
+        nearest = [max(abs(m) - r, 0) for m, r in zip(middle.entries(), radius.entries(), strict=True)]
+        if rho is not None and sum(v * v for v in nearest) > rho * rho:
+            continue
+        high, widest = _ceilings(layers, middle, radius, rho), max(radius.entries())
         if cuts and widest > 0 and max(high) > 0:
             cuts, half = cuts - 1, 0 * radius
             half[radius.entries().index(widest), 0] = widest / 2
@@ -165,14 +201,18 @@ def ceilings(network: ReluNetwork, domain: Domain, d: int, cuts: int = 0) -> lis
     return [max(values) for values in zip(*tops, strict=True)]
 
 
-def _ceilings(layers: Sequence[tuple[Any, Any]], middle: Any, radius: Any) -> list[Any]:
-    """Return upper bounds of the last pre-activations over one box."""
+def _ceilings(layers: Sequence[tuple[Any, Any]], middle: Any, radius: Any, rho: Any) -> list[Any]:
+    """Return upper bounds of the last pre-activations over one box, or what of it lies in the ball of radius rho."""
     P, c, r = identity(middle.nrows()), 0 * middle, 0 * middle
     high: list[Any] = []
     for W, b in layers:
         P, c, r = W * P, W * c + b, absolute(W) * r
-        centre, spread = P * middle + c, absolute(P) * radius + r
-        low, high = (centre - spread).entries(), (centre + spread).entries()
+        least, most = P * middle - absolute(P) * radius, P * middle + absolute(P) * radius
+        if rho is not None:
+            ends = [rho * sqrt_above(sum(v * v for v in row)) for row in P.table()]
+            least = column([max(l, -end) for l, end in zip(least.entries(), ends, strict=True)])
+            most = column([min(u, end) for u, end in zip(most.entries(), ends, strict=True)])
+        low, high = (least + c - r).entries(), (most + c + r).entries()
         slopes = [_slope(l, u) for l, u in zip(low, high, strict=True)]
         gaps = [max((1 - s) * u, -s * l, flint.fmpq(0)) / 2 for s, l, u in zip(slopes, low, high, strict=True)]
         S, gap = matrix(np.diag(slopes)), column(gaps)
