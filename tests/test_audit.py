@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lora_proofs.audit import audit
+from lora_proofs.audit import audit, notes
 from lora_proofs.claims import Comparison, at_most
 from lora_proofs.cli import cli
 from lora_proofs.collect import CollectError, load
@@ -272,3 +272,45 @@ def test_the_command_line_lists_survivors_and_fails_where_one_has_no_reason(tmp_
 def test_bad_input_takes_one_line(tmp_path):
     done = CliRunner().invoke(cli, ["audit", "no-such-label"])
     assert done.exit_code == 2
+
+
+def test_notes_name_controls_that_enter_nothing_of_the_check_and_claims_that_none_contradicts(tmp_path):
+    path = tmp_path / "toy.py"
+    path.write_text(
+        HEAD
+        + """
+def error(x):
+    return abs(x)
+@PAPER.lemma("1", n=(2,))
+def lemma(case):
+    "A statement."
+    return at_most(error(0.5), 1)
+@lemma.control("a helper of the check")
+def _(case):
+    return at_most(error(2.0), 1)
+@lemma.control("the check itself")
+def _(case):
+    return at_most(lemma(case).measured, 0.4)
+@lemma.control("something else")
+def _(case):
+    return at_most(2, 1)
+@lemma.control("true")
+def _(case):
+    return at_most(error(0.5), 1)
+@PAPER.lemma("2", n=(2,))
+def unguarded(case):
+    "A statement."
+    return at_most(error(0.5), 1)
+@unguarded.control("never fails")
+def _(case):
+    return at_most((error(0.5), 2.0), 1)
+"""
+    )
+    ((_, paper),) = load(path)
+    assert notes(paper.claims[0], path) == [
+        "the control 'true' is caught on no case",
+        "the control 'something else' enters no function that the check calls",
+    ]
+    assert notes(paper.claims[1], path) == ["the control 'never fails' is caught on no case", "no control fails"]
+    (tmp_path / "audit.toml").write_text('[controls]\n"toy:lemma-1" = {"something else" = "a reason"}\n')
+    assert notes(paper.claims[0], path) == ["the control 'true' is caught on no case"]
