@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, nextafter, sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter, fan_in_fan_out, load_peft, load_peft_biases, save_peft
-from lora_proofs.linalg import check_rank
+from lora_proofs.float_bounds import Product, balance, distance_enclosure
+from lora_proofs.linalg import check_matrix, check_rank, svd, times_power
 from lora_proofs.ntk import LinearizedProblem, reduce_rank
 from lora_proofs.ntk.rank_reduction import ReducedRank
 
@@ -26,8 +27,6 @@ __all__ = [
 ]
 
 Matrix = NDArray[np.float64]
-
-_U = 2.0**-53
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,18 +74,25 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
     """
     if (rank is None) == (tolerance is None):
         raise ValueError("pass either rank or tolerance")
-    B, A = _factors(adapter)
-    Q_B, R_B = np.linalg.qr(B)
-    Q_A, R_A = np.linalg.qr(A.T)
-    U, s, Vt = np.linalg.svd(R_B @ R_A.T)
+    left, right, exponent = balance([_product(adapter)])
+    Q_B, R_B = np.linalg.qr(left)
+    Q_A, R_A = np.linalg.qr(right.T)
+    U, s, Vt = svd(R_B @ R_A.T)
+    tails = [times_power(float(np.linalg.norm(s[r:])), exponent) for r in range(len(s) + 1)]
     norm = difference_norm(adapter, Adapter.zero(*adapter.shape, like=adapter.A))
 
     def truncated(r: int) -> Compressed:
         root = np.sqrt(s[:r])
         dtype = adapter.A.dtype
-        left, right = (Q_B @ (U[:, :r] * root)).astype(dtype), ((root[:, None] * Vt[:r]) @ Q_A.T).astype(dtype)
-        kept = Adapter(right, left)
-        return Compressed(kept, difference_norm(adapter, kept), norm, float(np.linalg.norm(s[r:])))
+        half = exponent // 2
+        B, A = (
+            times_power(Q_B @ (U[:, :r] * root), exponent - half),
+            times_power((root[:, None] * Vt[:r]) @ Q_A.T, half),
+        )
+        kept = Adapter(A.astype(dtype), B.astype(dtype))
+        return Compressed(
+            kept, difference_norm(adapter, kept), norm, times_power(float(np.linalg.norm(s[r:])), exponent)
+        )
 
     unchanged = Compressed(adapter, (0.0, 0.0), norm, 0.0)
     if rank is not None:
@@ -95,7 +101,6 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
     if not (isfinite(tolerance) and 0 <= tolerance <= 1):
         raise ValueError(f"tolerance must be between 0 and 1, not {tolerance!r}")
     allowed = tolerance * norm[0]
-    tails = [float(np.linalg.norm(s[r:])) for r in range(len(s) + 1)]
     for r in range(next(r for r, tail in enumerate(tails) if tail <= allowed), min(len(s) + 1, adapter.rank)):
         if (found := truncated(r)).error[1] <= allowed:
             return found
@@ -169,28 +174,27 @@ def compress_linearized(problem: LinearizedProblem, adapters: list[Adapter]) -> 
 def difference_norm(one: Adapter, other: Adapter) -> tuple[float, float]:
     """Return floats that enclose the Frobenius norm of the difference of two updates, whatever the rounding.
 
-    A product of inner length k, however it is summed, is off by at most gamma_k |B| |A| entrywise, gamma_k =
-    k u / (1 - k u), barring underflow; see Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.5.
+    See `float_bounds` for the analysis. The upper end is infinite where the norm may be beyond the largest float.
     """
-    (B, A), (B2, A2) = _factors(one), _factors(other)
-    return _residual_norm(None, np.concatenate([B, -B2], axis=1), np.concatenate([A, A2]))
+    minus = Product(-np.asarray(other.B, np.float64), np.asarray(other.A), other.scaling)
+    found = distance_enclosure([_product(one), minus])
+    return found.lower, found.upper
 
 
 def distance(E: Matrix, adapter: Adapter) -> tuple[float, float]:
-    """Return floats that enclose ``||E - delta||_F``, whatever the rounding; E is float64."""
-    return _residual_norm(E, *_factors(adapter))
+    """Return floats that enclose ``||E - delta||_F``, whatever the rounding; E is float64.
+
+    Raises
+    ------
+    ValueError
+        If E is no finite float matrix of the update's shape.
+    """
+    found = distance_enclosure([_product(adapter)], check_matrix("E", E, adapter.shape))
+    return found.lower, found.upper
 
 
-def _residual_norm(E: Matrix | None, left: Matrix, right: Matrix) -> tuple[float, float]:
-    product = left @ right
-    k = left.shape[1] + 8  # and the roundings of the scaling, its root, its two products, and the difference
-    computed = float(np.linalg.norm(product if E is None else E - product))
-    # || |B| |A| ||_F <= sum_k ||b_k|| ||a_k||: no second product is needed
-    sizes = float(np.sum(np.linalg.norm(left, axis=0) * np.linalg.norm(right, axis=1)))
-    sizes += 0.0 if E is None else float(np.linalg.norm(E))
-    slack = 1.01 * k * _U / (1 - k * _U) * sizes
-    relative = (product.size + 8) * _U  # of the norm, summed in any order
-    return max(0.0, nextafter(computed * (1 - relative) - slack, 0)), nextafter(computed * (1 + relative) + slack, inf)
+def _product(adapter: Adapter) -> Product:
+    return Product(np.asarray(adapter.B), np.asarray(adapter.A), adapter.scaling)
 
 
 def read_problem(path: str | Path) -> tuple[LinearizedProblem, list[str]]:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_proofs"
 
 MATHEMATICS = (
-    {"linalg", "precision", "exact", "tensor_files", "backends"},
+    {"linalg", "precision", "exact", "float_bounds", "tensor_files", "backends"},
     {
         "adapters",
         "datasets",

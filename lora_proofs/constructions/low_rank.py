@@ -152,7 +152,7 @@ class _Schur:
     def of(cls, pencil: Pencil, root: Floats) -> "_Schur":
         M = pencil.rounded().at(root)
         columns = qr(M, mode="r", pivoting=True)[1]
-        rows = qr(M[:, columns[: pencil.rank]].T, mode="r", pivoting=True)[1]
+        rows = qr(M[:, columns[: pencil.rank]].T, mode="r", pivoting=True)[1] if pencil.rank else np.zeros(0, int)
         rows = np.concatenate([rows, np.setdiff1d(np.arange(len(M)), rows)]).astype(int)
         chosen = Pencil(
             pencil.constant[np.ix_(rows, columns)],

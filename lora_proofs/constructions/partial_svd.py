@@ -22,7 +22,19 @@ from array_api_compat import is_numpy_array
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, eigh
 
-from lora_proofs.linalg import Array, frobenius_norm, is_object, like, namespace, scalar, to_numpy, unit_roundoff
+from lora_proofs.linalg import (
+    Array,
+    check_matrix,
+    check_rank,
+    frobenius_norm,
+    is_object,
+    like,
+    namespace,
+    power_below,
+    scalar,
+    to_numpy,
+    unit_roundoff,
+)
 
 Host: TypeAlias = NDArray[np.floating[Any]]
 """A small matrix in NumPy."""
@@ -100,8 +112,16 @@ def partial_svd(E: Array, k: int) -> PartialSVD | None:
     E : array (n, n) of float64
     k : int
         At most n / 32 (see `is_worthwhile`).
+
+    Raises
+    ------
+    ValueError
+        If E is no finite square matrix of floats, or k no whole number.
     """
-    xp = namespace(E)
+    E, k = check_matrix("E", E), check_rank("k", k)
+    check_matrix("E", E, (E.shape[0], E.shape[0]))
+    xp, unit = namespace(E), power_below(E)
+    E = E / unit  # squares neither vanish nor overflow then; what falls below the range is far below `own`
     found = _krylov(E, k)
     if found is None:
         return None
@@ -115,7 +135,8 @@ def partial_svd(E: Array, k: int) -> PartialSVD | None:
     lower, upper = max(0.0, lower - own), upper + own
     if upper - lower > _LOOSE * upper + _ROUNDING * _gamma(E, E.shape[0]) * float(s[0]):
         return None
-    return PartialSVD(V[:, :k], [float(x) for x in s[:k]], lower, upper, V[:, k:])
+    ends = max(0.0, float(np.nextafter(lower * unit, -np.inf))), float(np.nextafter(upper * unit, np.inf))
+    return PartialSVD(V[:, :k], [float(x) * unit for x in s[:k]], *ends, V[:, k:])
 
 
 def _krylov(E: Array, k: int) -> tuple[Array, float] | None:
