@@ -83,18 +83,18 @@ def degree_is_a_learning_rate(case: Case) -> Comparison:
 
     g is the gradient with respect to the factor z^k. Measured: the coefficient of h in (1 - h k g)^k, a polynomial.
     """
-    return equal(*_first_order(case, 2))
+    return _first_order(case, 2)
 
 
 @degree_is_a_learning_rate.control("k times the rate")
 def _(case: Case) -> Comparison:
-    return equal(*_first_order(case, 1))
+    return _first_order(case, 1)
 
 
-def _first_order(case: Case, power: int) -> tuple[fmpq, fmpq]:
+def _first_order(case: Case, power: int) -> Comparison:
     k, g = case["degree"], fmpq(int(case.rng.integers(1, 9)), 7)
     factor = fmpq_poly([1, -k * g]) ** k
-    return factor[1], -(fmpq(k) ** power) * g
+    return equal(factor[1], -(fmpq(k) ** power) * g)
 
 
 @PAPER.theorem("1-isometry", n=(3, 4))
@@ -152,13 +152,13 @@ def _moment_error(case: Case, power: int) -> fmpq:
     return abs(mean - inner) + abs(variance - v / m**power)
 
 
-@PAPER.lemma("johnson-lindenstrauss", d_out=(8, 64, 512), percent=(10, 30, 50), seeded=False)
+@PAPER.lemma("johnson-lindenstrauss", d_out=(8, 64, 512), percent=(1, 10, 30, 50), seeded=False)
 def johnson_lindenstrauss(case: Case) -> Comparison:
     r"""For |x| = 1 and W with entries N(0, 1 / m), m = d_out: P(| |W x|^2 - 1 | >= e) <= 2 exp(-(e^2 - e^3) m / 4).
 
     The bound behind theorem 1, there with 4 for the products of two inputs with |x|, |x'| <= 1. |W x|^2 is chi-squared
     with d_out degrees of freedom over d_out; its tails are enclosed by ball arithmetic. Measured: their ratio to the
-    bound.
+    bound. It tends to 1/2 as e falls to 0 (0.49 at m = 8, e = 1/100): the factor 2 is lost, the exponent is not.
     """
     return at_most(_tail(case, 1) / _bound(case, 4), 1)
 
@@ -190,23 +190,25 @@ def _bound(case: Case, quarter: int) -> arb:
 def theorem_1_for_one_output(case: Case) -> Comparison:
     r"""The kernel of one output has rank one, at every width: on n orthonormal inputs it is off by (n - 1) / n at best.
 
-    Measured: \min_c |K_F - c K_P|^2 / |K_F|^2 for one row of W, where K_F is the identity. Training an output by itself
-    sees one direction of its inputs where full fine-tuning sees all.
+    Measured: \min_c |K_F - c K_P|^2 against |K_F|^2 for one row of W, where K_F is the identity. Training an output by
+    itself sees one direction of its inputs where full fine-tuning sees all.
     """
-    return equal(_one_output(case), Fraction(case["n"] - 1, case["n"]))
+    rest, whole = _one_output(case)
+    return equal(rest, Fraction(case["n"] - 1, case["n"]) * whole)
 
 
 @theorem_1_for_one_output.control("it is approximated within a quarter")
 def _(case: Case) -> Comparison:
-    return at_most(_one_output(case), Fraction(1, 4))
+    rest, whole = _one_output(case)
+    return at_most(rest, whole / 4)
 
 
-def _one_output(case: Case) -> Fraction:
+def _one_output(case: Case) -> tuple[Fraction, Fraction]:
     n = case["n"]
     W, X = instances.nonsingular(case.rng, n), instances.rational_orthogonal(case.rng, n)
     K, full = output_kernel(W, X, 0, 15), X.transpose() * X
     best = trace(full * K) / trace(K * K)
-    return squared(full - best * K) / squared(full)
+    return squared(full - best * K), squared(full)
 
 
 # ------------------------------------------------------------------------------------------- expressivity
@@ -219,25 +221,28 @@ def row_scaling(case: Case) -> Comparison:
     In the mean over targets T G, G orthogonal: each row may move along one direction of n. Over an orbit of signed
     shifts, on which that mean is the same.
     """
-    return equal(_left_over(case), 1 - Fraction(1, case["n"]))
+    left, whole = _left_over(case)
+    return equal(left, (1 - Fraction(1, case["n"])) * whole)
 
 
 @row_scaling.control("half is left", n=(3, 4))
 def _(case: Case) -> Comparison:
-    return equal(_left_over(case), Fraction(1, 2))
+    left, whole = _left_over(case)
+    return equal(left, whole / 2)
 
 
-def _left_over(case: Case) -> Fraction:
+def _left_over(case: Case) -> tuple[Fraction, Fraction]:
+    """Return the mean of what is left of the square over the orbit of a target, and the square of that target."""
     n = case["n"]
     W, target = instances.nonsingular(case.rng, n), instances.nonsingular(case.rng, n)
-    shares = []
+    left = []
     for k in range(n):
         for signs in product((-1, 1), repeat=n):
             turned = target * fmpq_mat(n, n, [signs[i] * (j == (i + k) % n) for i in range(n) for j in range(n)])
             products, norms = turned * W.transpose(), W * W.transpose()
             best = diagonal(*(products[i, i] / norms[i, i] for i in range(n)))
-            shares.append(squared(turned - best * W) / squared(turned))
-    return sum(shares, Fraction(0)) / len(shares)
+            left.append(squared(turned - best * W))
+    return sum(left, Fraction(0)) / len(left), squared(target)
 
 
 @PAPER.proposition("rank-of-the-update", d_out=(5,), n=(6,), moved=(1, 3, 5))
@@ -246,18 +251,18 @@ def rank_of_the_update(case: Case) -> Comparison:
 
     So Propulsion is no low-rank method: LoRA of the same size has rank one or less.
     """
-    return equal(*_update_rank(case, 5))
+    return _update_rank(case, 5)
 
 
 @rank_of_the_update.control("W of rank 2", d_out=(5,), n=(6,), moved=(3, 5))
 def _(case: Case) -> Comparison:
-    return equal(*_update_rank(case, 2))
+    return _update_rank(case, 2)
 
 
-def _update_rank(case: Case, rank: int) -> tuple[int, int]:
+def _update_rank(case: Case, rank: int) -> Comparison:
     W = instances.rational_planted_rank(case.rng, case["d_out"], case["n"], rank)
     z = [fmpq(int(x), 7) if i < case["moved"] else fmpq(1) for i, x in enumerate(case.rng.integers(8, 20, 5))]
-    return exact.rank(diagonal(*z) * W - W), case["moved"]
+    return equal(exact.rank(diagonal(*z) * W - W), case["moved"])
 
 
 # ------------------------------------------------------------------------------------------------- counts
@@ -300,16 +305,17 @@ def notebook_share(case: Case) -> Comparison:
 
     Measured: 86018 over the share, whose 16 digits determine that integer.
     """
-    return equal(*_whole(case))
+    return _whole(case)
 
 
 @notebook_share.control("of RoBERTa-large", model=("large",))
 def _(case: Case) -> Comparison:
-    return equal(*_whole(case))
+    return _whole(case)
 
 
-def _whole(case: Case) -> tuple[int, int]:
-    return round(86_018 / Fraction("0.0006896159825563025")), parameters(case["model"]) + scales(case["model"])
+def _whole(case: Case) -> Comparison:
+    whole = parameters(case["model"]) + scales(case["model"])
+    return equal(round(86_018 / Fraction("0.0006896159825563025")), whole)
 
 
 @PAPER.formula(
@@ -339,16 +345,20 @@ def over_ten_times(case: Case) -> Comparison:
     with it, while Propulsion's count has 770 for the classifier: our inference, as the table was not read.
     """
     classifier = 768 * 768 + 768 + 2 * 768 + 2
-    return at_least(Fraction(12 * 2 * 2 * 768 * 8 + classifier, scales("base")), 10)
+    return _ten_times(12 * 2 * 2 * 768 * 8 + classifier)
 
 
 @over_ten_times.control("LoRA of rank 8 on query and value without the classifier: 3.4")
 def _(case: Case) -> Comparison:
-    return at_least(Fraction(12 * 2 * 2 * 768 * 8, scales("base")), 10)
+    return _ten_times(12 * 2 * 2 * 768 * 8)
 
 
 @over_ten_times.control("the official notebook's LoRA of rank 4 on query, key, value and dense: 7.8")
 def _(case: Case) -> Comparison:
     d = 768
     entries = 12 * (4 * 2 * d + (d + 4 * d) + (4 * d + d)) + 2 * d
-    return at_least(Fraction(4 * entries, scales("base")), 10)
+    return _ten_times(4 * entries)
+
+
+def _ten_times(trained: int) -> Comparison:
+    return at_least(Fraction(trained, scales("base")), 10)

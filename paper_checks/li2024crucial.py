@@ -40,6 +40,11 @@ SIZES = (
 """Exactly parametrised (r = k) and over-parametrised."""
 
 
+def step_size(case: Case) -> fmpq:
+    """Return eta."""
+    return fmpq(*case["eta"].as_integer_ratio())
+
+
 def instance(case: Case, nystroem: bool = True) -> tuple[fmpq_mat, fmpq_mat]:
     """Return A = Y Y^T of rank k and X_0 = A Omega of rank k with Omega (n x r) random, or X_0 = Omega."""
     n, k, r = case["n"], case["k"], case["r"]
@@ -84,23 +89,21 @@ def nonzero(x: fmpq_mat) -> int:
 def keeps_range(case: Case) -> Comparison:
     """From X_0 = A Omega every iterate of ScaledGD has the column space of A, for almost every Omega with r >= k.
 
-    The rank of X_2 less what [A, X_2] has more, after two steps.
+    Measured: the rank of X_2 - X_0 after two steps, less what [A, X_2] has more than A.
     """
-    A, X = instance(case)
-    X = scaled_gd(A, scaled_gd(A, X))
-    return equal(2 * exact.rank(X) - joint_rank(A, X), case["k"])
+    return equal(rank_kept(*instance(case)), case["k"])
 
 
 @keeps_range.control("a random X_0", points=SIZES[:3])
 def _(case: Case) -> Comparison:
-    A, X = instance(case, nystroem=False)
-    X = scaled_gd(A, scaled_gd(A, X))
-    return equal(2 * exact.rank(X) - joint_rank(A, X), case["k"])
+    return equal(rank_kept(*instance(case, nystroem=False)), case["k"])
 
 
-def joint_rank(A: fmpq_mat, X: fmpq_mat) -> int:
-    """Return the rank of [A, X]."""
-    return exact.rank(fmpq_mat([a + x for a, x in zip(A.table(), X.table(), strict=True)]))
+def rank_kept(A: fmpq_mat, start: fmpq_mat) -> int:
+    """Return the rank of what two steps change, less what [A, X_2] has more than A."""
+    X = scaled_gd(A, scaled_gd(A, start))
+    joint = fmpq_mat([a + x for a, x in zip(A.table(), X.table(), strict=True)])
+    return exact.rank(X - start) - (exact.rank(joint) - exact.rank(A))
 
 
 @PAPER.theorem("symmetric-recursion", points=SIZES)
@@ -110,7 +113,7 @@ def recursion(case: Case) -> Comparison:
     So |E+| <= |1 - 2 eta| |E| + eta^2 |(X X^T)^+| |E|^2. Counted are the entries that differ, over two steps.
     """
     A, X = instance(case)
-    eta = exact.number(case["eta"])
+    eta = step_size(case)
     return equal(sum(recursion_defect(A, Z, eta) for Z in (X, scaled_gd(A, X, eta))), 0)
 
 
@@ -121,15 +124,13 @@ def _(case: Case) -> Comparison:
 
 @recursion.control("eta in place of eta^2", points=SIZES)
 def _(case: Case) -> Comparison:
-    A, X = instance(case)
-    E, S = error(A, X), X * X.transpose()
-    return equal(nonzero(error(A, scaled_gd(A, X)) - HALF * E * pseudoinverse(S) * E), 0)
+    return equal(recursion_defect(*instance(case), HALF, power=1), 0)
 
 
-def recursion_defect(A: fmpq_mat, X: fmpq_mat, eta: Any) -> int:
+def recursion_defect(A: fmpq_mat, X: fmpq_mat, eta: Any, power: int = 2) -> int:
     """Count the entries in which E+ and its formula differ."""
     E, S = error(A, X), X * X.transpose()
-    return nonzero(error(A, scaled_gd(A, X, eta)) - (1 - 2 * eta) * E - eta**2 * E * pseudoinverse(S) * E)
+    return nonzero(error(A, scaled_gd(A, X, eta)) - (1 - 2 * eta) * E - eta**power * E * pseudoinverse(S) * E)
 
 
 PLANTED = ({"n": 4, "k": 2, "steps": 3}, {"n": 4, "k": 3, "steps": 3}, {"n": 3, "k": 1, "steps": 4})
@@ -182,13 +183,13 @@ def linear(case: Case) -> Comparison:
     On singular values, s+ - 1 = (s - 1) (1 - eta - eta / s): measured is |s+ - 1| / |s - 1| at s = 1 + 2^-20 for A = I,
     which the formula puts within 2^-20 of |1 - 2 eta|.
     """
-    eta = exact.number(case["eta"])
+    eta = step_size(case)
     return at_most(abs(contraction(eta) - abs(1 - 2 * eta)), fmpq(1, 2**20))
 
 
 @linear.control("quadratic convergence: the ratio is of the order of the error")
 def _(case: Case) -> Comparison:
-    return at_most(contraction(exact.number(case["eta"])), fmpq(1, 2**20))
+    return at_most(contraction(step_size(case)), fmpq(1, 2**20))
 
 
 def contraction(eta: Any) -> Any:
@@ -214,7 +215,7 @@ def _(case: Case) -> Comparison:
 
 def outside_defect(case: Case, power: int) -> int:
     """Count the entries in which three steps from the kernel of A differ from (1 - eta)^power X_0."""
-    n, eta = case["n"], exact.number(case["eta"])
+    n, eta = case["n"], step_size(case)
     Q = instances.rational_orthogonal(case.rng, n)
     y, start = exact.block(Q, range(n), range(1)), 3 * exact.block(Q, range(n), range(1, 2))
     A, X = y * y.transpose(), start
@@ -257,22 +258,22 @@ def under_global(case: Case) -> Comparison:
     Measured is how far |X X^T - A|_F^2 there exceeds the least value, the sum of the squares of the last k - r
     eigenvalues: by the sum of the first r squares less that of the last r.
     """
-    return equal(*excess_over_best(case, first=case["k"] - case["r"]))
+    return excess_over_best(case, first=case["k"] - case["r"])
 
 
 @under_global.control("at the first r eigenvectors")
 def _(case: Case) -> Comparison:
-    return equal(*excess_over_best(case, first=0))
+    return excess_over_best(case, first=0)
 
 
-def excess_over_best(case: Case, first: int) -> tuple[Any, Any]:
-    """Return |X X^T - A|_F^2 less its minimum at weakly optimal eigenvectors, and what it is at the last ones."""
+def excess_over_best(case: Case, first: int) -> Comparison:
+    """Compare |X X^T - A|_F^2 less its minimum at weakly optimal eigenvectors with what it is at the last ones."""
     A, X, values = eigenvectors(case, first)
     if weak_defect(A, X):
         raise ArithmeticError("the point is not weakly optimal")
     squares, r = [v**2 for v in values], case["r"]
     found = exact.number(exact.frobenius_norm_squared(error(A, X)))
-    return found - sum(squares[r:], fmpq(0)), sum(squares[:r], fmpq(0)) - sum(squares[-r:], fmpq(0))
+    return equal(found - sum(squares[r:], fmpq(0)), sum(squares[:r], fmpq(0)) - sum(squares[-r:], fmpq(0)))
 
 
 def eigenvectors(case: Case, first: int) -> tuple[fmpq_mat, fmpq_mat, list[Any]]:
@@ -319,7 +320,7 @@ def _(case: Case) -> Comparison:
 def asymmetric_step(case: Case) -> Comparison:
     """With a step size eta in (0, 1] the first step leaves the part 1 - eta of A: |X_1 Y_1^T - A| = (1 - eta) |A|."""
     A, X = asymmetric(case)
-    eta = exact.number(case["eta"])
+    eta = step_size(case)
     bound = (1 - eta) ** 2 * exact.number(exact.frobenius_norm_squared(A))
     return equal(after_one_step(A, X, eta), bound)
 

@@ -74,7 +74,7 @@ def truncation_error(case: Case, r: int) -> Fraction:
     E, U, V = instances.planted_svd(case.rng, 5, SPECTRUM)
     B, A = leading(U, r) * diagonal(SPECTRUM[:r]), leading(V, r).transpose()
     left = U.transpose() * (E - B * A) * V
-    if any(left[i, j] != 0 for i in range(5) for j in range(5) if i != j):
+    if any(left[i, j] != 0 for i in range(5) for j in range(5) if i != j or i < r):
         raise ArithmeticError("the residual is not the tail of the decomposition")
     top = max(abs(left[i, i]) for i in range(5))
     return Fraction(int(top.p), int(top.q))
@@ -114,18 +114,19 @@ def excess(case: Case) -> Comparison:
     s is LoRA's scaling alpha/r; by von Neumann's trace inequality (`excess-least`) B = U_r, A = V_r^T are best. No
     excess only if sigma_1 = ... = sigma_r = s. Exactly, for planted rational U and V.
     """
-    r, s = case["r"], Fraction(case["scaling"])
-    return equal(
-        orthogonal_error(case, shift=0) - sum(x * x for x in SPECTRUM[r:]), sum((x - s) ** 2 for x in SPECTRUM[:r])
-    )
+    return excess_over_truncation(case, shift=0)
 
 
 @excess.control("the right singular vectors out of step", r=(1, 2), scaling=("1/1",))
 def _(case: Case) -> Comparison:
+    return excess_over_truncation(case, shift=1)
+
+
+def excess_over_truncation(case: Case, shift: int) -> Comparison:
+    """Compare how much more than the truncation is left, the columns of V_r shifted, with the formula."""
     r, s = case["r"], Fraction(case["scaling"])
-    return equal(
-        orthogonal_error(case, shift=1) - sum(x * x for x in SPECTRUM[r:]), sum((x - s) ** 2 for x in SPECTRUM[:r])
-    )
+    more = orthogonal_error(case, shift) - sum(x * x for x in SPECTRUM[r:])
+    return equal(more, sum((x - s) ** 2 for x in SPECTRUM[:r]))
 
 
 def orthogonal_error(case: Case, shift: int) -> Fraction:
@@ -140,21 +141,37 @@ def orthogonal_error(case: Case, shift: int) -> Fraction:
 def excess_least(case: Case) -> Comparison:
     r"""For all A, B with R = 0: |E - s B A|_F^2 >= sum_{i > r} sigma_i^2 + sum_{i <= r} (sigma_i - s)^2.
 
-    Random rational A and B with orthonormal rows and columns; the bound is von Neumann's.
+    The bound is von Neumann's. A and B are at the minimiser U_r, V_r, turned by random small rotations, where a smaller
+    value would be found: they come within a hundredth of the bound, which is attained.
     """
-    r, s = case["r"], Fraction(case["scaling"])
-    bound = sum(x * x for x in SPECTRUM[r:]) + sum((x - s) ** 2 for x in SPECTRUM[:r])
-    E = instances.planted_svd(case.rng, 5, SPECTRUM)[0]
-    B, At = (leading(instances.rational_orthogonal(case.rng, 5), r) for _ in range(2))
-    return at_least(square(E - exact.number(s) * B * At.transpose()), bound)
+    return at_least(*near_least(case, length=1))
 
 
-@excess_least.control("factors that are not orthonormal: the truncated decomposition", r=(1, 2), scaling=("1/1",))
-def _(case: Case) -> Comparison:
+def near_least(case: Case, length: int) -> tuple[Fraction, Fraction]:
+    """Return |E - s B A|_F^2 near U_r, V_r with columns of this length, and the bound."""
     r, s = case["r"], Fraction(case["scaling"])
-    bound = sum(x * x for x in SPECTRUM[r:]) + sum((x - s) ** 2 for x in SPECTRUM[:r])
     E, U, V = instances.planted_svd(case.rng, 5, SPECTRUM)
-    return at_least(square(E - leading(U, r) * diagonal(SPECTRUM[:r]) * leading(V, r).transpose()), bound)
+    left, right = (leading(small_rotation(case) * X, r) for X in (U, V))
+    found = square(E - length * exact.number(s) * left * right.transpose())
+    return found, sum(x * x for x in SPECTRUM[r:]) + sum((x - s) ** 2 for x in SPECTRUM[:r])
+
+
+def small_rotation(case: Case) -> fmpq_mat:
+    """Return (I - K)^{-1} (I + K) for a random skew K of entries at most 1/100."""
+    K = instances.integers(case.rng, 5, 5) / 600
+    K, one = K - K.transpose(), exact.identity(5)
+    return (one - K).inv() * (one + K)
+
+
+@excess_least.control("columns of B of length 2", r=(1, 2), scaling=("1/1",))
+def _(case: Case) -> Comparison:
+    return at_least(*near_least(case, length=2))
+
+
+@excess_least.control("a fiftieth more")
+def _(case: Case) -> Comparison:
+    found, bound = near_least(case, length=1)
+    return at_least(found, bound * Fraction(51, 50))
 
 
 # ------------------------------------------------------------------------------------------- a weight of lambda
@@ -169,22 +186,23 @@ def threshold(case: Case) -> Comparison:
     lambda / (h + 4 lambda)) in all r directions is lower. (At the repository's weight 0.1, this takes h < 0.4.)
     Identity at random rational A and B.
     """
-    return equal(*threshold_sides(case, factor=2))
+    return threshold_identity(case, factor=2)
 
 
 @threshold.control("h/2 - lambda")
 def _(case: Case) -> Comparison:
-    return equal(*threshold_sides(case, factor=1))
+    return threshold_identity(case, factor=1)
 
 
-def threshold_sides(case: Case, factor: int) -> tuple[Any, Any]:
-    """Return F and the right-hand side for h = 1."""
+def threshold_identity(case: Case, factor: int) -> Comparison:
+    """Compare F and the right-hand side for h = 1."""
     n, r, weight = case["n"], case["r"], exact.number(Fraction(case["weight"]))
     A, B = instances.integers(case.rng, r, n), instances.integers(case.rng, n, r)
     P, Q, one = A * A.transpose(), B.transpose() * B, exact.identity(r)
     found = objective(fmpq_mat(n, n), A, B, weight)
     overlap = sum(((P * Q)[i, i] for i in range(r)), fmpq(0))
-    return found, weight * r + (fmpq(1, 2) - factor * weight) * overlap + weight * exact.number(square(P + Q - one))
+    shared = weight * exact.number(square(P + Q - one))
+    return equal(found, weight * r + (fmpq(1, 2) - factor * weight) * overlap + shared)
 
 
 def objective(E: fmpq_mat, A: fmpq_mat, B: fmpq_mat, weight: Any) -> Any:
@@ -200,17 +218,19 @@ def above_threshold(case: Case) -> Comparison:
 
     That is below the lambda r of B A = 0 exactly for lambda > h/4. For h = 1, lambda = a^2 / (4 (1 - a^2)).
     """
-    a, r = exact.number(Fraction(case["root"])), case["r"]
-    weight = a**2 / (4 * (1 - a**2))
-    A = a * exact.identity(r)
-    return equal(objective(fmpq_mat(r, r), A, A, weight), 2 * weight * r / (1 + 4 * weight))
+    return value_further_out(case, multiple=1)
 
 
 @above_threshold.control("twice as far out")
 def _(case: Case) -> Comparison:
-    a, r = exact.number(Fraction(case["root"])), case["r"]
+    return value_further_out(case, multiple=2)
+
+
+def value_further_out(case: Case, multiple: int) -> Comparison:
+    """Compare F at a multiple of a I with the formula."""
+    a, r = fmpq(*map(int, case["root"].split("/"))), case["r"]
     weight = a**2 / (4 * (1 - a**2))
-    A = 2 * a * exact.identity(r)
+    A = multiple * a * exact.identity(r)
     return equal(objective(fmpq_mat(r, r), A, A, weight), 2 * weight * r / (1 + 4 * weight))
 
 

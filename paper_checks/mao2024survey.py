@@ -82,23 +82,23 @@ def chain(case: Case) -> Comparison:
     Each step fits what is left of the target E = U diag(s) V^T over Q. Measured is |what is left|_F^2; the bound is the
     sum of the squares of the singular values from the (K + 1)-th on, which no update of rank K undercuts.
     """
-    return equal(*chain_rest(case, first=0))
+    return chain_rest(case, first=0)
 
 
 @chain.control("the second direction first")
 def _(case: Case) -> Comparison:
-    return equal(*chain_rest(case, first=1))
+    return chain_rest(case, first=1)
 
 
-def chain_rest(case: Case, first: int) -> tuple[Fraction, int]:
-    """Return |E - sum of the fitted terms|_F^2, and the tail of the spectrum."""
+def chain_rest(case: Case, first: int) -> Comparison:
+    """Compare |E - sum of the fitted terms|_F^2 with the tail of the spectrum."""
     n, steps = case["n"], case["steps"]
     spectrum = list(range(n, 0, -1))
     E, U, V = instances.planted_svd(case.rng, n, spectrum)
     for i in range(first, first + steps):
         u, v = (exact.block(Q, range(n), range(i, i + 1)) for Q in (U, V))
         E = E - u * (u.transpose() * E * v) * v.transpose()
-    return exact.frobenius_norm_squared(E), sum(s**2 for s in spectrum[steps:])
+    return equal(exact.frobenius_norm_squared(E), sum(s**2 for s in spectrum[steps:]))
 
 
 @PAPER.formula("blocks", blocks=(2, 3), r=(1, 2))
@@ -107,7 +107,7 @@ def blocks(case: Case) -> Comparison:
 
     Blocks of 4 x 4. Measured is the rank; the check stops if the parameters differ from r (d + k).
     """
-    rank, parameters = block_diagonal(case)
+    rank, parameters = rank_and_size(case)
     n, r = case["blocks"], case["r"]
     if parameters != r * (4 * n + 4 * n):
         raise ArithmeticError("the blocks do not have the parameters of LoRA")
@@ -116,22 +116,26 @@ def blocks(case: Case) -> Comparison:
 
 @blocks.control("one block, repeated in every place")
 def _(case: Case) -> Comparison:
+    rank, _ = rank_and_size(case, everywhere=True)
+    return equal(rank, case["blocks"] * case["r"])
+
+
+def rank_and_size(case: Case, everywhere: bool = False) -> tuple[int, int]:
+    """Return the rank and the number of parameters of n random plugins of rank r on the diagonal, 4 x 4 each.
+
+    Or of the first one alone, in all n^2 places.
+    """
     n, r = case["blocks"], case["r"]
-    B, A = (instances.rational_planted_rank(case.rng, *shape, r) for shape in ((4, r), (r, 4)))
-    return equal(exact.rank(fmpq_mat([row * n for row in (B * A).table()] * n)), n * r)
-
-
-def block_diagonal(case: Case) -> tuple[int, int]:
-    """Return the rank and the number of parameters of a block diagonal of n random plugins of rank r, 4 x 4 each."""
-    n, r, parameters = case["blocks"], case["r"], 0
+    shapes = ((4, r), (r, 4))
+    pairs = [[instances.rational_planted_rank(case.rng, *shape, r) for shape in shapes] for _ in range(n)]
     whole = fmpq_mat(4 * n, 4 * n)
-    for i in range(n):
-        B, A = (instances.rational_planted_rank(case.rng, *shape, r) for shape in ((4, r), (r, 4)))
-        parameters += len(B.entries()) + len(A.entries())
-        block = B * A
-        for a, b in product(range(4), repeat=2):
-            whole[4 * i + a, 4 * i + b] = block[a, b]
-    return exact.rank(whole), parameters
+    for i, j in product(range(n), repeat=2):
+        if everywhere or i == j:
+            B, A = pairs[0 if everywhere else i]
+            block = B * A
+            for a, b in product(range(4), repeat=2):
+                whole[4 * i + a, 4 * j + b] = block[a, b]
+    return exact.rank(whole), sum(len(M.entries()) for pair in pairs for M in pair)
 
 
 # ---------------------------------------------------------------------- federated learning, privacy

@@ -19,6 +19,7 @@ import numpy as np
 from flint import acb_mat, arb, ctx, fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, Paper, at_most, equal, exact, instances
+from lora_proofs.enclosure import Enclosure
 
 PAPER = Paper(
     key="shuttleworth2024illusion",
@@ -28,9 +29,8 @@ PAPER = Paper(
     arxiv="2410.21228v3",
 )
 
-EPS = fmpq(1, 2)
+EPS, ONE = fmpq(1, 2), fmpq(1)
 N = 16
-Bracket = tuple[int, int]
 
 
 def diagonal(values: Sequence[Any]) -> fmpq_mat:
@@ -80,10 +80,10 @@ def largest_cosines(W: fmpq_mat, k: int) -> list[arb]:
     return found
 
 
-def intruders(W: fmpq_mat, k: int) -> Bracket:
-    """Bracket the number of intruder dimensions among the first k."""
+def intruders(W: fmpq_mat, k: int) -> Enclosure:
+    """Enclose the number of intruder dimensions among the first k."""
     cosines = largest_cosines(W, k)
-    return sum(bool(c < arb(EPS)) for c in cosines), sum(not bool(c >= arb(EPS)) for c in cosines)
+    return exact.enclosure(sum(bool(c < arb(EPS)) for c in cosines), sum(not bool(c >= arb(EPS)) for c in cosines))
 
 
 # ------------------------------------------------------------------------------------------- the definition
@@ -122,17 +122,17 @@ def discontinuous(case: Case) -> Comparison:
     pretrained vector is new" is asked of a basis that pretrained singular values closer than the arithmetic leave
     open.
     """
-    return equal(count_after_rotation(case, rotate=False), (1, 1))
+    return equal(count_after_rotation(case, rotate=False), 1)
 
 
 @discontinuous.control("the other pretrained matrix, within delta")
 def _(case: Case) -> Comparison:
-    return equal(count_after_rotation(case, rotate=True), (1, 1))
+    return equal(count_after_rotation(case, rotate=True), 1)
 
 
-def count_after_rotation(case: Case, rotate: bool) -> Bracket:
+def count_after_rotation(case: Case, rotate: bool) -> Enclosure:
     """Return the count for k = 1 with respect to W_0, or to W_0' that shares the direction of the update."""
-    Q, delta = flat_orthogonal(case), exact.number(Fraction(case["delta"]))
+    Q, delta = flat_orthogonal(case), fmpq(*map(int, case["delta"].split("/")))
     frozen = exact.identity(N) + diagonal([delta * fmpq(N - i, N) for i in range(N)])
     W = frozen + 2 * spread(Q, [1], Q)
     return intruders(Q.transpose() * W * Q if rotate else W, k=1)
@@ -149,21 +149,29 @@ def large_update(case: Case) -> Comparison:
     incoherent with all x_i and tau is a few ||W_0||, all r are intruders. (Let W z = s y. Then (I - P P^T) y =
     (I - P P^T) W_0 z / s, of norm <= ||W_0|| / s, and s >= tau - ||W_0|| by Weyl.) Here ||P^T x_i|| = sqrt(r)/4.
     """
-    bound = exact.sqrt_above(fmpq(case["r"], N)) + fmpq(1, case["ratio"] - 1)
-    return at_most(worst(planted(case, 100 * case["ratio"]), case["r"]), Fraction(int(bound.p), int(bound.q)))
+    return at_most(worst(planted(case, 100 * case["ratio"]), case["r"]), cosine_bound(case))
 
 
 @large_update.control("tau = ||W_0||/20 instead", r=(1, 2), ratio=(100,))
 def _(case: Case) -> Comparison:
-    bound = exact.sqrt_above(fmpq(case["r"], N)) + fmpq(1, case["ratio"] - 1)
-    return at_most(worst(planted(case, 5), case["r"]), Fraction(int(bound.p), int(bound.q)))
+    return at_most(worst(planted(case, 5), case["r"]), cosine_bound(case))
 
 
 @large_update.control("an update along the pretrained vectors", r=(1, 2), ratio=(100,))
 def _(case: Case) -> Comparison:
     one = exact.identity(N)
     W = pretrained(case) + spread(one, [100 * case["ratio"]] * case["r"], one)
-    return at_most(worst(W, case["r"]), Fraction(3, 4))
+    return at_most(worst(W, case["r"]), cosine_bound(case))
+
+
+@large_update.control("three quarters of ||P^T x_i||, which is attained", r=(1,), ratio=(100,))
+def _(case: Case) -> Comparison:
+    return at_most(worst(planted(case, 100 * case["ratio"]), case["r"]), cosine_bound(case, fmpq(3, 4)))
+
+
+def cosine_bound(case: Case, share: fmpq = ONE) -> arb:
+    """Return share sqrt(r)/4 + ||W_0|| / (tau - ||W_0||)."""
+    return arb(share) * arb(fmpq(case["r"], N)).sqrt() + arb(fmpq(1, case["ratio"] - 1))
 
 
 def planted(case: Case, tau: int) -> fmpq_mat:
@@ -189,15 +197,15 @@ def small_update(case: Case) -> Comparison:
     at most 2 ||\Delta||_2 / delta_j <= 0.6, so |<x_j, y_j>| >= 2 * 0.8 - 1 = 0.6. Here delta_j = 1 for all 16 j;
     \Delta is 0.3 times a partial isometry of the given rank.
     """
-    return equal(count_small(case, fmpq(3, 10)), (0, 0))
+    return equal(count_small(case, fmpq(3, 10)), 0)
 
 
 @small_update.control("an update 400 times as large", rank=(1, 4))
 def _(case: Case) -> Comparison:
-    return equal(count_small(case, fmpq(120)), (0, 0))
+    return equal(count_small(case, fmpq(120)), 0)
 
 
-def count_small(case: Case, tau: Any) -> Bracket:
+def count_small(case: Case, tau: Any) -> Enclosure:
     """Return the count for k = 10 and singular values 17, 16, ..., 2, tau the norm of an update of the case's rank."""
     P, Q = flat_orthogonal(case), flat_orthogonal(case)
     weights = [tau * fmpq(999 - i, 1000) for i in range(case["rank"])]  # distinct, so that W has distinct values
@@ -211,16 +219,16 @@ def equal_norm(case: Case) -> Comparison:
     The second is F/4 times an orthogonal matrix: its spectral norm is F / sqrt(n), that of the first is F. This is
     the mechanism behind "LoRA does, full fine-tuning does not" at equal size of the update.
     """
-    return equal(count_equal_norm(case, case["update"]), (1, 1) if case["update"] == "rank one" else (0, 0))
+    return equal(count_equal_norm(case, case["update"]), int(case["update"] == "rank one"))
 
 
 @equal_norm.control("the two interchanged")
 def _(case: Case) -> Comparison:
     other = "full rank" if case["update"] == "rank one" else "rank one"
-    return equal(count_equal_norm(case, other), (1, 1) if case["update"] == "rank one" else (0, 0))
+    return equal(count_equal_norm(case, other), int(case["update"] == "rank one"))
 
 
-def count_equal_norm(case: Case, update: str) -> Bracket:
+def count_equal_norm(case: Case, update: str) -> Enclosure:
     """Return the count at k = 1 for ||W_0||_2 = 1, the other singular values of W_0 at most 1/20, and F = 11/5."""
     P, Q = flat_orthogonal(case), flat_orthogonal(case)
     weights = [fmpq(11, 5)] if update == "rank one" else [fmpq(11, 20)] * N
@@ -235,15 +243,15 @@ def full_rank(case: Case) -> Comparison:
     \Delta = P diag(tau (16, 15, ..., 1)) Q^T with tau = 25 ||W_0||: each y_j lies within 2/25 of p_j, which is flat.
     "Intruder dimensions do not appear during full fine-tuning" is thus a statement about how far training goes.
     """
-    return equal(count_full_rank(case, 2500), (10, 10))
+    return equal(count_full_rank(case, 2500), case["k"])
 
 
 @full_rank.control("tau = ||W_0|| / 20", points=[{"k": 10}])
 def _(case: Case) -> Comparison:
-    return equal(count_full_rank(case, 5), (10, 10))
+    return equal(count_full_rank(case, 5), case["k"])
 
 
-def count_full_rank(case: Case, tau: Any) -> Bracket:
+def count_full_rank(case: Case, tau: Any) -> Enclosure:
     """Return the count for an update with singular values tau, 2 tau, ..., 16 tau."""
     P, Q = flat_orthogonal(case), flat_orthogonal(case)
     return intruders(pretrained(case) + spread(P, [tau * i for i in range(N, 0, -1)], Q), case["k"])
@@ -291,7 +299,7 @@ def at_most_r(case: Case) -> Comparison:
     return at_most(clustered(case["clusters"]), 1)
 
 
-def clustered(clusters: int) -> Bracket:
+def clustered(clusters: int) -> Enclosure:
     """Return the count among k = 10 for a rank-one update of norm 1/20 a cluster, whose values differ by 1e-5."""
     n = 5 * clusters
     values = [clusters - i // 5 + fmpq(n - i, 10**5) for i in range(n)]
@@ -310,16 +318,16 @@ def secular(case: Case) -> Comparison:
     and g_u = sum z u_i^2 / (z^2 - s_i^2), g_v alike. In the limit of large incoherent u, v it becomes tau phi(z) = 1
     with the transform phi of the spectrum (Benaych-Georges and Nadakuditi).
     """
-    return equal(*secular_sides(case, cross=1))
+    return secular_equation(case, cross=1)
 
 
 @secular.control("without the cross term f")
 def _(case: Case) -> Comparison:
-    return equal(*secular_sides(case, cross=0))
+    return secular_equation(case, cross=0)
 
 
-def secular_sides(case: Case, cross: int) -> tuple[Any, Any]:
-    """Return both sides for random rational data."""
+def secular_equation(case: Case, cross: int) -> Comparison:
+    """Compare both sides for random rational data."""
     n = case["n"]
     s, z, tau = [fmpq(2 * i + 1) for i in range(n)], fmpq(2 * n + 4), fmpq(3, 7)
     u, v = ([fmpq(int(x), 5) for x in case.rng.integers(1, 9, n)] for _ in range(2))
@@ -330,7 +338,7 @@ def secular_sides(case: Case, cross: int) -> tuple[Any, Any]:
     weights = [1 / (z * z - x * x) for x in s]
     f = sum((x * a * b * w for x, a, b, w in zip(s, u, v, weights, strict=True)), fmpq(0))
     g_u, g_v = (sum((z * a * a * w for a, w in zip(p, weights, strict=True)), fmpq(0)) for p in (u, v))
-    return left, (1 - cross * tau * f) ** 2 - tau**2 * g_u * g_v
+    return equal(left, (1 - cross * tau * f) ** 2 - tau**2 * g_u * g_v)
 
 
 @PAPER.formula("spike", tau=("3/2", "4/2", "5/1"), seeded=False)

@@ -7,6 +7,7 @@ from flint import fmpq, fmpq_poly
 from scipy.optimize import minimize
 
 from lora_proofs import Case, Comparison, at_most, equal, exact
+from lora_proofs.enclosure import Enclosure
 
 from .paper import NORMS, PAPER, hankel, random_poly, residual, value, weights
 
@@ -67,68 +68,84 @@ def descent(case: Case, p: fmpq_poly, w: list[fmpq], r: int) -> list[fmpq_poly]:
     return [fmpq_poly([exact.number(float(x)) for x in row]) for row in found]
 
 
-def certified_gap(case: Case, r: int) -> tuple[fmpq, fmpq]:
-    """Return a bracket of f_p(u) - min f_p, u from a descent with r squares.
+def positive_target(case: Case) -> tuple[fmpq_poly, list[fmpq]]:
+    """Return p of degree 2d with p >= 1, for odd d: a square of degree 2d has a root, so p is none."""
+    square = [random_poly(case, case["d"]) for _ in range(2)]
+    return residual(square, -_powers(case["d"])), weights(case["norm"], case["d"])
 
-    The minimum is at least the dual bound of a y near the residual of two squares, and at most their f_p.
-    """
-    p, w = random_target(case)
-    best = descent(case, p, w, 2)
+
+def certified_gap(case: Case, p: fmpq_poly, w: list[fmpq], r: int = 2) -> Enclosure:
+    """Enclose f_p(u) - min f_p, u from a descent with r squares; L is the dual bound of a y near the best residual."""
+    found, best = descent(case, p, w, r), best_of_others(case, p, w)
     q = residual(best, p)
     lower = dual_bound(np.array([float(q[k]) for k in range(len(w))]), p, w)
-    return above(case, p, w, best, lower, r)
+    return above(value(found, p, w), value(best, p, w), lower)
 
 
-def above(case: Case, p: fmpq_poly, w: list[fmpq], best: list[fmpq_poly], lower: fmpq, r: int) -> tuple[fmpq, fmpq]:
-    """Return a bracket of f_p(u) - min f_p, u = best or from r != 2 squares, where lower <= min f_p <= f_p(best)."""
-    found = value(best if r == 2 else descent(case, p, w, r), p, w)
-    return max(fmpq(0), found - value(best, p, w)), found - lower
+def best_of_others(case: Case, p: fmpq_poly, w: list[fmpq]) -> list[fmpq_poly]:
+    """Return the better one of two further descents, with two squares and with three."""
+    return min((descent(case, p, w, squares) for squares in (2, 3)), key=lambda u: value(u, p, w))
+
+
+def above(found: fmpq, best: fmpq, lower: fmpq) -> Enclosure:
+    """Enclose found - min f_p for lower <= min f_p <= best: a point above another one is no minimum."""
+    return exact.enclosure(found - min(found, best), found - lower)
 
 
 @PAPER.theorem("1-descent", d=(1, 2, 4), norm=NORMS, sampled=True)
 def theorem_1_descent(case: Case) -> Comparison:
     """Where a descent on two squares ends is a global minimum, for p that are sums of squares and p that are not.
 
-    Measured: a bracket [0, f_p(u) - L] of the distance from the least value over sums of any number of squares, with L
-    the dual bound of a y near q for which H(y) >= 0 is checked over Q.
+    Measured: an enclosure [f_p(u) - f_p(v), f_p(u) - L] of the distance from the least value over sums of any number of
+    squares, with v from other descents, on two squares and on three, and L the dual bound of a y near q for which
+    H(y) >= 0 is checked over Q.
     """
-    return at_most(certified_gap(case, 2), 0)
+    return at_most(certified_gap(case, *random_target(case)), 0)
 
 
-@theorem_1_descent.control("one square: no such p is met", points=[{"d": 3, "norm": "coefficient"}])
+@theorem_1_descent.control("one square", points=[{"d": 3, "norm": "coefficient"}])
 def _(case: Case) -> Comparison:
-    return at_most(certified_gap(case, 1), 0)
+    return at_most(certified_gap(case, *positive_target(case), r=1), 0)
 
 
 @PAPER.theorem("1-semidefinite-program", d=(3,), norm=("coefficient",), sampled=True)
 def theorem_1_semidefinite_program(case: Case) -> Comparison:
     r"""The least f_p over two squares is the least |s - p|^2 over all sums of squares, a semidefinite program.
 
-    The program max -2 <y, p> - |y|^2, H(y) >= 0, is solved by Clarabel through cvxpy; its y is shifted until H(y) >= 0
-    over Q. Measured: a bracket [0, f_p(u) - L] with the L of that y, so that nothing rests on the solver's word.
+    The program max -2 <y, p> - |y|^2, H(y) >= 0, is solved by Clarabel through cvxpy, in three units of y; each y is
+    shifted until H(y) >= 0 over Q. Measured: an enclosure as in theorem-1-descent with the best L of these y, so that
+    nothing rests on the solver's word.
     """
-    return at_most(_gap_to_solver(case, 2), 0)
+    return at_most(gap_to_solver(case, *random_target(case)), 0)
 
 
 @theorem_1_semidefinite_program.control("one square")
 def _(case: Case) -> Comparison:
-    return at_most(_gap_to_solver(case, 1), 0)
+    return at_most(gap_to_solver(case, *positive_target(case), r=1), 0)
 
 
-def _gap_to_solver(case: Case, r: int) -> tuple[fmpq, fmpq]:
+def gap_to_solver(case: Case, p: fmpq_poly, w: list[fmpq], r: int = 2) -> Enclosure:
+    """Enclose f_p(u) - min f_p, u from a descent with r squares, L from the solver's y."""
+    coefficients = np.array([float(p[k]) for k in range(len(w))])
+    # The solver is now and then rough, in one unit or another.
+    lower = max(dual_bound(unit * solve_dual(unit, coefficients), p, w) for unit in (1, 8, 64))
+    found, best = descent(case, p, w, r), best_of_others(case, p, w)
+    return above(value(found, p, w), value(best, p, w), lower)
+
+
+def solve_dual(unit: float, coefficients: np.ndarray) -> np.ndarray:
+    """Return the y / unit that maximises -2 <y, p> - |y|^2 under H(y) >= 0, as Clarabel has it."""
     import cvxpy
 
-    p, w = random_target(case)
-    coefficients = np.array([float(p[k]) for k in range(len(w))])
-    n = case["d"] + 1
+    n = len(coefficients) // 2 + 1
     y = cvxpy.Variable(2 * n - 1)
     H = sum(y[k] * np.fliplr(np.eye(n, k=n - 1 - k)) for k in range(2 * n - 1))  # symmetric, which cvxpy cannot see
-    objective = cvxpy.Minimize(cvxpy.sum_squares(y) + 2 * coefficients @ y)
+    objective = cvxpy.Minimize(cvxpy.sum_squares(y) + 2 * (coefficients / unit) @ y)
     tight = {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it may be inaccurate: its answer is judged over Q
         cvxpy.Problem(objective, [(H + H.T) / 2 >> 0]).solve(solver="CLARABEL", **tight)
-    return above(case, p, w, descent(case, p, w, 2), dual_bound(np.asarray(y.value), p, w), r)
+    return np.asarray(y.value)
 
 
 @PAPER.corollary("gram-certificate", d=(2, 4, 6))
