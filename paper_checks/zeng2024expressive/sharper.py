@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from flint import arb, fmpq
+from flint import arb, ctx, fmpq
 
 from lora_proofs import Box, Case, Comparison, equal, exact, instances
 from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network
@@ -123,7 +123,8 @@ def _(case: Case) -> Comparison:
 
 @rescaled_layers.control("a larger box", points=[{"family": "uniform", "D": 12, "L": 4, "Lbar": 2, "R": 5}])
 def _(case: Case) -> Comparison:
-    return equal(certified_error(replace(adapted(case, adapt_by_gauge), domain=Box(-40, 40))), 0)
+    result = adapted(case, adapt_by_gauge)
+    return equal(certified_error(replace(result, domain=Box(-40, 40))), 0)
 
 
 @PAPER.proposition("shared-kinks", points=[
@@ -150,7 +151,8 @@ def _(case: Case) -> Comparison:
 
 @shared_kinks.control("a larger box", points=[{"family": "uniform", "D": 8, "L": 3, "Lbar": 2, "R": 5}])
 def _(case: Case) -> Comparison:
-    return equal(certified_error(replace(adapted(case, adapt_staggered), domain=Box(-40, 40))), 0)
+    result = adapted(case, adapt_staggered)
+    return equal(certified_error(replace(result, domain=Box(-40, 40))), 0)
 
 
 @PAPER.proposition("bent-neurons", D=(3, 4), L=(3, 4), sampled=True)
@@ -307,8 +309,9 @@ def distance_from_planted(case: Case, moved: Any) -> Enclosure:
     balls = LowRankSystem([pencil], np.ones(D, dtype=bool)).certify(scales.astype(float))
     if balls is None:
         raise ArithmeticError("Krawczyk's test failed")
-    gaps = [abs(ball - arb(v + moved)) / arb(UNIT) for ball, v in zip(balls, scales.tolist(), strict=True)]
-    low, high = (max(fraction(end(gap)) for gap in gaps) for end in (arb.abs_lower, arb.abs_upper))
+    with ctx.workprec(256):  # the distance is twenty digits below the scales
+        gaps = [abs(ball - arb(v + moved)) / arb(UNIT) for ball, v in zip(balls, scales.tolist(), strict=True)]
+        low, high = (max(fraction(end(gap)) for gap in gaps) for end in (arb.abs_lower, arb.abs_upper))
     return exact.enclosure(low, high)
 
 

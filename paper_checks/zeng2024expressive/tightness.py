@@ -81,39 +81,52 @@ def theorem_5_sharp_below_moments(case: Case) -> Comparison:
     second moments of the target's states. Not the paper's.
     """
     *_, bounds = below_threshold(case)
-    return at_most(bounds.sharp, bounds.moments)
+    return at_most(*sharp_and_moments(bounds))
+
+
+def sharp_and_moments(bounds: ErrorBounds) -> tuple[Any, Any]:
+    """Return the two bounds that theorem-5-sharp-below-moments compares."""
+    return bounds.sharp, bounds.moments
 
 
 @theorem_5_sharp_below_moments.control("one percent less, where both are equal", points=ONE_BLOCK)
 def _(case: Case) -> Comparison:
     *_, bounds = below_threshold(case.derive(Lbar=1), 20)
-    return at_most(bounds.sharp, bounds.moments * 99 / 100)
+    sharp, moments = sharp_and_moments(bounds)
+    return at_most(sharp, moments * 99 / 100)
 
 
 @theorem_5_sharp_below_moments.control("the other way round, where two blocks err", points=SMALL)
 def _(case: Case) -> Comparison:
     *_, bounds = below_threshold(case, 20)
-    return at_most(bounds.moments, bounds.sharp)
+    sharp, moments = sharp_and_moments(bounds)
+    return at_most(moments, sharp)
 
 
 @PAPER.theorem("5-moments-below-corrected", points=BELOW)
 def theorem_5_moments_below_corrected(case: Case) -> Comparison:
     r"""The bound a_{\bar L} of theorem-5-sharp-below-moments is at most that of theorem-5-corrected."""
     *_, bounds = below_threshold(case)
-    return at_most(bounds.moments, bounds.corrected)
+    return at_most(*moments_and_corrected(bounds))
+
+
+def moments_and_corrected(bounds: ErrorBounds) -> tuple[Any, Any]:
+    """Return the two bounds that theorem-5-moments-below-corrected compares."""
+    return bounds.moments, bounds.corrected
 
 
 @theorem_5_moments_below_corrected.control("one percent less, where both are equal", points=SMALL)
 def _(case: Case) -> Comparison:
     frozen, target, x = attaining_networks(case, [2, 2], [case["R"]] * 4)
-    bounds = error_bounds(frozen, target, case["R"], x)
-    return at_most(bounds.moments, bounds.corrected * 99 / 100)
+    moments, corrected = moments_and_corrected(error_bounds(frozen, target, case["R"], x))
+    return at_most(moments, corrected * 99 / 100)
 
 
 @theorem_5_moments_below_corrected.control("the other way round", points=SMALL)
 def _(case: Case) -> Comparison:
     *_, bounds = below_threshold(case, 20)
-    return at_most(bounds.corrected, bounds.moments)
+    moments, corrected = moments_and_corrected(bounds)
+    return at_most(corrected, moments)
 
 
 @PAPER.theorem("5-fitted", points=BELOW)
