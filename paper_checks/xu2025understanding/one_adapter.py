@@ -1,13 +1,12 @@
 r"""One adapter of rank one from a balanced start: the flow in closed form, alignment, and the floor that is passed."""
 
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 from flint import arb, fmpq, fmpq_mat, fmpq_series
 
-from lora_proofs import Case, Comparison, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, at_most, equal, instances
 
-from .paper import ALPHAS, PAPER
+from .paper import ALPHAS, PAPER, scale
 
 
 @PAPER.theorem("closed-form", m=(2, 3), n=(2, 3))
@@ -105,7 +104,7 @@ def _(case: Case) -> Comparison:
 
 def share_mismatches(case: Case, drag: int) -> int:
     """Count the coefficients up to t^6 at which the closed form does not solve the equations."""
-    alpha, terms = exact.number(Fraction(case["alpha"])), 8
+    alpha, terms = scale(case), 8
     t = fmpq_series([0, 1], prec=terms)
     x, y = shares(alpha, MISALIGNED, (SIGMA * t).exp(), t)
     wrong = (x.derivative() - 2 * x * (SIGMA - x - y), y.derivative() + drag * y * (x + y))
@@ -113,7 +112,7 @@ def share_mismatches(case: Case, drag: int) -> int:
     return sum(c != 0 for series in wrong for c in series.coeffs()[: terms - 1]) + sum(c != 0 for c in start)
 
 
-@PAPER.theorem("alignment", alpha=ALPHAS, growth=(0, 1, 2, 3, 4, 8), seeded=False)
+@PAPER.theorem("alignment", points=FITTING, alpha=ALPHAS, growth=(0, 1, 2, 3, 4, 8), seeded=False)
 def alignment(case: Case) -> Comparison:
     r"""|E - b a^T|^2 off the target direction stays below sigma alpha^2 |n|^2 / (4 (1 - c)) + alpha^4 |n|^4 / 4.
 
@@ -122,13 +121,13 @@ def alignment(case: Case) -> Comparison:
     So "reducing the initialisation scale improves alignment". Here growth is log10 of e^{sigma t}. Measured: the ratio
     to the bound.
     """
-    alpha = exact.number(Fraction(case["alpha"]))
+    alpha = scale(case)
     return at_most(state(alpha, case["growth"]).off / off_bound(alpha), 1)
 
 
 @alignment.control("a fifth less, when the target direction is being fitted", points=FITTING)
 def _(case: Case) -> Comparison:
-    alpha = exact.number(Fraction(case["alpha"]))
+    alpha = scale(case)
     return at_most(state(alpha, case["growth"]).off / (off_bound(alpha) * fmpq(4, 5)), 1)
 
 
@@ -157,7 +156,7 @@ def _(case: Case) -> Comparison:
 
 def decay(case: Case, factor: int) -> arb:
     """Return the loss over its bound, with s multiplied by `factor`."""
-    alpha = exact.number(Fraction(case["alpha"]))
+    alpha = scale(case)
     found = state(alpha, case["growth"])
     s, stray, sigma = found.growth * factor, arb(alpha**2 * MISALIGNED), arb(SIGMA)
     bound = (sigma * (1 + stray * found.time) / s) ** 2 + sigma * stray / s + (stray / s / 2) ** 2
@@ -182,8 +181,7 @@ def _(case: Case) -> Comparison:
 
 def logistic_mismatches(case: Case, rate: int) -> int:
     """Count the coefficients up to t^8 that differ."""
-    sigma, start = (exact.number(Fraction(case[name])) for name in ("sigma", "alpha"))
-    start = start**2 / 2
+    sigma, start = fmpq(*map(int, case["sigma"].split("/"))), scale(case) ** 2 / 2
     growth = fmpq_series([0, rate * sigma], prec=10).exp()
     x = sigma - (sigma - start) / (1 + start * (growth - 1) / sigma)
     difference = x.derivative() - 2 * (sigma - x) * x

@@ -13,7 +13,9 @@ alpha (p e + n), e = (u, v)/sqrt(2) is the direction to be found and n, orthogon
 misaligned.
 """
 
-from lora_proofs import Paper
+from flint import fmpq
+
+from lora_proofs import Case, Paper
 
 PAPER = Paper(
     key="xu2025understanding",
@@ -34,3 +36,8 @@ PAPER = Paper(
 
 ALPHAS = ("1/10", "1/100", "1/1000", "1/10000")
 """Scales of the start."""
+
+
+def scale(case: Case) -> fmpq:
+    """Return alpha."""
+    return fmpq(*map(int, case["alpha"].split("/")))

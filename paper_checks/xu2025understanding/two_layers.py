@@ -7,7 +7,7 @@ from flint import acb, arb, fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, at_most, equal, exact, instances
 
-from .paper import ALPHAS, PAPER
+from .paper import ALPHAS, PAPER, scale
 
 
 class Adapters(NamedTuple):
@@ -209,19 +209,19 @@ def escape(case: Case) -> Comparison:
     A time of order alpha^{-2}, not log(1/alpha). All four entries equal x: dx/dt = (1 - x^4) x^3, from alpha on.
     Certified quadrature of the time, less its leading term alpha^{-2} / 2.
     """
-    alpha = exact.number(Fraction(case["alpha"]))
+    alpha = scale(case)
     return equal(escape_time(alpha) - arb(1 / (2 * alpha**2)), rest_of_escape(alpha, end=fmpq(1, 4)))
 
 
 @escape.control("artanh(1/2): a start at alpha, but an end at x^2 = 1/2")
 def _(case: Case) -> Comparison:
-    alpha = exact.number(Fraction(case["alpha"]))
+    alpha = scale(case)
     return equal(escape_time(alpha) - arb(1 / (2 * alpha**2)), rest_of_escape(alpha, end=fmpq(1, 2)))
 
 
 @escape.control("logarithmic, as for a direction within reach: at most 10 log(1/alpha)", alpha=ALPHAS[1:2])
 def _(case: Case) -> Comparison:
-    alpha = exact.number(Fraction(case["alpha"]))
+    alpha = scale(case)
     return at_most(escape_time(alpha), 10 * (1 / arb(alpha)).log())
 
 
