@@ -159,7 +159,10 @@ def like(x: Array, values: Array) -> Array:
 
 def to_numpy(x: Array) -> Any:
     """Return x as a NumPy array, from whatever library and device; lists and numbers too."""
-    if is_torch_array(x) or is_cupy_array(x):
+    if is_torch_array(x):
+        x = x.detach()  # NumPy takes neither what autograd follows nor bfloat16
+        return np.asarray(to_device(x.float() if str(x.dtype) == "torch.bfloat16" else x, "cpu"))
+    if is_cupy_array(x):
         return np.asarray(to_device(x, "cpu"))
     return np.asarray(x)
 

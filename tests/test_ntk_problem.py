@@ -1,9 +1,19 @@
 """The linearised problem: every oracle against finite differences and against the definition, and its bad input."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import FactoredGradients, LinearizedProblem, as_blocks
+from lora_proofs.ntk import (
+    FactoredGradients,
+    LinearizedProblem,
+    as_blocks,
+    certify,
+    reduce_rank,
+    solve,
+    stationarity_bound,
+)
 from lora_proofs.ntk.compression import compress
 from lora_proofs.ntk.core import as_core, gram
 
@@ -193,6 +203,128 @@ G, F, Y = np.ones((2, 1, 3, 3)), np.zeros((2, 1)), np.ones((2, 1))
 def test_bad_input_is_one_clear_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         LinearizedProblem(*arguments)
+
+
+NO_NUMBERS = {
+    "None": None,
+    "text": "text",
+    "texts": np.array(["1.0", "2.0"]),
+    "dates": np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[D]"),
+    "complex": np.ones((2, 1, 3, 3)) + 0j,
+    "bools": np.ones((2, 1), dtype=bool),
+    "ragged": [[1.0], [1.0, 2.0]],
+    "objects": np.array([None, 1.0], dtype=object),
+    "too large": np.array([10**400, 1], dtype=object),
+    "a dict": {"a": 1},
+}
+
+
+@pytest.mark.parametrize("what", NO_NUMBERS)
+@pytest.mark.parametrize("place", ["gradients", "offsets", "labels", "u", "v", "lam", "gap"])
+def test_what_is_no_number_is_one_clear_error(place, what):
+    arguments = {"gradients": G, "offsets": F, "labels": Y, "loss": "squared", "lam": 1.0}
+    others = {"u": np.ones((3, 1)), "v": np.ones((3, 1)), "gap": 1e-8}
+    given = {**arguments, **others, place: NO_NUMBERS[what]}
+
+    def use():
+        problem = LinearizedProblem(**{name: given[name] for name in arguments})
+        certify(problem, given["u"], given["v"])
+        solve(problem, gap=given["gap"])
+
+    with pytest.raises(ValueError, match=rf"^{place}"):
+        use()
+
+
+@pytest.mark.parametrize("lam", [True, np.bool_(True), np.array([1.0]), np.inf, -np.inf, 1j, "1", [1.0]])
+def test_lam_is_one_number(lam):
+    with pytest.raises(ValueError, match="lam is"):
+        LinearizedProblem(G, F, Y, "squared", lam)
+
+
+@pytest.mark.parametrize("lam", [0, np.float32(0.5), np.array(0.5), Fraction(1, 2), np.int64(2)])
+def test_lam_may_be_any_kind_of_number(lam):
+    assert LinearizedProblem(G, F, Y, "squared", lam).lam == float(lam)
+
+
+@pytest.mark.parametrize("loss", [None, ["squared"], 1, "Squared"])
+def test_unknown_losses_are_refused(loss):
+    with pytest.raises(ValueError, match="pass 'squared', 'logistic' or 'cross_entropy'"):
+        LinearizedProblem(G, F, Y, loss, 1.0)
+
+
+@pytest.mark.parametrize("function", [solve, certify, stationarity_bound, reduce_rank])
+def test_a_problem_is_asked_for(function):
+    with pytest.raises(TypeError, match="pass a ntk"):
+        function(None, *[np.ones((3, 1))] * (0 if function is solve else 2))
+
+
+def test_methods_are_named():
+    with pytest.raises(ValueError, match="method is"):
+        solve(LinearizedProblem(G, F, Y, "squared", 1.0), method=["auto"])
+
+
+class BadOperator(Operator):
+    def __init__(self, array, forward=None, adjoint=None):
+        super().__init__(array)
+        self.returned = forward, adjoint
+
+    def forward(self, delta):
+        return super().forward(delta) if self.returned[0] is None else self.returned[0]
+
+    def adjoint(self, c):
+        return super().adjoint(c) if self.returned[1] is None else self.returned[1]
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (BadOperator(G, forward=np.ones(2)), "forward of the operator returns shape"),
+        (BadOperator(G, forward=np.full((2, 1), np.nan)), "forward of the operator returns contains NaN"),
+        (BadOperator(G, adjoint=np.ones((3, 2))), "adjoint of the operator returns shape"),
+        (BadOperator(G, adjoint="text"), "adjoint of the operator returns is no array"),
+    ],
+)
+def test_operators_are_held_to_their_shape(operator, message):
+    with pytest.raises(ValueError, match=message):
+        solve(LinearizedProblem(operator, F, Y, "squared", 0.1))
+
+
+def test_operators_need_a_shape():
+    operator = BadOperator(G)
+    for shape in ((2, 3, 3), (2, 1, 3, 3.0), (2, 1, 0, 3)):
+        operator.shape = shape
+        with pytest.raises(ValueError, match=r"operator of shape|no rows"):
+            LinearizedProblem(operator, F, Y, "squared", 0.1)
+
+
+def test_torch_tensors_of_every_kind():
+    torch = pytest.importorskip("torch")
+    reference = solve(LinearizedProblem(G, F, Y, "squared", 0.1))
+    for make in (lambda x: x.requires_grad_(), lambda x: x.to(torch.bfloat16)):
+        problem = LinearizedProblem(make(torch.tensor(G)), F, Y, "squared", torch.tensor(0.1, dtype=torch.float64))
+        solution = solve(problem, gap=0.1)
+        assert solution.upper == pytest.approx(reference.upper, rel=1e-2)
+        assert certify(problem, *([x] for x in solution.factors[0])).upper == solution.upper
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-180, 1e-20, 1.0, 1e20, 1e180, 1e300])
+def test_row_sizes_bound_the_norms_at_every_scale(size):
+    rng = np.random.default_rng(0)
+    L, R = rng.normal(size=(3, 2, 4, 2)), rng.normal(size=(3, 1, 5, 2))
+    for block, array in (
+        (size * rng.normal(size=(3, 2, 4, 5)), None),
+        (FactoredGradients(size * L, R), size * (L @ R.swapaxes(2, 3))),
+        (Operator(size * rng.normal(size=(3, 2, 4, 5))), None),
+    ):
+        array = getattr(block, "array", block) if array is None else array
+        for loss, labels in (("squared", np.zeros((3, 2))), ("cross_entropy", [0, 1, 1])):
+            problem = LinearizedProblem(block, np.zeros((3, 2)), labels, loss, 0.1)
+            (sizes,) = problem.row_sizes
+            units = np.eye(3 * 2).reshape(3, 2, -1)
+            C = problem.canonical_loss.canonical(units)  # the rows in terms of the gradients
+            norms = np.linalg.norm(C @ (array / size).reshape(6, -1), axis=1)
+            assert (norms <= sizes / size).all()
+            assert (sizes / size <= 4 * norms).all()
 
 
 def test_bad_factors_are_one_clear_error():

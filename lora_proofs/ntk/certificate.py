@@ -19,7 +19,8 @@ from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk.bracket import bracket, upper_end
 from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
 from lora_proofs.ntk.core import Blocks, as_core, gram
-from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.inputs import real_number
+from lora_proofs.ntk.problem import LinearizedProblem, check_problem
 from lora_proofs.ntk.units import normalised
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def certify(problem: LinearizedProblem, u: Any, v: Any, rigorous: bool = False) 
         If the factors do not fit, or a rigorous bracket is asked for of an operator, or at lam = 0 of more than 2^18
         entries.
     """
+    check_problem(problem)
     u, v = problem.check_factors(u, v)
     found: Any
     if rigorous:
@@ -212,6 +214,7 @@ def stationarity_bound(problem: LinearizedProblem, u: Any, v: Any, min_curvature
     ValueError
         If lam = 0, or a block has no column (pad it with a zero column).
     """
+    check_problem(problem)
     u, v = problem.check_factors(u, v)
     if not problem.lam:
         raise ValueError("the bound needs lam > 0: at lam = 0 nothing bounds the optimal delta")
@@ -219,7 +222,9 @@ def stationarity_bound(problem: LinearizedProblem, u: Any, v: Any, min_curvature
         raise ValueError("a block has rank 0; pad its factors with a zero column")
     core = as_core(problem)
     point = evaluate(core, u, v)
-    if min_curvature is None:
+    if min_curvature is not None:
+        min_curvature = real_number("min_curvature", min_curvature, "pass a lower bound on the least eigenvalue")
+    else:
         min_curvature = float(np.linalg.eigvalsh(hessian(core, point))[0])
     Q = [np.concatenate(pair) for pair in zip(u, v, strict=True)]
     s = max(0.0 if x.shape[0] < x.shape[1] else float(np.linalg.svd(x, compute_uv=False)[-1]) for x in Q)

@@ -10,10 +10,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_proofs.linalg import to_numpy
+from lora_proofs.ntk.inputs import real_array
 
 Matrix: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, int, int, int]
+
+_HINT = "pass an array (N, K, m, n), ntk.FactoredGradients, or an object with shape, forward and adjoint"
 
 _MODERATE = 200
 """Exponents of two up to which the sum of the squares is far from both ends of the range of floats."""
@@ -122,7 +124,7 @@ class FactoredGradients:
     right_factors: Matrix
 
     def __post_init__(self) -> None:
-        L, R = (np.asarray(to_numpy(x), dtype=float) for x in (self.left_factors, self.right_factors))
+        L, R = real_array("left_factors", self.left_factors), real_array("right_factors", self.right_factors)
         if L.ndim != 4 or R.ndim != 4 or L.shape[0] != R.shape[0] or L.shape[3] != R.shape[3]:
             raise ValueError(
                 f"the factors have shapes {L.shape} and {R.shape}; pass left factors (N, K, m, t) and right factors "
@@ -130,6 +132,8 @@ class FactoredGradients:
             )
         if 1 not in (L.shape[1], R.shape[1]) and L.shape[1] != R.shape[1]:
             raise ValueError(f"the factors have {L.shape[1]} and {R.shape[1]} outputs; these must agree, or one be 1")
+        if 0 in (*L.shape, *R.shape):
+            raise ValueError(f"the factors have shapes {L.shape} and {R.shape}; no axis may be empty")
         object.__setattr__(self, "left_factors", L)
         object.__setattr__(self, "right_factors", R)
 
@@ -198,7 +202,7 @@ class OperatorGradients:
 
     def forward(self, delta: Matrix) -> Matrix:
         """See `Gradients`."""
-        return np.asarray(self.operator.forward(delta), dtype=float)
+        return self._checked("forward", self.operator.forward(delta), self.shape[:2])
 
     def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
         """See `Gradients`."""
@@ -206,7 +210,13 @@ class OperatorGradients:
 
     def adjoint(self, c: Matrix) -> Matrix:
         """See `Gradients`."""
-        return np.asarray(self.operator.adjoint(c), dtype=float)
+        return self._checked("adjoint", self.operator.adjoint(c), self.shape[2:])
+
+    def _checked(self, name: str, found: Any, shape: tuple[int, ...]) -> Matrix:
+        array = real_array(f"what {name} of the operator returns", found)
+        if array.shape != shape:
+            raise ValueError(f"{name} of the operator returns shape {array.shape}; it must return {shape}")
+        return array
 
     def right(self, v: Matrix) -> Matrix:
         """See `Gradients`."""
@@ -238,18 +248,15 @@ def as_gradients(name: str, x: Any) -> Gradients:
     ValueError
         If x is none of these, has an empty axis, or holds NaN or infinity.
     """
-    if hasattr(x, "forward") and hasattr(x, "adjoint") and hasattr(x, "shape"):
-        block: Gradients = x if isinstance(x, DenseGradients | FactoredGradients) else OperatorGradients(x)
-        if len(tuple(x.shape)) != 4:
-            raise ValueError(f"{name} is an operator of shape {tuple(x.shape)}; its shape must be (N, K, m, n)")
+    if isinstance(x, DenseGradients | FactoredGradients):
+        block: Gradients = x
+    elif hasattr(x, "forward") and hasattr(x, "adjoint") and hasattr(x, "shape"):
+        shape = tuple(x.shape)
+        if len(shape) != 4 or not all(isinstance(k, int | np.integer) for k in shape):
+            raise ValueError(f"{name} is an operator of shape {shape}; its shape must be (N, K, m, n)")
+        block = OperatorGradients(x)
     else:
-        try:
-            array = np.ascontiguousarray(to_numpy(x), dtype=float)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{name} is no array of real numbers; pass an array (N, K, m, n), ntk.FactoredGradients, or an object "
-                "with shape, forward and adjoint"
-            ) from None
+        array = np.ascontiguousarray(real_array(name, x, _HINT))
         if array.ndim != 4:
             raise ValueError(
                 f"{name} has shape {array.shape}; pass an array (N, K, m, n): N data, K outputs, m x n gradients "
@@ -260,15 +267,4 @@ def as_gradients(name: str, x: Any) -> Gradients:
     if 0 in (N, K, m, n):
         what = {0: "data (N = 0)", 1: "outputs (K = 0)", 2: "rows", 3: "columns"}[(N, K, m, n).index(0)]
         raise ValueError(f"{name} has no {what}; pass at least one")
-    for part in _parts(block):
-        if not all(np.isfinite(datum).all() for datum in part):
-            raise ValueError(f"{name} contains NaN or infinity; pass finite gradients")
     return block
-
-
-def _parts(block: Gradients) -> list[Matrix]:
-    if isinstance(block, DenseGradients):
-        return [block.array]
-    if isinstance(block, FactoredGradients):
-        return [block.left_factors, block.right_factors]
-    return []

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lora_proofs.extras import how_to_install
 from lora_proofs.linalg import check_matrix
 from lora_proofs.ntk.gradients import FactoredGradients
+from lora_proofs.ntk.inputs import real_array
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -77,10 +78,14 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
     except ModuleNotFoundError:
         raise ModuleNotFoundError(f"ntk.linearize needs JAX; in a clone: {how_to_install('jax')}", name="jax") from None
 
+    if not callable(f):
+        raise TypeError(f"f is a {type(f).__name__}; pass a function f(weights, x) of one example x")
     leaves, structure = jax.tree.flatten(weights)
-    leaves = [check_matrix(f"weights[{t}]", np.asarray(W, dtype=float)) for t, W in enumerate(leaves)]
+    leaves = [check_matrix(f"weights[{t}]", real_array(f"weights[{t}]", W)) for t, W in enumerate(leaves)]
     if not leaves:
         raise ValueError("weights is empty; pass at least one matrix to linearise in")
+    for x in jax.tree.leaves(inputs):
+        _check_input(x)
     sizes = {np.shape(x)[:1] for x in jax.tree.leaves(inputs)}
     if len(sizes) != 1 or sizes & {(), (0,)}:
         raise ValueError("inputs must be arrays with the same first axis, of length N >= 1: one entry an example")
@@ -114,6 +119,13 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
         left, right = (np.concatenate(side, axis=-1) for side in zip(*parts, strict=True))
         blocks[t] = FactoredGradients(left, right)
     return Linearization([blocks[t] for t in range(len(leaves))], _array(z))
+
+
+def _check_input(x: Any) -> None:
+    """Raise ValueError unless x is an array of numbers, bools included, all finite."""
+    kind = np.asarray(x).dtype.kind
+    if kind not in "biufV" or (kind == "f" and not np.isfinite(x).all()):
+        raise ValueError("inputs contain NaN, infinity or something that is no real number; pass arrays of numbers")
 
 
 def _array(x: Any) -> Matrix:

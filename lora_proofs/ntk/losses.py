@@ -11,10 +11,12 @@ why it has (K-1)N rows and not KN. Setting: Jang, Lee & Ryu, arXiv 2402.11867v3.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lora_proofs.ntk.inputs import real_array
 
 Vector: TypeAlias = NDArray[np.float64]
 """A 1-d array, or a batch of them in trailing axes."""
@@ -301,7 +303,7 @@ def _softmax_rise(slopes: Vector, e: Vector) -> float:
     return float(min(slopes @ e * np.exp(2 * largest), e.sum()) if largest < 1 else e.sum())
 
 
-def make_loss(name: str, labels: NDArray[np.generic], N: int, K: int) -> Loss:
+def make_loss(name: str, labels: Any, N: int, K: int) -> Loss:
     """Return the loss of that name for N data with K outputs, once the labels are checked.
 
     Raises
@@ -309,15 +311,13 @@ def make_loss(name: str, labels: NDArray[np.generic], N: int, K: int) -> Loss:
     ValueError
         If the name is unknown, or the labels have another shape, are out of range or not finite.
     """
-    y = np.asarray(labels)
-    if not (np.issubdtype(y.dtype, np.number) and np.isfinite(y).all()):
-        raise ValueError("labels contain NaN, infinity or something that is no number; pass finite numbers")
+    y = real_array("labels", labels)
+    if name not in ("squared", "logistic", "cross_entropy"):
+        raise ValueError(f"loss is {name!r}; pass 'squared', 'logistic' or 'cross_entropy'")
     if name == "squared":
         if y.shape != (N, K) and not (K == 1 and y.shape == (N,)):
             raise ValueError(f"labels have shape {y.shape}; the squared loss takes targets of shape ({N}, {K})")
-        return Squared(np.asarray(y, dtype=float).reshape(N, K))
-    if name not in {"logistic", "cross_entropy"}:
-        raise ValueError(f"loss is {name!r}; pass 'squared', 'logistic' or 'cross_entropy'")
+        return Squared(y.reshape(N, K))
     if y.shape != (N,) and not (y.shape == (N, 1) and name == "logistic"):
         raise ValueError(f"labels have shape {y.shape}; the loss {name!r} takes one label a datum, shape ({N},)")
     if name == "logistic":
@@ -325,7 +325,7 @@ def make_loss(name: str, labels: NDArray[np.generic], N: int, K: int) -> Loss:
             raise ValueError(f"the logistic loss takes one output, not K = {K}; use 'cross_entropy' for K classes")
         if not np.isin(y, (-1, 1)).all():
             raise ValueError("labels of the logistic loss are +1 or -1; pass 2 * y - 1 for labels y of 0 and 1")
-        return Logistic(np.asarray(y, dtype=float).ravel())
+        return Logistic(y.ravel())
     if K < 2:
         raise ValueError("the cross-entropy needs K >= 2 outputs; use 'logistic' for one output and labels +1, -1")
     if not ((y == np.floor(y)) & (y >= 0) & (y < K)).all():

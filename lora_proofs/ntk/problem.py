@@ -10,7 +10,6 @@ lemma recalled, its number not compared with the PDF). With several weight block
 v_t, and the norms add up.
 """
 
-from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -19,19 +18,26 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
-from lora_proofs.linalg import like, namespace, spectral_norm, to_numpy
+from lora_proofs.linalg import like, namespace, spectral_norm
 from lora_proofs.ntk.gradients import Gradients, as_gradients
+from lora_proofs.ntk.inputs import real_array, real_number
 from lora_proofs.ntk.losses import make_loss
 
 Array: TypeAlias = NDArray[np.float64]
 Blocks: TypeAlias = list[Array]
 
 
-def as_blocks(x: Any) -> Blocks:
+def as_blocks(x: Any, name: str = "x") -> Blocks:
     """Return x as a list of NumPy arrays in float64, one a block: a plain array of any library is the only block."""
-    if is_array_api_obj(x) or not isinstance(x, Sequence):
-        return [np.asarray(to_numpy(x), dtype=float)]
-    return [np.asarray(to_numpy(block), dtype=float) for block in x]
+    if isinstance(x, list | tuple) and not is_array_api_obj(x):
+        return [real_array(f"{name}[{t}]", block) for t, block in enumerate(x)]
+    return [real_array(f"{name}[0]", x, "pass a list of matrices, one a block, or a matrix if there is one block")]
+
+
+def check_problem(problem: Any) -> None:
+    """Raise TypeError unless this is a `LinearizedProblem`."""
+    if not isinstance(problem, LinearizedProblem):
+        raise TypeError(f"problem is a {type(problem).__name__}; pass a ntk.LinearizedProblem")
 
 
 def _is_floating(x: Any) -> bool:
@@ -103,16 +109,14 @@ class LinearizedProblem:
                 )
         self.shapes = [block.shape[2:] for block in self.blocks]
         self._pattern = next((item[:0, ...] for item in items if _is_floating(item)), None)
-        f = np.asarray(to_numpy(offsets), dtype=float)
+        f = real_array("offsets", offsets, f"pass the outputs f_W0, shape ({self.N}, {self.K})")
         if f.shape != (self.N, self.K) and not (self.K == 1 and f.shape == (self.N,)):
             raise ValueError(f"offsets have shape {f.shape}; pass the outputs f_W0, shape ({self.N}, {self.K})")
-        if not np.isfinite(f).all():
-            raise ValueError("offsets contain NaN or infinity; pass finite outputs f_W0")
-        if not (isinstance(lam, int | float | np.integer | np.floating) and 0 <= lam < np.inf):
+        self.lam = real_number("lam", lam, "pass a finite number >= 0")
+        if self.lam < 0:
             raise ValueError(f"lam is {lam!r}; pass a finite number >= 0")
-        self.lam = float(lam)
         self.loss = loss
-        self.canonical_loss = make_loss(loss, to_numpy(labels), self.N, self.K)
+        self.canonical_loss = make_loss(loss, real_array("labels", labels), self.N, self.K)
         self.d = self.canonical_loss.d
         self.offsets: Array = f.reshape(self.N, self.K)
         self.w0: Array = self.canonical_loss.start(self.offsets)
@@ -132,7 +136,7 @@ class LinearizedProblem:
 
     def apply(self, deltas: Any) -> Array:
         """Return A(delta), shape (d,), for a list of (m_t, n_t) matrices."""
-        deltas = self._check("delta", as_blocks(deltas), self.shapes)
+        deltas = self._check("delta", as_blocks(deltas, "delta"), self.shapes)
         return self._canonical([block.forward(delta) for block, delta in zip(self.blocks, deltas, strict=True)])
 
     def bilinear(self, u: Any, v: Any) -> Array:
@@ -188,8 +192,11 @@ class LinearizedProblem:
         ValueError
             If a shape does not fit, or an entry is NaN or infinite.
         """
-        u, v = as_blocks(u), as_blocks(v)
-        ranks = [x.shape[1] if x.ndim == 2 else -1 for x in u]
+        u, v = as_blocks(u, "u"), as_blocks(v, "v")
+        for t, x in enumerate(u):
+            if x.ndim != 2:
+                raise ValueError(f"u[{t}] has shape {x.shape}; pass one matrix (m_t, r_t) a block")
+        ranks = [x.shape[1] for x in u]
         self._check("v", v, [(n, r) for (_, n), r in zip(self.shapes, ranks, strict=False)])
         self._check("u", u, [(m, r) for (m, _), r in zip(self.shapes, ranks, strict=False)])
         return u, v
@@ -200,8 +207,6 @@ class LinearizedProblem:
         for t, (x, shape) in enumerate(zip(given, shapes, strict=True)):
             if x.shape != shape:
                 raise ValueError(f"{name}[{t}] has shape {x.shape}; block {t} is {self.shapes[t]}, pass shape {shape}")
-            if not np.isfinite(x).all():
-                raise ValueError(f"{name}[{t}] contains NaN or infinity; pass finite numbers")
         return given
 
     def _canonical(self, outputs: list[Array]) -> Array:

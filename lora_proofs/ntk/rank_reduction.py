@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from lora_proofs.adapters import Adapter
 from lora_proofs.display import Readable, show
 from lora_proofs.linalg import like, to_numpy
-from lora_proofs.ntk.problem import LinearizedProblem, like_given
+from lora_proofs.ntk.problem import LinearizedProblem, check_problem, like_given
 
 Array: TypeAlias = NDArray[np.float64]
 Blocks: TypeAlias = list[Array]
@@ -111,8 +111,9 @@ def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:
     ValueError
         If the shapes do not fit.
     """
+    check_problem(problem)
     plain = is_array_api_obj(u)
-    patterns = [u] if plain else list(u)
+    patterns = [u] if plain else u
     u, v = problem.check_factors(u, v)
     pairs = [_balanced(x, y) for x, y in zip(u, v, strict=True)]
     before = [a.shape[1] for a, _ in pairs]

@@ -15,7 +15,8 @@ from lora_proofs.ntk.bracket import Bracket, bracket
 from lora_proofs.ntk.burer_monteiro import Point, evaluate, minimise
 from lora_proofs.ntk.certificate import Certificate, certify, relative_gap
 from lora_proofs.ntk.core import Core
-from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.inputs import real_number
+from lora_proofs.ntk.problem import LinearizedProblem, check_problem
 from lora_proofs.ntk.spectrum import leading
 from lora_proofs.ntk.units import Normalised, normalised
 
@@ -28,6 +29,7 @@ _PATIENCE = 6
 _NEGLIGIBLE = 1e-9
 """Columns whose share of the largest one, over all blocks, is no more than this are dropped, if the bracket allows."""
 
+_GAP_HINT = "pass a relative gap > 0, such as 1e-8"
 _SILENT_SECONDS = 3.0
 
 
@@ -122,9 +124,10 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     ValueError
         If gap <= 0, the method is unknown, or lam = 0 and the data are separable, so that no minimiser exists.
     """
-    if not gap > 0:
-        raise ValueError(f"gap is {gap!r}; pass a relative gap > 0, such as 1e-8")
-    if method not in {"auto", "burer_monteiro", "active_subspace", "interior_point"}:
+    check_problem(problem)
+    if real_number("gap", gap, _GAP_HINT) <= 0:
+        raise ValueError(f"gap is {gap!r}; {_GAP_HINT}")
+    if method not in ("auto", "burer_monteiro", "active_subspace", "interior_point"):
         raise ValueError(f"method is {method!r}; pass 'auto', 'burer_monteiro', 'active_subspace' or 'interior_point'")
     small = normalised(problem)
     core = small.core
