@@ -25,16 +25,16 @@ def cubic_feature(case: Case) -> Comparison:
     Tokens (x_n, y_n) and (x_q, 0); each head has a value matrix and a key-query matrix whose blocks between labels and
     inputs are 0. The last label of sum_i (1/N) W^V_i X X^T W^KQ_i X is sum_i v_i <U_i, b x_q^T>.
     """
-    return attention_and_network(case, stray=0)
+    return equal(attention_less_network(case, stray=0), 0)
 
 
 @cubic_feature.control("a key-query matrix that also reads labels")
 def _(case: Case) -> Comparison:
-    return attention_and_network(case, stray=1)
+    return equal(attention_less_network(case, stray=1), 0)
 
 
-def attention_and_network(case: Case, stray: int) -> Comparison:
-    """Compare the prediction of the attention layer with that of the two-layer network."""
+def attention_less_network(case: Case, stray: int) -> Any:
+    """Return the prediction of the attention layer less that of the two-layer network."""
     D, N = case["D"], case["N"]
     x, w = instances.nonsingular(case.rng, D), instances.integers(case.rng, 1, D, 1, 3)
     x = fmpq_mat([[*row, *more] for row, more in zip(x.table(), random_rows(case, D, N + 1 - D), strict=True)])
@@ -49,7 +49,7 @@ def attention_and_network(case: Case, stray: int) -> Comparison:
         keys = fmpq_mat([[*row, 0] for row in U.table()] + [[stray] * D + [0]])
         attention += (values * tokens * tokens.transpose() * keys * tokens)[D, N] / N
         network += v * sum(u * z for u, z in zip(U.entries(), feature.entries(), strict=True))
-    return equal(attention, network)
+    return attention - network
 
 
 def random_rows(case: Case, rows: int, columns: int) -> Any:
@@ -99,25 +99,20 @@ def loss_formula(case: Case) -> Comparison:
 
     The left side is the finite sum over inputs, query (signs: two moments suffice) and task (signs), for a random K.
     """
-    R, K = (instances.nonsingular(case.rng, case["D"]) for _ in range(2))
-    return equal(sampled_loss(R, K, case["N"]), loss(K, R * R.transpose(), case["N"]))
+    return equal(sampled_loss_error(case, flip=False), 0)
 
 
-@loss_formula.control("K transposed, for inputs of different variances", points=({"D": 2, "N": 1},))
+@loss_formula.control("K transposed", points=({"D": 2, "N": 1},))
 def _(case: Case) -> Comparison:
-    R, K = diagonal([1, 2]), fmpq_mat([[1, 2], [0, 1]])
-    return equal(sampled_loss(R, K, case["N"]), loss(K.transpose(), R * R.transpose(), case["N"]))
+    return equal(sampled_loss_error(case, flip=True), 0)
 
 
-@loss_formula.control("the noise of one example more")
-def _(case: Case) -> Comparison:
-    R, K = (instances.nonsingular(case.rng, case["D"]) for _ in range(2))
-    return equal(sampled_loss(R, K, case["N"]), loss(K, R * R.transpose(), case["N"] + 1))
-
-
-def sampled_loss(R: fmpq_mat, K: fmpq_mat, N: int) -> Any:
-    """Return the mean over all draws of the inputs R xi, the queries and the tasks."""
-    D, total = R.nrows(), fmpq(0)
+def sampled_loss_error(case: Case, flip: bool) -> Any:
+    """Return the mean over all draws less the formula, at K or at its transpose."""
+    D, N = case["D"], case["N"]
+    R, K = instances.nonsingular(case.rng, D), instances.nonsingular(case.rng, D)
+    K = K if K.transpose() != K else fmpq_mat(D, D, [K[0, 0] + i for i in range(D * D)])
+    total = fmpq(0)
     for xi, *signs in product(product(LAW, repeat=D * N), *[list(product((1, -1), repeat=D))] * 2):
         weight = fmpq(1, 4**D)
         for value in xi:
@@ -125,30 +120,31 @@ def sampled_loss(R: fmpq_mat, K: fmpq_mat, N: int) -> Any:
         x, (query, w) = R * fmpq_mat(D, N, xi), (fmpq_mat(D, 1, sign) for sign in signs)
         residual = w.transpose() * (R * query - x * x.transpose() / N * K * R * query)
         total += weight * residual[0, 0] ** 2
-    return total
+    return total - loss(K.transpose() if flip else K, R * R.transpose(), N)
 
 
 @PAPER.formula("11", points=CONTEXTS)
 def minimiser(case: Case) -> Comparison:
     """The global minimiser is K = (L + (L + Tr L I) / N)^{-1}, not L^{-1}: the loss is a convex quadratic of K.
 
-    L has random eigenvectors over Q, in which K is diagonal. Counted are the entries of the gradient that are not 0.
+    L has random eigenvectors over Q. Counted are the entries of the gradient that are not 0.
     """
     values, N = spectrum(case), case["N"]
-    L, K = turned(case, diagonal(values), solution(values, N, range(case["D"])))
+    L = turned(case, values)
+    K = (L + (L + sum(values) * exact.identity(case["D"])) / N).inv()
     return equal(nonzero(gradient(K, L, N)), 0)
 
 
 @minimiser.control("the inverse of L")
 def _(case: Case) -> Comparison:
-    (L,) = turned(case, diagonal(spectrum(case)))
+    L = turned(case, spectrum(case))
     return equal(nonzero(gradient(L.inv(), L, case["N"])), 0)
 
 
-def turned(case: Case, *matrices: fmpq_mat) -> list[fmpq_mat]:
-    """Return the matrices in a common random rational basis."""
+def turned(case: Case, values: Any) -> fmpq_mat:
+    """Return a matrix with these eigenvalues and random rational eigenvectors."""
     Q = instances.rational_orthogonal(case.rng, case["D"])
-    return [Q * M * Q.transpose() for M in matrices]
+    return Q * diagonal(values) * Q.transpose()
 
 
 @PAPER.formula("16", points=CONTEXTS)
