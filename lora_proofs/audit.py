@@ -31,7 +31,7 @@ from lora_proofs.ladder import RTOL, Outcome
 from lora_proofs.replacements import FACTORS, HELD, SHIFTS, ZERO, replaced
 from lora_proofs.rerun import Raised, RanAway, Run, Runs, at_most, clear, follow, in_other_units
 from lora_proofs.threads import Limit, one_thread
-from lora_proofs.tracing import Function, Places, changed, functions_of
+from lora_proofs.tracing import Places, changed, functions_of
 
 PATIENCE = 4
 """A replacement may take so many times as long as claim and controls do, and some seconds besides."""
@@ -157,10 +157,25 @@ class _Auditor:
         checks = {getattr(check, "__code__", None) for check in (claim.check, *(c.check for c in claim.controls))}
         called = {code: f for code, f in trace.functions.items() if code not in self.runs.makers | checks}
         for code, functions in functions_of(called).items():
-            for name in _names(called[code], self.runs.own):
+            for name in filter(partial(self._is_worth_trying, code), called[code].names):
                 self._try(functions, name, self.runs.caches if called[code].cached else {})
         if isinstance(claim.check, FunctionType):
             self._try([claim.check], HELD, {})
+
+    def _is_worth_trying(self, code: CodeType, name: str) -> bool:
+        """Tell whether a replacement changes any value.
+
+        Where the function returns zero here and no control calls it, zero is tried: nothing shows that it is not always
+        zero. An inequality with room to spare does not notice that a bracket is shifted by a little.
+        """
+        if name in SHIFTS and not (self.runs.own.usual.comparison and self.runs.own.usual.comparison.relation == "="):
+            return False
+        differs = [run.trace.functions[code].names.get(name, False) for run in self._callers(code)]
+        return any(differs) if name == ZERO and len(differs) > 1 else differs[0] or name == ZERO
+
+    def _callers(self, code: CodeType) -> list[Run]:
+        """Return the runs that call a function, the claim's first."""
+        return [run for run in (self.runs.own, *self.runs.controls) if code in run.trace.functions]
 
     def _try(self, functions: list[FunctionType], name: str, caches: Mapping[CodeType, Any]) -> None:
         """Replace what a function returns."""
@@ -219,17 +234,6 @@ class _Auditor:
 
 class _ChangeOfUnits(Exception):
     """Measured value and bound are multiplied by the same number wherever they change: no verdict could notice."""
-
-
-def _names(function: Function, run: Run) -> Iterator[str]:
-    """Yield the replacements worth trying: zero always, since the usual value may be zero on this case alone.
-
-    An inequality that has room to spare does not notice that a bracket is shifted by a little.
-    """
-    equality = run.usual.comparison is not None and run.usual.comparison.relation == "="
-    for name, differs in function.names.items():
-        if name == ZERO or (differs and (equality or name not in SHIFTS)):
-            yield name
 
 
 @contextmanager

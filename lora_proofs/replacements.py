@@ -206,15 +206,17 @@ def _like(x: Any, q: Fraction) -> Any:
 
 def changes(value: Any, name: str) -> bool:
     """Tell whether a replacement makes a difference: a multiple of zero does not."""
-    if isinstance(value, tuple) and not is_bracket(value):
-        return any(changes(entry, name) for entry in value if name in options(entry))
-    if isinstance(value, (Comparison, list, dict)) or is_dataclass(value) or _dtype(value) or _flint(value, *MATRICES):
-        return True
-    return bool(replaced(value, name) != value)
+    return not _same(value, replaced(value, name))
 
 
-def _infinite(value: Any) -> bool:
-    return isinstance(value, float) and not np.isfinite(value)
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_same(x, y) for x, y in zip(value, other, strict=True))
+    if entries := _entries(value):
+        return all(_same(x, y) for x, y in zip(entries.values(), _entries(other).values(), strict=True))
+    if _dtype(value):
+        return bool(np.all(np.asarray(value == other)))
+    return value is other or bool(value == other)
 
 
 def _flint(value: Any, *names: str) -> bool:
