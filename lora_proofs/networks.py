@@ -1,6 +1,6 @@
 """Networks as their weights and their forward pass, nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -42,7 +42,8 @@ class ReluNetwork(Readable):
     biases: tuple[Array, ...]
 
     def __init__(self, weights: Sequence[Array], biases: Sequence[Array]) -> None:
-        if not len(weights):
+        weights, biases = _listed("weights", weights), _listed("biases", biases)
+        if not weights:
             raise ValueError("a network needs at least one layer; weights is empty")
         if len(weights) != len(biases):
             raise ValueError(f"{len(weights)} weights need as many biases, not {len(biases)}")
@@ -105,6 +106,16 @@ class ReluNetwork(Readable):
         W = self.weights[0]
         entries = type(W.flat[0]).__name__ if is_object(W) and W.size else W.dtype
         return f"widths {'-'.join(map(str, self.widths))}, {entries}", {}
+
+
+def _listed(name: str, arrays: Any) -> list[Any]:
+    """Return what was passed as a list, or say that it is none; its entries are looked at one by one."""
+    try:
+        if isinstance(arrays, str | bytes | Mapping):
+            raise TypeError
+        return list(arrays)
+    except TypeError:  # not iterable
+        raise ValueError(f"{name} is of type {type(arrays).__name__}; pass a list of arrays, one a layer") from None
 
 
 def _holds_fmpq(x: Array) -> bool:

@@ -1,3 +1,4 @@
+import datetime
 from fractions import Fraction
 from importlib import import_module
 from itertools import pairwise
@@ -98,6 +99,24 @@ def test_bad_networks_are_refused():
         ([W], [b + np.inf], "bias 1"),
         ([W.astype(int)], [b], "weight 1"),
         ([b], [b], "weight 1"),
+        (None, [b], "weights is of type NoneType; pass a list of arrays"),
+        ([W], None, "biases is of type NoneType; pass a list of arrays"),
+        (W[0, 0], [b], "weights is of type float64"),
+        ("ab", [b, b], "weights is of type str"),
+        ({"weight": W}, [b], "weights is of type dict"),
+        ([None], [b], "weight 1 is None, no array"),
+        ([W, None], [b, b], "weight 2 is None, no array"),
+        ([W], [None], "bias 1 is None, no array"),
+        (["ab"], [b], "weight 1"),
+        ([[["a", "b"], ["c", "d"]]], [b], "weight 1 has dtype <U1"),
+        ([[[1.0, 2.0], [3.0]]], [b], "weight 1 is .* with as many in every row"),
+        ([W * 1j], [b], "weight 1 has dtype complex128"),
+        ([(W * 1j).astype(object)], [b], "weight 1 is an object array that holds 1j, which is no real number"),
+        ([np.full((2, 2), np.datetime64("2020-01-01"))], [b], "weight 1 has dtype datetime64"),
+        ([np.full((2, 2), datetime.date(2020, 1, 1))], [b], "weight 1"),
+        ([np.zeros((0, 2))], [np.zeros(0)], r"weight 1 has shape \(0, 2\); pass at least one input and one neuron"),
+        ([np.zeros((2, 0))], [b], r"weight 1 has shape \(2, 0\); pass at least one input and one neuron"),
+        ([W, np.zeros((0, 2))], [b, np.zeros(0)], r"weight 2 has shape \(0, 2\)"),
     ):
         with pytest.raises(ValueError, match=match):
             ReluNetwork(weights, biases)

@@ -135,6 +135,13 @@ def test_a_survey_brackets_both_functions(rng):
     assert survey.seen == difference_at(network, target, survey.points)
 
 
+def test_points_of_another_dimension_are_refused():
+    network = ReluNetwork([np.eye(2)], [np.zeros(2)])
+    for points in (np.zeros((0, 2)), np.zeros((3, 1)), np.zeros((3, 3))):
+        with pytest.raises(ValueError, match=r"points has shape .*; pass rows of 2 numbers"):
+            difference_at(network, network, points)
+
+
 def test_small_parts():
     assert around(Box(-1, 2)).bounds(1)[1][0] == 2
     assert around(Ball(3)).bounds(2)[0].tolist() == [-3, -3]

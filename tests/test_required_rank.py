@@ -85,7 +85,15 @@ def test_plans_pass_the_count_and_the_simplest_comes_first():
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
-    [((0, 2, 2), "D is 0"), ((4, 2.0, 2), "L is 2.0"), ((4, 2, True), "Lbar is True"), ((4, 2, 3), "Lbar <= L")],
+    [
+        ((0, 2, 2), "D is 0"),
+        ((4, 2.0, 2), "L is 2.0"),
+        ((4, 2, True), "Lbar is True"),
+        ((4, 2, 3), "Lbar <= L"),
+        (([4], 2, 2), r"D is \[4\]"),
+        ((4, 2, 2, -1), "seed is -1"),
+        ((4, 2, 2, None), "seed is None"),
+    ],
 )
 def test_bad_input(sizes, message):
     with pytest.raises(ValueError, match=message):

@@ -5,6 +5,7 @@ import pytest
 
 from lora_proofs import Ball, Box, ReluNetwork, exact, instances
 from lora_proofs.constructions import adapt_relu_network, certify_relu_network
+from lora_proofs.constructions.gauge import adapt_by_gauge
 from lora_proofs.constructions.kinks import read_kinks
 from lora_proofs.constructions.staggered import adapt_staggered, certify_staggered
 
@@ -204,7 +205,17 @@ def test_places_of_the_kinks():
     ]
 
 
-@pytest.mark.parametrize("kinks", [[8], [4, 3], [4, 5], [9, -1], [8, 8], [8, 0, 0]])
+@pytest.mark.parametrize("kinks", ["44", 8, [4.0, 4], [9, -1], [None, 8], [[4], [4]], {4: 4}])
+def test_kinks_are_whole_numbers(kinks):
+    frozen, target = pair(8, 3, 2)
+    with pytest.raises(ValueError, match=r"^kinks.* is .*; pass a (list of 2 numbers of neurons|whole number >= 0)"):
+        adapt_staggered(frozen, target, 8, domain=Box(-1, 1), kinks=kinks)
+    for adapt in (adapt_staggered, adapt_by_gauge):
+        with pytest.raises(ValueError, match="seed is None; pass a whole number >= 0"):
+            adapt(frozen, target, 8, domain=Box(-1, 1), seed=None)
+
+
+@pytest.mark.parametrize("kinks", [[8], [4, 3], [4, 5], [8, 8], [8, 0, 0]])
 def test_malformed_kinks(kinks):
     frozen, target = pair(8, 3, 2)
     with pytest.raises(ValueError, match="numbers of neurons for layers 1 to 2"):

@@ -24,7 +24,7 @@ from lora_proofs.constructions.low_rank import Floats
 from lora_proofs.constructions.partition import read_partition
 from lora_proofs.constructions.relu_network import AdaptedReluNetwork, adapt_relu_network
 from lora_proofs.domains import Domain
-from lora_proofs.linalg import check_ranks
+from lora_proofs.linalg import check_rank, check_ranks
 from lora_proofs.networks import ReluNetwork
 
 
@@ -100,7 +100,7 @@ def adapt_by_gauge(
     ends = {block[-1] - blocks[0][0] for block in blocks}
     kinks = [target.d_in * (l in ends) for l in range(frozen.depth - 1)]
     nodes = read_kinks(kinks, target.d_in, frozen.depth, target.depth)
-    solution, root = solve_kinks(frozen, target, nodes, budget, np.random.default_rng(seed))
+    solution, root = solve_kinks(frozen, target, nodes, budget, np.random.default_rng(check_rank("seed", seed)))
     scales = list(root.reshape(target.depth - 1, target.d_in))
     near = rescale(solution.target, scales)
     rounded = ReluNetwork([W.astype(float) for W in near.weights], [b.astype(float) for b in near.biases])

@@ -29,7 +29,7 @@ from lora_proofs.constructions.certificate import Certificate
 from lora_proofs.constructions.kink_count import kink_plans
 from lora_proofs.constructions.krawczyk import BITS
 from lora_proofs.constructions.low_rank import Floats, LowRankSystem, Pencil
-from lora_proofs.linalg import is_object
+from lora_proofs.linalg import check_rank, is_object
 from lora_proofs.networks import ReluNetwork
 
 _TRIES = 6
@@ -65,18 +65,15 @@ def read_kinks(kinks: Sequence[int], D: int, L: int, Lbar: int) -> list[Node]:
     ValueError
         If these are not L - 1 numbers, of which consecutive ones sum to D for each hidden target layer.
     """
-    sizes = [int(n) for n in kinks]
+    if isinstance(kinks, str | bytes) or not isinstance(kinks, Sequence | np.ndarray):
+        raise ValueError(f"kinks is of type {type(kinks).__name__}; pass a list of {L - 1} numbers of neurons")
+    sizes = [check_rank(f"kinks[{l}]", n) for l, n in enumerate(kinks)]
     nodes, k, done = [], 1, 0
     for layer, n in enumerate(sizes, start=1):
         if n:
             nodes.append(Node(layer, k, range(done, done + n)))
             k, done = (k + 1, 0) if done + n == D else (k, done + n)
-    if (
-        len(sizes) != L - 1
-        or min(sizes, default=0) < 0
-        or any(v.neurons.stop > D for v in nodes)
-        or (k, done) != (Lbar, 0)
-    ):
+    if len(sizes) != L - 1 or any(v.neurons.stop > D for v in nodes) or (k, done) != (Lbar, 0):
         raise ValueError(
             f"kinks is {list(kinks)!r}; pass numbers of neurons for layers 1 to {L - 1}, consecutive ones of which "
             f"sum to the width {D} for each of the {Lbar - 1} hidden target layers"

@@ -162,6 +162,11 @@ def difference_at(network: ReluNetwork, target: ReluNetwork, points: Any) -> Fra
     points : array or ``fmpq_mat`` (n, d)
         Inputs of the target as rows, floats or rationals.
 
+    Raises
+    ------
+    ValueError
+        If there are no points, or they are of another dimension.
+
     Examples
     --------
     >>> import numpy as np
@@ -171,6 +176,9 @@ def difference_at(network: ReluNetwork, target: ReluNetwork, points: Any) -> Fra
     >>> difference_at(one, other, np.array([[1.0, 1.0], [1.0, -1.0]]))
     Fraction(1, 2)
     """
+    points = matrix(points)
+    if not points.nrows() or points.ncols() != target.d_in:
+        raise ValueError(f"points has shape {points.nrows(), points.ncols()}; pass rows of {target.d_in} numbers")
     goal = outputs(target, points)
     own = block(outputs(network, points), range(goal.nrows()), range(goal.ncols()))
     return largest((own - goal).entries())

@@ -43,6 +43,7 @@ import numpy as np
 from lora_proofs.constructions.kink_count import count_admits
 from lora_proofs.constructions.kinks import solve_some_kinks
 from lora_proofs.instances import relu_network
+from lora_proofs.linalg import check_rank
 
 _EQUATIONS = 150
 """Systems up to this size are tried, for some seconds altogether."""
@@ -106,7 +107,6 @@ class RequiredRank(_Bracket):
         return f"{name}: {UPPER[name]}"
 
 
-@lru_cache(maxsize=256)
 def required_rank(D: int, L: int, Lbar: int, seed: int = 0) -> RequiredRank:
     """Return bounds of the least uniform rank with which generic ReLU networks are adapted to generic targets exactly.
 
@@ -125,14 +125,18 @@ def required_rank(D: int, L: int, Lbar: int, seed: int = 0) -> RequiredRank:
     Raises
     ------
     ValueError
-        If D, L and Lbar are not such numbers.
+        If D, L and Lbar are not such numbers, or the seed is no whole number >= 0.
     """
     for name, value in (("D", D), ("L", L), ("Lbar", Lbar)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name} is {value!r}; pass a whole number >= 1")
     if Lbar > L:
         raise ValueError(f"the target has {Lbar} layers, the frozen network only {L}; pass Lbar <= L")
-    D, L, Lbar = int(D), int(L), int(Lbar)
+    return _bracket(int(D), int(L), int(Lbar), check_rank("seed", seed))
+
+
+@lru_cache(maxsize=256)
+def _bracket(D: int, L: int, Lbar: int, seed: int) -> RequiredRank:
     theorem_3 = -(-D // (L // Lbar))
     lower = {
         "rank": -(-D // L),

@@ -26,7 +26,7 @@ from lora_proofs.constructions.low_rank import Floats
 from lora_proofs.constructions.reach import Survey, absolute, around, column, largest
 from lora_proofs.constructions.relu_network import AdaptedReluNetwork
 from lora_proofs.domains import Domain
-from lora_proofs.linalg import check_ranks
+from lora_proofs.linalg import check_rank, check_ranks
 from lora_proofs.networks import ReluNetwork
 
 
@@ -91,7 +91,7 @@ def adapt_staggered(
     frozen, target = float_networks(frozen, target)
     D, L = frozen.d_in, frozen.depth
     budget = check_ranks(ranks, L)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_rank("seed", seed))
     if kinks is None:
         found = next(solve_some_kinks(frozen, target, budget, rng), None)
         if found is None:
