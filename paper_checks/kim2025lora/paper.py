@@ -46,6 +46,8 @@ class Quadratic:
     lam, alpha, beta : fmpq
     outside : fmpq
         |d|_* for d = (I - P_U) X* (I - P_V), P_U and P_V the projections on the spaces of X.
+    hidden : fmpq_mat or None
+        A matrix that f does not see, where there is one.
     """
 
     u: fmpq_mat
@@ -60,6 +62,7 @@ class Quadratic:
     alpha: Any
     beta: Any
     outside: Any
+    hidden: Any = None
 
     @cached_property
     def X(self) -> fmpq_mat:
@@ -130,6 +133,7 @@ def plant(
     beta: Any = 3,
     lam: Any = 1,
     spare: int = 0,
+    blind: bool = False,
 ) -> Quadratic:
     r"""Return a quadratic whose X = U diag(roots^2) V^T is stationary though X* = U' diag(t) V'^T is the minimiser.
 
@@ -148,6 +152,9 @@ def plant(
         The roots of the singular values of X, r of them, and the r* singular values of X*; r* <= r.
     spare : int
         Dimensions beyond r + r*.
+    blind : bool
+        Whether f does not see the isometry K = `hidden` on these: B less beta K K^T / |K|_F^2. alpha is not changed: it
+        is the least curvature on matrices of low rank (lemma-restricted-constants).
     """
     r, k = len(roots), len(t)
     size = r + k + spare
@@ -175,9 +182,13 @@ def plant(
     z, w = vec(target - X), vec(M - M_target)
     p = beta * z - w
     B = beta * exact.identity(size * size) - p * p.transpose() / inner(p, z)
+    hidden = fmpq_mat(size, size)
+    if blind:
+        hidden = left * sum((unit(size, i, i) for i in range(r + k, size)), hidden) * right.transpose()
+        B -= beta / spare * vec(hidden) * vec(hidden).transpose()
     return Quadratic(
         left * D, right * D, ordered(s), ordered(t), target, M, M_target, B, lam,
-        inner(p, w) / inner(p, z), beta, cosine**2 * sum(map(exact.number, t)),
+        inner(p, w) / inner(p, z), beta, cosine**2 * sum(map(exact.number, t)), hidden,
     )  # fmt: skip
 
 

@@ -8,12 +8,14 @@ conclusions say nothing, and nothing here contradicts them.
 from dataclasses import replace
 from typing import Any
 
+import cvxpy as cp
+import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact
-from lora_proofs.ntk.rational_problem import inner
+from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
+from lora_proofs.ntk.rational_problem import inertia, inner
 
-from .chain import RANKS, second_order_point
+from .chain import RANKS, marginal_point, second_order_point
 from .paper import PAPER, Quadratic, above, column, plant
 
 
@@ -25,33 +27,160 @@ def generic(case: Case) -> Quadratic:
     return q
 
 
-@PAPER.theorem("1-special", points=({"r": 1, "target": 1}, {"r": 2, "target": 1}, {"r": 2, "target": 2}), sampled=True)
+@PAPER.theorem("1-special", sampled=True, points=[
+    {"r": r, "target": k, "kind": kind} for r, k in ((1, 1), (2, 1), (2, 2)) for kind in ("random", "near 3")
+] + [{"r": 1, "target": 1, "kind": "restricted"}])  # fmt: skip
 def special_regime(case: Case) -> Comparison:
     r"""2 alpha > beta: every SOSP (r >= r*, |X - X*|_F <= D) is a global minimum.
 
     That is, at an SOSP that is not global beta/alpha >= 2. Lemmas 2 to 4 give it: d != 0 as X != X*, and
     2 alpha sigma_r |d|_* <= alpha |X - X*|^2 <= beta sigma_r |d|_*. Measured: beta/alpha at planted SOSPs that are not
-    global, of random share, tilt and size.
+    global, of random share, tilt and size, or `near` the least that is known, which is 3 (proposition-threshold-3).
     """
-    q = second_order_point(case, share=fmpq(int(case.rng.integers(80, 100)), 100))
-    if q.defects():
-        raise OutOfScope("tilted too far: not of second order")
-    return at_least(q.beta / q.alpha, 2)
+    return at_least(condition_number(special_point(case)), 2)
 
 
-@special_regime.control("a global minimum is taken for granted up to beta/alpha = 4")
+@special_regime.control("up to beta/alpha = 4", r=(1,), target=(1,), kind=("near 3",))
 def _(case: Case) -> Comparison:
-    q = plant(case.rng, [fmpq(1, 2)], [fmpq(1, 2)], share=fmpq(99, 100))
+    return at_least(condition_number(special_point(case)), 4)
+
+
+@special_regime.control("stationary, but not of second order", r=(1,), target=(1,), kind=("near 3",))
+def _(case: Case) -> Comparison:
+    q = plant(case.rng, [fmpq(7, 8)], [fmpq(1, 8)], share=fmpq(6, 5))
+    return at_least(condition_number(q), 2)
+
+
+def special_point(case: Case) -> Quadratic:
+    """Return a SOSP that is not global, random or with beta/alpha just above 3."""
+    if case["kind"] == "restricted":
+        return restricted_point(case)
+    if case["kind"] == "near 3":
+        half = [fmpq(1, 2)]
+        share = fmpq(int(case.rng.integers(990, 1000)), 1000)
+        return plant(case.rng, half * case["r"], half * case["target"], share=share)
+    return second_order_point(case, share=fmpq(int(case.rng.integers(80, 100)), 100))
+
+
+def condition_number(q: Quadratic) -> Any:
+    """Return beta/alpha; out of scope where the point is not of second order."""
     if q.defects():
-        raise ArithmeticError("not of second order")
-    return at_least(q.beta / q.alpha, 4)
+        raise OutOfScope("not of second order")
+    return q.beta / q.alpha
+
+
+@PAPER.theorem("1-special-search", tries=(8,), sampled=True)
+def special_search(case: Case) -> Comparison:
+    r"""The same, tried by a search: for fixed X, X*, the least beta/alpha is the value of a semidefinite program.
+
+    Variables: the Hessian B with I <= B <= beta I, M and M* on 2 x 2 with r = r* = 1. Constraints: B(X* - X) = M - M*,
+    M and M* as at a stationary X and a global X*, and the Hessian of L at X is >= 0. A local search over |X*|/|X|, the
+    two angles and lam, from a random start near the plant of beta/alpha = 3. Measured: the least beta found, in floats.
+    """
+    return at_least(least_condition(case, [np.log(2), np.pi / 2, np.pi / 2, 0.0], 1.0), 2)
+
+
+@special_search.control("stationary points, far smaller than X*, that need not be of second order")
+def _(case: Case) -> Comparison:
+    return at_least(least_condition(case, [2.0, np.pi / 2, np.pi / 2, 0.0], 0.0), 2)
+
+
+def least_condition(case: Case, start: list[float], weight: float) -> float:
+    """Return the least beta/alpha that a local search meets; weight 0 drops the Hessian of L."""
+    point = np.array(start) + 0.1 * case.rng.standard_normal(4)
+    least, step = condition_program(point, weight), 0.2
+    for _ in range(case["tries"]):
+        trial = point + step * case.rng.standard_normal(4)
+        value = condition_program(trial, weight)
+        if value < least:
+            point, least = trial, value
+        else:
+            step *= 0.9
+    return least
+
+
+def condition_program(point: Any, weight: float) -> float:
+    """Return the least beta for X = e_1 e_1^T: point holds log |X*|, the two angles, and log lam."""
+    norm, lam = np.exp(point[[0, 3]])
+    (a, a_turned), (b, b_turned) = (np.array([[np.cos(x), np.sin(x)], [-np.sin(x), np.cos(x)]]) for x in point[1:3])
+    eye = np.eye(2)
+    B, beta, m, c = cp.Variable((4, 4), symmetric=True), cp.Variable(), cp.Variable(), cp.Variable()
+    M = lam * np.outer(eye[0], eye[0]) + m * np.outer(eye[1], eye[1])
+    M_target = lam * np.outer(a, b) + c * np.outer(a_turned, b_turned)
+    step = norm * np.outer(a, b) - np.outer(eye[0], eye[0])
+    J = np.array([np.outer(e, eye[0]).ravel() for e in eye] + [np.outer(eye[0], e).ravel() for e in eye]).T
+    corner = cp.bmat([[np.zeros((2, 2)), M], [M.T, np.zeros((2, 2))]])
+    hessian = J.T @ B @ J + lam * np.eye(4) - corner
+    constraints = [B >> np.eye(4), beta * np.eye(4) >> B, cp.abs(c) <= lam]
+    constraints += [B @ step.ravel() == cp.vec(M - M_target, order="C"), weight * (hessian + hessian.T) / 2 >> 0]
+    problem = cp.Problem(cp.Minimize(beta), constraints)
+    try:
+        problem.solve("CLARABEL")
+    except cp.SolverError:
+        return 1e6
+    return float(beta.value) if problem.status == "optimal" else 1e6
+
+
+# ------------------------------------------------------------------------------------------ restricted constants
+
+
+def restricted_point(case: Case) -> Quadratic:
+    """Return a SOSP, r = r* = 1, of an f that is strongly convex on matrices of rank at most 2 only; cf. `plant`."""
+    rng = case.rng
+    roots, t = ([fmpq(int(rng.integers(5, 8)), 12)] for _ in range(2))
+    q = plant(rng, roots, t, share=fmpq(int(rng.integers(80, 100)), 100), spare=3, blind=True)
+    if q.beta < 3 * q.alpha:
+        raise ArithmeticError("beta < 3 alpha")
+    return q
+
+
+@PAPER.lemma("restricted-constants", sampled=True)
+def restricted_constants(case: Case) -> Comparison:
+    r"""F of `plant` with `blind`: <Z, B Z> >= alpha |Z|_F^2 for rank Z <= 2, though B has the eigenvalue 0.
+
+    B = beta - (beta - alpha) p p^T/|p|^2 - beta K K^T/3, where p lives on the spaces of X and X*, and K is an isometry
+    of rank 3 on their complement. With Z_K the part of Z there, <K, Z> = <K, Z_K> <= sqrt 2 |Z_K|_F for rank Z <= 2, so
+    <Z, B Z> >= beta |Z|^2 - (beta - alpha)(|Z|^2 - |Z_K|^2) - (2/3) beta |Z_K|^2 >= alpha |Z|^2 as beta >= 3 alpha.
+    Tried on random integer Z, on K less one of its parts, and on p, where it is attained. Measured: the least ratio.
+    """
+    q = restricted_point(case)
+    if not inertia(q.B)[1]:
+        raise ArithmeticError("f is strongly convex")
+    return at_least(least_ratio(q, low_rank(case, q)), q.alpha)
+
+
+@restricted_constants.control("Z = K, of rank 3")
+def _(case: Case) -> Comparison:
+    q = restricted_point(case)
+    return at_least(least_ratio(q, [*low_rank(case, q), q.hidden]), q.alpha)
+
+
+def low_rank(case: Case, q: Quadratic) -> list[fmpq_mat]:
+    """Return matrices of rank at most 2."""
+    n = q.u.nrows()
+    drawn = [instances.integers(case.rng, n, 2) * instances.integers(case.rng, 2, n) for _ in range(10)]
+    a = q.hidden * column(instances.rational_orthogonal(case.rng, n), 0)
+    part = a * (q.hidden.transpose() * a).transpose() / inner(a, a)
+    return [*drawn, q.hidden - part, q.beta * q.step - (q.M - q.M_target)]
+
+
+def least_ratio(q: Quadratic, matrices: list[fmpq_mat]) -> Any:
+    """Return the least <Z, B Z> / |Z|_F^2."""
+    return min(q.curvature(Z) / inner(Z, Z) for Z in matrices if not exact.is_zero(Z))
 
 
 @PAPER.theorem("1-generic-rank", points=RANKS, sampled=True)
 def generic_rank(case: Case) -> Comparison:
-    r"""2 alpha <= beta, an SOSP X that is not global: rank X = r and sigma_r(X) >= (2 alpha/beta) sigma_{r*}(X)."""
-    q = generic(case)
-    return at_least(q.s[-1], 2 * q.alpha / q.beta * q.s[case["target"] - 1])
+    r"""2 alpha <= beta, an SOSP X that is not global: rank X = r and sigma_r(X) >= (2 alpha/beta) sigma_{r*}(X).
+
+    Measured: the quotient of the two sides. It is near 3/2 where beta/alpha is near 3.
+    """
+    return at_least(generic_quotient(generic(case), case["target"]), 1)
+
+
+def generic_quotient(q: Quadratic, target: int) -> Any:
+    """Return sigma_r(X) over (2 alpha/beta) sigma_{r*}(X)."""
+    return q.s[-1] / (2 * q.alpha / q.beta * q.s[target - 1])
 
 
 @generic_rank.control("a column of zeros appended: stationary and not global, but an escape direction appears")
@@ -61,7 +190,7 @@ def _(case: Case) -> Comparison:
     wide = replace(q, u=beside(q.u, zero), v=beside(q.v, zero), s=(*q.s, fmpq(0)))
     if not (wide.inertia()[0] and not any(wide.gradient())):
         raise ArithmeticError("a rank-deficient SOSP that is not global")
-    return at_least(wide.s[-1], 2 * q.alpha / q.beta * q.s[case["target"] - 1])
+    return at_least(generic_quotient(wide, case["target"]), 1)
 
 
 def beside(a: fmpq_mat, b: fmpq_mat) -> fmpq_mat:
@@ -127,16 +256,19 @@ def smallest_singular_value(case: Case) -> Comparison:
 
     Lemmas 2, 3 and 5: alpha |X - X*|^2 <= beta sigma_r |d|_* <= beta sigma_r |X - X*|^2 / sigma_{r*}(X*).
     """
-    q = second_order_point(case)
-    return at_least(q.s[-1], q.alpha / q.beta * q.t[-1])
+    return at_least(singular_quotient(second_order_point(case)), 1)
 
 
 @smallest_singular_value.control("2 alpha/beta in place of alpha/beta: true of sigma_{r*}(X), not of sigma_{r*}(X*)")
 def _(case: Case) -> Comparison:
-    q = plant(case.rng, [fmpq(1, 4)], [1], share=fmpq(99, 100))
+    return at_least(singular_quotient(plant(case.rng, [fmpq(1, 4)], [1], share=fmpq(99, 100))), 2)
+
+
+def singular_quotient(q: Quadratic) -> Any:
+    """Return sigma_r(X) over (alpha/beta) sigma_{r*}(X*), at an SOSP."""
     if q.defects():
-        raise ArithmeticError("not of second order")
-    return at_least(q.s[-1], 2 * q.alpha / q.beta * q.t[-1])
+        raise OutOfScope("not of second order")
+    return q.s[-1] / (q.alpha / q.beta * q.t[-1])
 
 
 @PAPER.corollary("sigma-r-sharp", root=("1/4", "1/10", "1/40"), seeded=False)
@@ -148,10 +280,7 @@ def smallest_singular_value_sharp(case: Case) -> Comparison:
     """
     root = fraction(case["root"])
     s = root**2
-    q = plant(None, [root], [1], share=1 - s**2)
-    if q.defects():
-        raise ArithmeticError("not of second order")
-    return at_most(q.beta / q.alpha * q.s[-1] / q.t[-1], 1 + 3 * s**2)
+    return at_most(singular_quotient(plant(None, [root], [1], share=1 - s**2)), 1 + 3 * s**2)
 
 
 @smallest_singular_value_sharp.control("against 1: the bound itself would be attained")
@@ -167,48 +296,72 @@ def distance(case: Case) -> Comparison:
 
     alpha |X - X*|^2 <= beta sigma_r |d|_* <= beta sigma_r sqrt(r*) |d|_F, and |d|_F <= |X - X*|_F.
     """
-    q = second_order_point(case)
-    return at_most(q.distance, (q.beta / q.alpha * q.s[-1]) ** 2 * case["target"])
+    return at_most(distance_quotient(second_order_point(case)), 1)
 
 
 @distance.control("half of it, at s = 1/16 where beta/alpha is close to 16")
 def _(case: Case) -> Comparison:
-    q = plant(case.rng, [fmpq(1, 4)], [1], share=fmpq(99, 100))
-    return at_most(q.distance, (q.beta / q.alpha * q.s[-1] / 2) ** 2)
+    return at_most(distance_quotient(plant(case.rng, [fmpq(1, 4)], [1], share=fmpq(99, 100))), fmpq(1, 4))
 
 
-@PAPER.corollary("excess-rank", points=RANKS, sampled=True)
+def distance_quotient(q: Quadratic) -> Any:
+    """Return |X - X*|_F^2 over ((beta/alpha) sigma_r(X))^2 r*."""
+    return q.distance / ((q.beta / q.alpha * q.s[-1]) ** 2 * len(q.t))
+
+
+HIGHEST = [{"r": r, "target": 1, "plant": "of the highest rank known"} for r in (4, 9)]
+
+
+@PAPER.corollary("excess-rank", points=[{**p, "plant": "random"} for p in RANKS] + HIGHEST, sampled=True)
 def excess_rank(case: Case) -> Comparison:
     r"""At an SOSP that is not global: r - r* <= (beta/alpha)^2 r*.
 
-    By Eckart & Young |X - X*|^2 >= (r - r*) sigma_r^2; compare with the corollary on the distance.
+    By Eckart & Young |X - X*|^2 >= (r - r*) sigma_r^2; compare with the corollary on the distance. Loose: the highest
+    rank known, (beta/alpha - 1)^2/4 r* (proposition-threshold-rank), tends to a quarter of the bound; the ratio is 8/49
+    at r = 9. Measured: r - r* over (beta/alpha)^2 r*.
     """
-    q = second_order_point(case)
-    return at_most(case["r"] - case["target"], (q.beta / q.alpha) ** 2 * case["target"])
+    return at_most(rank_quotient(excess_point(case)), 1)
 
 
-@excess_rank.control("beta / (2 alpha) in place of its square, where the rank may be as large as it can", r=(8,))
+@excess_rank.control("15/100 of the bound, at the highest rank known", points=HIGHEST[1:])
 def _(case: Case) -> Comparison:
-    q = plant(None, [fmpq(1, 2)] * case["r"], [1], share=fmpq(99, 100))
-    if q.defects():
-        raise ArithmeticError("not of second order")
-    return at_most(case["r"] - 1, q.beta / q.alpha / 2)
+    return at_most(rank_quotient(excess_point(case)), fmpq(15, 100))
 
 
-@PAPER.corollary("gap", points=RANKS, sampled=True)
+def excess_point(case: Case) -> Quadratic:
+    """Return a SOSP that is not global."""
+    return second_order_point(case) if case["plant"] == "random" else rank_plant(case, 1)
+
+
+def rank_quotient(q: Quadratic) -> Any:
+    """Return r - r* over (beta/alpha)^2 r*."""
+    return (len(q.s) - len(q.t)) / ((q.beta / q.alpha) ** 2 * len(q.t))
+
+
+@PAPER.corollary("gap", points=[{**p, "verge": verge} for p in RANKS for verge in (False, True)], sampled=True)
 def gap(case: Case) -> Comparison:
     r"""At an SOSP of a convex f: L(u, v) - min (f + lam |.|_*) <= beta sigma_r(X) |X*|_*.
 
-    By convexity f(X) - f(X*) <= <M, X* - X>, and lam |X|_* = <M, X>: at most <M, X*> - lam |X*|_*, then lemma 3.
+    By convexity f(X) - f(X*) <= <M, X* - X>, and lam |X|_* = <M, X>: at most <M, X*> - lam |X*|_*, then lemma 3. A
+    quadratic f leaves half of the first inequality, so half of the bound is the most that these instances can attain;
+    on the `verge` of second order they do. Measured: the excess over the bound.
     """
-    q = second_order_point(case)
-    return at_most(q.excess(), q.beta * q.s[-1] * sum(q.t))
+    return at_most(gap_quotient(gap_point(case)), 1)
 
 
-@gap.control("a tenth of it")
+@gap.control("49/100 of it, on the verge", points=[{**p, "verge": True} for p in RANKS])
 def _(case: Case) -> Comparison:
-    q = second_order_point(case)
-    return at_most(q.excess(), q.beta * q.s[-1] * sum(q.t) / 10)
+    return at_most(gap_quotient(gap_point(case)), fmpq(49, 100))
+
+
+def gap_point(case: Case) -> Quadratic:
+    """Return a SOSP that is not global."""
+    return marginal_point(case) if case["verge"] else second_order_point(case)
+
+
+def gap_quotient(q: Quadratic) -> Any:
+    """Return the excess over beta sigma_r(X) |X*|_*."""
+    return q.excess() / (q.beta * q.s[-1] * sum(q.t))
 
 
 @PAPER.proposition("threshold-3", over=("1/1000", "1/100", "1/2"), r=(1, 2), seeded=False)
