@@ -54,6 +54,7 @@ TESTS = {
     "float_bounds": ["float_bounds"],
     "compress": ["compress"],
     "constructions.certificate": ["certificate"],
+    "constructions.reach": ["reach", "certificate"],
     "constructions.transformer_certificate": ["transformer_certificate", "transformer_construction"],
     "constructions.transformer_forms": ["transformer_certificate", "transformer_construction"],
     "constructions.krawczyk": ["krawczyk"],

@@ -10,7 +10,14 @@ from strategies import generators
 
 from lora_proofs import Box, ReluNetwork, exact, instances
 from lora_proofs.constructions import adapt_relu_network
-from lora_proofs.constructions.error_bounds import corrected_bound, error_bounds, fit_to_distribution, recalled_bound
+from lora_proofs.constructions.error_bounds import (
+    _scalar_multipliers,
+    corrected_bound,
+    error_bounds,
+    fit_to_distribution,
+    recalled_bound,
+)
+from lora_proofs.constructions.multipliers import coupling
 from lora_proofs.precision import lift
 
 SIZES = ((4, 1, 1, 2), (6, 4, 2, 1), (6, 5, 3, 2), (5, 8, 4, 1), (6, 3, 3, 5))
@@ -105,6 +112,23 @@ def test_the_multipliers_are_the_best(Lbar, D):
     problem = cp.Problem(cp.Minimize(cp.matrix_frac(T @ half, T @ S + S.T @ T - last)))
     problem.solve(solver="CLARABEL")
     assert bounds.sharp**2 == pytest.approx(problem.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("Lbar", [1, 2, 3, 4])
+def test_scalar_multipliers_already_give_the_bound_of_moments(Lbar):
+    """What the proof that `sharp` is at most `moments` starts from; for one block both are equal."""
+    rng = np.random.default_rng(12)
+    frozen, target = pair(rng, 4, Lbar, Lbar)
+    bounds = error_bounds(frozen, target, 1, rng.uniform(-4, 4, (30, 4)))
+    t = _scalar_multipliers(bounds.layers, bounds._moments)
+    Y = np.concatenate(bounds._deviations, axis=1) * t
+    value = np.mean(np.sum(Y * np.linalg.solve(coupling(bounds.layers, t), Y.T).T, axis=1)) ** 0.5
+    assert value <= bounds.moments * (1 + 1e-12)
+    assert value == pytest.approx(bounds.moments, rel=1e-12 if Lbar == 1 else 0.5)
+    assert t[-1] == 1
+    assert len(t) == 4 * Lbar
+    for i, (F, before, after) in enumerate(zip(bounds.layers[1:], bounds._moments, bounds._moments[1:], strict=False)):
+        assert t[4 * i] * before == pytest.approx(t[4 * i + 4] * np.linalg.norm(F, 2) * after)
 
 
 def test_one_block_costs_the_residual_in_the_metric_of_the_inputs():
