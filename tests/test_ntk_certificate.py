@@ -1,11 +1,14 @@
 """Certificates: never above or below the truth, small at optima, and not to be fooled."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, solve, stationarity_bound
 from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
+from lora_proofs.ntk.certificate import relative_gap
 from lora_proofs.ntk.core import as_core
 from lora_proofs.ntk.spectrum import leading, operator_norm_bound
 
@@ -215,3 +218,55 @@ def test_certificate_at_lam_zero():
     assert found.lower == pytest.approx(truth, rel=1e-12)
     assert found.gap <= 1e-12
     assert certify(problem, np.zeros((2, 1)), np.zeros((2, 1))).lower <= truth * (1 + 1e-12)
+
+
+def test_a_risk_of_zero_is_certified():
+    problem = LinearizedProblem(np.ones((1, 1, 2, 2)), np.zeros((1, 1)), np.zeros((1, 1)), "squared", 0.1)
+    found = certify(problem, np.zeros((2, 1)), np.zeros((2, 1)))
+    assert (found.lower, found.gap, found.complementary_slackness) == (0, 0, 0)
+    assert found.upper <= 1e-300
+
+
+def test_gaps_are_relative_to_the_objective_and_never_of_an_inverted_bracket():
+    problem, free = random_problem("squared"), random_problem("squared", share=0.0)
+    assert relative_gap(problem, 2.0, 2.0) == 0
+    assert relative_gap(problem, 2.0, 1.5) == 0.25
+    assert relative_gap(free, 2.0, 1.5) == 0.5 / free.risk(free.w0)
+    with pytest.raises(ArithmeticError, match="inverted"):
+        relative_gap(problem, 1.0, np.nextafter(1.0, 2.0))
+
+
+def test_brackets_of_subnormal_size_are_rounded_outwards():
+    """(d - y)^2 / 2 + lam |d| with lam > y has the optimum y^2 / 2 at 0: here a few units of 5e-324."""
+    for y in np.ldexp(np.random.default_rng(8).uniform(1, 2, 30), -534):
+        problem = LinearizedProblem(np.ones((1, 1, 1, 1)), np.zeros((1, 1)), np.full((1, 1), y), "squared", 2 * y)
+        optimum = Fraction(y) ** 2 / 2
+        found = certify(problem, np.zeros((1, 1)), np.zeros((1, 1)))
+        assert Fraction(found.lower) <= optimum <= Fraction(found.upper)
+        assert found.excess() == (0.0, found.upper - found.lower)
+        a = 2.0**-268
+        low, high = found.excess(np.full((1, 1), a), np.full((1, 1), a))
+        excess = (Fraction(a) ** 2 - Fraction(y)) ** 2 / 2 + 2 * Fraction(y) * Fraction(a) ** 2 - optimum
+        assert Fraction(low) <= excess <= Fraction(high)
+
+
+@pytest.mark.parametrize(("m", "n", "r"), [(1, 1, 1), (1, 1, 2), (2, 2, 3), (1, 1, 3), (2, 1, 3)])
+def test_stationarity_bound_is_that_of_its_proof(m, n, r):
+    rng = np.random.default_rng(9)
+    G, y, lam = rng.normal(size=(m, n)), 1.7, 0.3
+    problem = LinearizedProblem(G[None, None], np.zeros((1, 1)), np.full((1, 1), y), "squared", lam)
+    u, v = rng.normal(size=(m, r)), rng.normal(size=(n, r))
+    rho = np.sum(G * (u @ v.T)) - y
+    slope = np.concatenate([rho * G @ v + lam * u, rho * G.T @ u + lam * v])
+    Q = np.concatenate([u, v])
+    s = np.linalg.svd(Q)[1][-1] if m + n >= r else 0.0
+    for curvature in (-0.5, 0.0, 0.5):
+        excess = np.sum(G**2) * s**2 + max(0.0, -curvature)
+        expected = np.linalg.norm(slope) * np.linalg.norm(Q) / 2 + excess * (y**2 / 2) / lam
+        assert stationarity_bound(problem, u, v, curvature) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_smallest_curvature_enters_the_stationarity_bound():
+    """At 0 the gradient and s vanish: what is left is the negative curvature, |S|_op - lam."""
+    problem = LinearizedProblem(np.ones((1, 1, 1, 1)), np.zeros((1, 1)), np.full((1, 1), 2.0), "squared", 0.5)
+    assert stationarity_bound(problem, np.zeros((1, 1)), np.zeros((1, 1))) == pytest.approx((2 - 0.5) * 2 / 0.5)

@@ -184,3 +184,15 @@ def test_bad_input_is_refused():
         reduce_rank(problem, u, [v[0][:, :1]])
     with pytest.raises(ValueError, match="blocks"):
         reduce_adapters(problem, [])
+
+
+def test_plain_arrays_give_plain_arrays():
+    problem, (u,), (v,) = planted([(9, 5)], [4], 3)
+    reduced = reduce_rank(problem, u, v)
+    assert reduced.u.shape == (9, reduced.ranks[0])
+    assert reduced.v.shape == (5, reduced.ranks[0])
+    ((x, y),) = reduced.factors
+    assert x is reduced.u
+    assert y is reduced.v
+    (pair,) = reduce_rank(problem, [u], [v]).factors
+    assert [side.shape for side in pair] == [x.shape, y.shape]

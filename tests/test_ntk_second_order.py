@@ -1,11 +1,14 @@
 """Hessian, gauge and verdicts, against finite differences, brute force and the exact instances."""
 
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.linalg import null_space
 
+from lora_proofs import exact
 from lora_proofs.ntk import hessian as hessian_module
 from lora_proofs.ntk import traps
 from lora_proofs.ntk.gradients import FactoredGradients
@@ -411,3 +414,88 @@ def test_bad_input_is_refused(u, v, message):
 
 def test_the_gauge_of_no_columns_in_one_block_is_empty():
     assert Gauge([np.zeros((3, 0))], [np.zeros((2, 0))], 0.0).dimension == 0
+
+
+MODULE = sys.modules["lora_proofs.ntk.second_order"]
+
+
+def test_what_the_proof_of_a_minimum_is_given(monkeypatch):
+    """The gradient with its rounding, and the curvature less what the eigenvector and rounding leave open."""
+    given = []
+    monkeypatch.setattr(MODULE, "_minimum_nearby", lambda hessian, gradient, least: given.append((gradient, least)))
+    trap = traps.family_b(3)
+    dense = Hessian.dense_extremes
+
+    def poor(hessian):
+        low, z, high = dense(hessian)
+        z = z + 1e-3 * hessian.project(np.ones(hessian.size)) / hessian.size
+        return low, z / np.linalg.norm(z), high
+
+    monkeypatch.setattr(Hessian, "dense_extremes", poor)
+    result = second_order(trap.problem(), *trap.factors())
+    ((gradient, least),) = given
+    assert result.residual > 1e-6 * result.max_curvature
+    assert least == pytest.approx(result.min_curvature - result.residual - 1e-9 * result.max_curvature, rel=1e-12)
+    scale = Hessian(trap.problem(), *([x] for x in trap.factors())).gradient_scale()
+    assert gradient == pytest.approx(result.gradient_norm + 1e-15 * scale, rel=1e-12)
+    assert result.verdict == "degenerate"
+
+
+@pytest.mark.parametrize(("gradient", "least", "third", "reach", "near"), [
+    (1.0, 1.0, 0.0, 2.0, False), (1.0, 1.01, 0.0, 2.0, True), (1.0, 1.0, 0.0, 2.01, True),
+    (1.0, 1.0, 0.5, 9.0, False), (1.0, 1.0, 0.49, 9.0, True), (1.0, 2.0, 1.99, 9.0, True), (1.0, 2.0, 2.0, 9.0, False),
+])  # fmt: skip
+def test_a_minimum_is_near_where_kantorovich_says_so(monkeypatch, gradient, least, third, reach, near):
+    radii = []
+    monkeypatch.setattr(MODULE, "_third_derivative", lambda hessian, radius: radii.append(radius) or third)
+    hessian = SimpleNamespace(gauge=SimpleNamespace(reach=reach))
+    assert MODULE._minimum_nearby(hessian, gradient, least) is near
+    assert radii == [2 * gradient / least]
+
+
+def test_a_gradient_of_the_tolerance_itself_passes_for_stationary():
+    trap = traps.family_b(3)
+    u, v = (x + 1e-7 for x in trap.factors())
+    relative = second_order(trap.problem(), u, v).relative_gradient
+    assert second_order(trap.problem(), u, v, tolerance=relative).verdict != "not stationary"
+    assert second_order(trap.problem(), u, v, tolerance=relative * (1 - 1e-15)).verdict == "not stationary"
+
+
+@pytest.mark.parametrize("scale", [1e-16, 1e-12, 1.0, 1e12])
+def test_verdicts_know_no_units(scale):
+    for trap in (traps.family_b(3), traps.family_b(3).without(8), traps.family_c(3)):
+        problem, (u, v) = trap.problem(), trap.factors()
+        loss = problem.canonical_loss
+        other = LinearizedProblem(
+            [block.array for block in problem.blocks], scale * problem.offsets, scale * loss.labels, "squared",
+            scale * problem.lam,
+        )  # fmt: skip
+        found = second_order(other, np.sqrt(scale) * u, np.sqrt(scale) * v)
+        assert found.verdict == second_order(problem, u, v).verdict
+
+
+def test_a_direction_is_followed_both_ways_and_as_far_as_it_lowers_the_objective():
+    problem, (u, v) = random_problem("squared", 1, [(4, 4)], 0.3), random_point([(4, 4)], [2])
+    x, y = Hessian(problem, u, v).unpack(Hessian(problem, u, v).gradient())
+    step = MODULE._decrease(problem, u, v, x, y)
+    assert np.vdot(step[0][0], x[0]) < 0
+    back = MODULE._decrease(problem, u, v, [-x[0]], [-y[0]])
+    np.testing.assert_array_equal(back[0][0], step[0][0])
+    assert MODULE._decrease(problem, u, v, [0 * x[0]], [0 * y[0]]) is None
+    far = [100 * x for x in u], [100 * x for x in v]  # a long way, so that steps begin at 2 |(u, v)|
+    step = MODULE._decrease(problem, *far, [-u[0]], [-v[0]])
+    assert np.linalg.norm(step[0][0]) > 50 * np.linalg.norm(u[0])
+
+
+def test_the_orbit_of_a_deficient_point_without_a_norm():
+    """GL(r) acts, less what fixes both u and v: the r x r matrices from a complement of one kernel to the other."""
+    trap = traps.logistic_unregularised(4)
+    padded = replace(trap, u=pad(trap.u), v=pad(trap.v))
+    found = exact_second_order(padded)
+    r = trap.r + 1
+    assert found.gauge == r * r - 1
+    assert second_order(padded.problem(), *padded.factors()).gauge == found.gauge
+
+
+def pad(x):
+    return exact.matrix([[*row, 0] for row in x.table()])
