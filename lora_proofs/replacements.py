@@ -210,6 +210,8 @@ def changes(value: Any, name: str) -> bool:
 
 
 def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, Comparison):
+        return value.measured is other.measured
     if isinstance(value, (list, tuple)):
         return all(_same(x, y) for x, y in zip(value, other, strict=True))
     if entries := _entries(value):

@@ -186,6 +186,10 @@ def test_a_multiple_of_zero_makes_no_difference():
     assert not changes(0.0, "times 1000")
     assert changes(1.0, "times 1000")
     assert changes((0, 1.0), "times 0.45")
+    assert changes(at_most((0, 1), 0), HELD)
+    assert changes(at_most(Enclosure(0, 1), 0), HELD)
+    assert not changes([flint.fmpq_mat(2, 2), np.zeros(2)], "zero")
+    assert changes({"a": [flint.fmpq_mat([[1]])]}, "zero")
 
 
 def test_whoever_draws_and_returns_no_number_makes_an_instance():
