@@ -1,6 +1,7 @@
 """Values at rational points bound what networks reach from below, affine bounds from above; neither is ever wrong."""
 
 from fractions import Fraction
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import generators
+from strategies import LIBRARIES, generators
 
 from lora_proofs import Ball, Box, ReluNetwork, exact
 from lora_proofs.constructions import difference_at
@@ -49,6 +50,10 @@ def test_points_lie_in_the_domain_exactly_and_reach_its_border(domain, d):
         assert max(squares) <= rho**2
         assert sum(s >= rho**2 * (1 - fmpq(1, 10**20)) for s in squares) >= 15
         assert np.all(points[0] == 0)
+        if d == 5 and rho:
+            inner = [float(s / rho**2) for s in squares[1::2]]
+            assert min(inner) < 0.8
+            assert np.median(inner) > 0.6, "where most of the volume is"
     if domain.largest_norm(d) > 0 and domain is not DOMAINS[4]:
         assert len({tuple(x) for x in points.tolist()}) > (2 if d == 1 else 16)
 
@@ -133,6 +138,42 @@ def test_a_survey_brackets_both_functions(rng):
     assert difference_at(network, target, x) <= survey.most
     assert survey.size == exact.array(outputs(target, survey.points)).astype(float).max()
     assert survey.seen == difference_at(network, target, survey.points)
+
+
+def test_promising_points_beyond_one_face_are_dropped():
+    """The floats next to 1/3 and 1/10 lie beyond these ends of the box, exactly; the best points lie there."""
+    box = Box([Fraction(1, 3), 0], [Fraction(2, 3), Fraction(1, 10)])
+    down = ReluNetwork([np.array([[-1.0, 0.0]])], [np.ones(1)])
+    up = ReluNetwork([np.array([[0.0, 1.0]])], [np.ones(1)])
+    assert promising_points(down, box).nrows() == promising_points(up, box).nrows() == 0
+    inner = ReluNetwork([np.array([[1.0, 0.0]])], [np.ones(1)])
+    assert promising_points(inner, Box([0, 0], [Fraction(2, 3), 1])).nrows() == 8
+
+
+@pytest.mark.parametrize(("norm", "kept"), [(0.4, 8), (0.5, 8), (0.6, 0)])
+def test_promising_points_outside_the_ball_are_dropped(norm, kept):
+    class Wild(Ball):
+        def sample(self, rng, n, d):
+            return np.full((n, d), norm / d**0.5)
+
+    network = ReluNetwork([np.eye(4)], [np.zeros(4)])
+    assert promising_points(network, Wild(0.5)).nrows() == kept
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_networks_of_other_libraries(library):
+    xp = import_module(library)
+    network = ReluNetwork([xp.asarray(np.eye(2))], [xp.asarray(np.full(2, -5.0))])
+    assert Survey(network, network, Box(0, 1)).size == 0
+    assert ceilings(network, Box(0, 1), 2) == [-4, -4]
+
+
+def test_cuts_are_spent_where_a_bound_is_positive():
+    """The left half is dead at once; in the right one lies the kink. One output is dead, the other is not yet."""
+    W, b = np.array([[-1.0], [0.0]]), np.array([-0.25, -1.0])
+    network = ReluNetwork([-np.eye(1), W], [np.array([1.0]), b])
+    assert ceilings(network, Box(-2, 2), 1) == [fmpq(1, 2), -1]
+    assert ceilings(network, Box(-2, 2), 1, 2) == [fmpq(-1, 4), -1]
 
 
 def test_points_of_another_dimension_are_refused():

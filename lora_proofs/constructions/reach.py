@@ -99,7 +99,7 @@ def rational_points(domain: Domain, d: int) -> Any:
         t = np.where(border, _GRID, np.floor(_GRID * rng.uniform(size=_POINTS) ** (1 / d)).astype(int))
         t[0] = 0
         rho = number(domain.radius)
-        lengths = [sqrt_above(n) for n in np.sum(v**2, axis=1).tolist()]
+        lengths = [sqrt_above(int(row @ row)) for row in v]
         scales = [rho * s / (_GRID * length) for s, length in zip(t.tolist(), lengths, strict=True)]
         return matrix(array(v) * np.array(scales, dtype=object)[:, None])
     raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
@@ -115,7 +115,7 @@ def promising_points(network: ReluNetwork, domain: Domain) -> Any:
         z = x @ _rounded(network.weights[0]).T + _rounded(network.biases[0])
         for W, b in zip(network.weights[1:], network.biases[1:], strict=True):
             z = np.maximum(z, 0) @ _rounded(W).T + _rounded(b)
-    best = np.argsort(np.nan_to_num(np.max(z, axis=1)))[-_PROMISING:]
+    best = np.argsort(np.nan_to_num(np.maximum.reduce(z.T)))[-_PROMISING:]
     lower, upper = (array(bound) for bound in around(domain).bounds(network.d_in))
     inside = [v for v in array(x[best]) if np.all(lower <= v) and np.all(v <= upper)]
     if isinstance(domain, Ball):
