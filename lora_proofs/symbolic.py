@@ -25,7 +25,7 @@ PRIME = 2**61 - 1
 """The Mersenne prime modulo which ``generic_rank`` computes."""
 
 
-def telescoping_residual(dimensions: Sequence[int]) -> sympy.Matrix:
+def telescoping_residual(dimensions: Sequence[int], omitted: int | None = None) -> sympy.Matrix:
     """Return ``prod (W_l + Delta_l) - prod W_l - sum_l S_l Delta_l P_{l-1}``.
 
     Source: proof of Lemma 1 of Zeng & Lee, arXiv:2310.17513v3. The sum has rank at most the sum of the ranks of
@@ -35,13 +35,16 @@ def telescoping_residual(dimensions: Sequence[int]) -> sympy.Matrix:
     ----------
     dimensions : sequence of int
         (d_0, ..., d_L).
+    omitted : int, optional
+        Layer, from 0 on, whose term is left out, after which the two sides differ: for controls.
     """
     W, Delta = _symbols(("W", _layers(dimensions)), ("D", _layers(dimensions)))
     terms = [S * D * P for S, D, P in zip(_after(W), Delta, _before(_sum(W, Delta)), strict=True)]
+    terms = [term for l, term in enumerate(terms) if l != omitted]
     return (_chain(_sum(W, Delta)) - _chain(W) - reduce(add, terms)).to_Matrix()
 
 
-def subadditivity_residual(dimensions: Sequence[int], ranks: Sequence[int]) -> sympy.Matrix:
+def subadditivity_residual(dimensions: Sequence[int], ranks: Sequence[int], omitted: int | None = None) -> sympy.Matrix:
     """Return ``prod (W_l + B_l A_l) - prod W_l`` minus its factorisation of inner width ``sum(ranks)``.
 
     The factorisation ``[S_1 B_1, ..., S_L B_L] [A_1 P_0; ...; A_L P_{L-1}]`` shows that adapters of ranks R_l
@@ -53,18 +56,22 @@ def subadditivity_residual(dimensions: Sequence[int], ranks: Sequence[int]) -> s
         (d_0, ..., d_L).
     ranks : sequence of int
         R_1, ..., R_L, each at least 1.
+    omitted : int, optional
+        Layer, from 0 on, whose term is left out, after which the two sides differ: for controls.
     """
     layers = _layers(dimensions)
     up = [(out, rank) for (out, _), rank in zip(layers, ranks, strict=True)]
     down = [(rank, in_) for (_, in_), rank in zip(layers, ranks, strict=True)]
     W, B, A = _symbols(("W", layers), ("B", up), ("A", down))
     adapted = _sum(W, [b * a for b, a in zip(B, A, strict=True)])
-    left = reduce(DomainMatrix.hstack, (S * b for S, b in zip(_after(W), B, strict=True)))
-    right = reduce(DomainMatrix.vstack, (a * P for a, P in zip(A, _before(adapted), strict=True)))
+    kept = [l for l in range(len(layers)) if l != omitted]
+    after, before = _after(W), _before(adapted)
+    left = reduce(DomainMatrix.hstack, (after[l] * B[l] for l in kept))
+    right = reduce(DomainMatrix.vstack, (A[l] * before[l] for l in kept))
     return (_chain(adapted) - _chain(W) - left * right).to_Matrix()
 
 
-def invariant_residuals(n: int, ranks: Sequence[int]) -> list[sympy.Matrix]:
+def invariant_residuals(n: int, ranks: Sequence[int], omitted: int | None = None) -> list[sympy.Matrix]:
     """Return ``S_l P_l - (Pi + U_1 V_1^T + ... + U_l V_l^T)`` for the adapters of Lemma 1, for l = 1, ..., L.
 
     The adapters are ``Delta_l = S_l^{-1} U_l V_l^T P_{l-1}^{-1}``. Lemma 1 of Zeng & Lee (arXiv:2310.17513v3)
@@ -81,18 +88,21 @@ def invariant_residuals(n: int, ranks: Sequence[int]) -> list[sympy.Matrix]:
         Size of the square layers; 2 takes 0.1 s at L = 3.
     ranks : sequence of int
         R_1, ..., R_L, each at least 1.
+    omitted : int, optional
+        Layer, from 0 on, whose term is left out, after which the two sides differ: for controls.
     """
     layers, factors = [(n, n)] * len(ranks), [(n, rank) for rank in ranks]
     W, U, V = _symbols(("W", layers), ("U", factors), ("V", factors))
     ring, expected, residuals = W[0].domain, _chain(W), []
     P, denominator = _identity(n, ring), ring.one  # P_{l-1} is P / denominator
-    for W_l, S_l, U_l, V_l in zip(W, _after(W), U, V, strict=True):
+    for l, (W_l, S_l, U_l, V_l) in enumerate(zip(W, _after(W), U, V, strict=True)):
         adj_S, det_S = S_l.adj_det()
         adj_P, det_P = P.adj_det()
         update = adj_S * U_l * V_l.transpose() * adj_P * denominator  # Delta_l times det_S det_P
         # P_l has the denominator det_S det_P denominator, of which all but det_S divides its numerator.
         P, denominator = _divide((W_l * (det_S * det_P) + update) * P, det_P * denominator), det_S
-        expected = expected + U_l * V_l.transpose()
+        if l != omitted:
+            expected = expected + U_l * V_l.transpose()
         residuals.append((S_l * P - expected * denominator).to_Matrix())
     return residuals
 
