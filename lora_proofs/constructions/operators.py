@@ -141,12 +141,13 @@ def norm(x: Array, rtol: float = 1e-13, atol: float = 0.0, guess: Array | None =
 def product_norm(factors: Sequence[Array], rtol: float, atol: float = 0.0, guess: Array | None = None) -> Any:
     """Return the largest singular value of the product of ``factors = [X_1, ..., X_k]``, X_1 X_2 ... X_k, as `norm`."""
     first, last = factors[0], factors[-1]
-    if is_object(first):
+    direct = min(first.shape[0], last.shape[1]) <= DIRECT
+    if is_object(first) or (direct and len(factors) == 1):  # LAPACK scales one matrix by itself
         return spectral_norm(chain_product(factors[::-1]))
     units = [power_below(X) for X in factors]
     factors = [X / unit for X, unit in zip(factors, units, strict=True)]
     exponent = sum(math.frexp(unit)[1] - 1 for unit in units)
-    if min(first.shape[0], last.shape[1]) <= DIRECT:
+    if direct:
         return times_power(float(spectral_norm(chain_product(factors[::-1]))), exponent)
     transpose = namespace(first).matrix_transpose
     found = operator_norm(
