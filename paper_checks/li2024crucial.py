@@ -46,11 +46,14 @@ def step_size(case: Case) -> fmpq:
 
 
 def instance(case: Case, nystroem: bool = True) -> tuple[fmpq_mat, fmpq_mat]:
-    """Return A = Y Y^T of rank k and X_0 = A Omega of rank k with Omega (n x r) random, or X_0 = Omega."""
+    """Return A = Y Y^T of rank k and X_0 = A Omega of rank k with Omega (n x r) random, or X_0 = Omega.
+
+    Omega is even: no singular value of Y^T Omega is then 1, where nothing would move.
+    """
     n, k, r = case["n"], case["k"], case["r"]
     Y = general(case, n, k)
     A = Y * Y.transpose()
-    draws = (general(case, n, r) for _ in count())
+    draws = (2 * general(case, n, r) for _ in count())
     Omega = next(Omega for Omega in draws if exact.rank(A * Omega) == k)
     return A, A * Omega if nystroem else Omega
 
@@ -102,8 +105,12 @@ def _(case: Case) -> Comparison:
 def rank_kept(A: fmpq_mat, start: fmpq_mat) -> int:
     """Return the rank of what two steps change, less what [A, X_2] has more than A."""
     X = scaled_gd(A, scaled_gd(A, start))
-    joint = fmpq_mat([a + x for a, x in zip(A.table(), X.table(), strict=True)])
-    return exact.rank(X - start) - (exact.rank(joint) - exact.rank(A))
+    return exact.rank(X - start) - (exact.rank(beside(A, X)) - exact.rank(A))
+
+
+def beside(A: fmpq_mat, X: fmpq_mat) -> fmpq_mat:
+    """Return [A, X]."""
+    return fmpq_mat([a + x for a, x in zip(A.table(), X.table(), strict=True)])
 
 
 @PAPER.theorem("symmetric-recursion", points=SIZES)
@@ -308,7 +315,7 @@ def one_step(case: Case) -> Comparison:
 @one_step.control("a random X_0", points=({"m": 4, "n": 5, "k": 2, "r": 2}, {"m": 5, "n": 4, "k": 3, "r": 4}))
 def _(case: Case) -> Comparison:
     A, _ = asymmetric(case)
-    return equal(after_one_step(A, general(case, case["m"], case["r"]), fmpq(1)), 0)
+    return equal(after_one_step(A, elsewhere(case, A), fmpq(1)), 0)
 
 
 @one_step.control("eta = 9/10")
@@ -329,7 +336,7 @@ def asymmetric_step(case: Case) -> Comparison:
 def _(case: Case) -> Comparison:
     A, _ = asymmetric(case)
     bound = exact.number(exact.frobenius_norm_squared(A)) / 4
-    return equal(after_one_step(A, general(case, case["m"], case["r"]), HALF), bound)
+    return equal(after_one_step(A, elsewhere(case, A), HALF), bound)
 
 
 def asymmetric(case: Case) -> tuple[fmpq_mat, fmpq_mat]:
@@ -337,6 +344,12 @@ def asymmetric(case: Case) -> tuple[fmpq_mat, fmpq_mat]:
     A = general(case, case["m"], case["k"]) * general(case, case["k"], case["n"])
     draws = (A * general(case, case["n"], case["r"]) for _ in count())
     return A, next(X for X in draws if exact.rank(X) == min(case["k"], case["r"]))
+
+
+def elsewhere(case: Case, A: fmpq_mat) -> fmpq_mat:
+    """Return a random X_0 whose columns do not span those of A."""
+    draws = (general(case, case["m"], case["r"]) for _ in count())
+    return next(X for X in draws if beside(A, X).rank() > X.rank())
 
 
 def after_one_step(A: fmpq_mat, X: fmpq_mat, eta: Any) -> Fraction:

@@ -197,7 +197,7 @@ def _(case: Case) -> Comparison:
 def threshold_identity(case: Case, factor: int) -> Comparison:
     """Compare F and the right-hand side for h = 1."""
     n, r, weight = case["n"], case["r"], exact.number(Fraction(case["weight"]))
-    A, B = instances.integers(case.rng, r, n), instances.integers(case.rng, n, r)
+    A, B = (instances.rational_planted_rank(case.rng, *shape, r) for shape in ((r, n), (n, r)))
     P, Q, one = A * A.transpose(), B.transpose() * B, exact.identity(r)
     found = objective(fmpq_mat(n, n), A, B, weight)
     overlap = sum(((P * Q)[i, i] for i in range(r)), fmpq(0))
@@ -308,17 +308,17 @@ def mask_rank(case: Case) -> Comparison:
     (B - eta G_B M)(A - eta M G_A) - B A has column space in B M and G_B M. Over a few steps the mask limits the rank
     of what is learned; over many it does not. Exact rank at random integers.
     """
-    return equal(exact.rank(step(case, case["kept"])), 2 * case["kept"])
+    return equal(rank_of_step(case, case["kept"]), 2 * case["kept"])
 
 
 @mask_rank.control("no mask")
 def _(case: Case) -> Comparison:
-    return equal(exact.rank(step(case, case["r"])), 2 * case["kept"])
+    return equal(rank_of_step(case, case["r"]), 2 * case["kept"])
 
 
-def step(case: Case, kept: int) -> fmpq_mat:
-    """Return the change of B A in one step of size 1/7 with `kept` directions."""
+def rank_of_step(case: Case, kept: int) -> int:
+    """Return the rank of the change of B A in one step of size 1/7 with `kept` directions."""
     n, r = case["n"], case["r"]
     B, G_B, A, G_A = (instances.integers(case.rng, *shape, -99, 99) for shape in ((n, r), (n, r), (r, n), (r, n)))
     mask = diagonal([int(i < kept) for i in range(r)]) / 7
-    return (B - G_B * mask) * (A - mask * G_A) - B * A
+    return exact.rank((B - G_B * mask) * (A - mask * G_A) - B * A)

@@ -230,7 +230,7 @@ def _(case: Case) -> Comparison:
     return at_least(gained - fmpq(101, 100) * c * inner(Q, S), 0)
 
 
-@theorem_4_3_isotropic.control("one Delta, on the input of least variance, in place of the mean")
+@theorem_4_3_isotropic.control("one Delta, on the input of least variance, in place of the mean", points=WIDE[1:])
 def _(case: Case) -> Comparison:
     n = case["d_in"]
     S, delta = diagonal(*[1] * (n - 1), fmpq(1, 100)), fmpq_mat(case["d_out"], n)

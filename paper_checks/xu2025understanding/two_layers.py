@@ -1,6 +1,7 @@
 r"""Two layers: conserved quantities, modes that decouple, and directions that adapters reach at third order only."""
 
 from fractions import Fraction
+from itertools import count
 from typing import Any, NamedTuple
 
 from flint import acb, arb, fmpq, fmpq_mat
@@ -134,7 +135,8 @@ def common(case: Case, aligned: bool) -> tuple[Problem, Adapters, tuple[fmpq_mat
     U, Q, V = (instances.rational_orthogonal(rng, n) for _ in range(3))
     y, w1, w2 = ([fmpq(int(x)) for x in rng.integers(low, low + 9, n)] for low in (30, 1, 1))
     b1, a1, b2, a2 = ([fmpq(int(x), 4) for x in rng.integers(1, 5, r)] for _ in range(4))
-    left = U if aligned else instances.rational_orthogonal(rng, n)
+    turned = (instances.rational_orthogonal(rng, n) for _ in count())
+    left = U if aligned else next(X for X in turned if abs((U.transpose() * X)[0, 0]) != 1)
     problem = Problem(
         Q * rectangular(w1, n, n) * V.transpose(),
         U * rectangular(w2, n, n) * Q.transpose(),
@@ -194,12 +196,19 @@ def least_order(case: Case, reachable: bool) -> int:
         return 0
     if reachable:
         u = exact.block(U, range(n), range(1))
-    problem, x = Problem(W1, W2, W2 * W1 + u * v.transpose()), random_adapters(case, n, 1)
+    problem = Problem(W1, W2, W2 * W1 + u * v.transpose())
+    x = next(x for x in (random_adapters(case, n, 1) for _ in count()) if moves_all(x, U, Q, V))
     nodes = [fmpq(i) for i in range(8)]  # the gradient is a polynomial of degree 7 in alpha
     values = [[y for g in problem.flow(Adapters(*(alpha * m for m in x))) for y in g.entries()] for alpha in nodes]
     vandermonde = fmpq_mat(8, 8, [a**k for a in nodes for k in range(8)])
     coefficients = vandermonde.solve(fmpq_mat(values))
     return next(k for k in range(8) if any(coefficients[k, j] != 0 for j in range(coefficients.ncols())))
+
+
+def moves_all(x: Adapters, U: fmpq_mat, Q: fmpq_mat, V: fmpq_mat) -> bool:
+    """Tell whether the adapters have a part along every singular vector."""
+    parts = (Q.transpose() * x.B1, x.A1 * V, U.transpose() * x.B2, x.A2 * Q)
+    return all(y != 0 for part in parts for y in part.entries())
 
 
 @PAPER.corollary("escape", alpha=ALPHAS, seeded=False)
