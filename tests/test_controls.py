@@ -56,8 +56,6 @@ OPEN = {
     "zeng2024expressive:corollary-7-random",
     "zeng2024expressive:formula-parameters-of-a-transformer",
     "zeng2024expressive:formula-transformer-gaps",
-    "zeng2024expressive:lemma-1-heads",
-    "zeng2024expressive:lemma-1-heads-minilm",
     "zeng2024expressive:proposition-transformer-below",
     "zeng2024expressive:theorem-7",
     "zeng2024expressive:theorem-7-singular-targets",
