@@ -24,6 +24,7 @@ import resource
 import signal
 import sys
 import tomllib
+import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,6 +44,7 @@ from mutations import Mutant, mutants, sample  # noqa: E402
 VERDICTS = ROOT / "tests" / "mutants.toml"
 SAMPLE, SHARE = 40, 0.9
 SLOWER, SECONDS, MEMORY = 3, 3, 16 << 30
+BROKEN = 70
 
 TESTS = {
     "values": ["values"],
@@ -141,7 +143,7 @@ def forked(work: Callable[[], object], cpu_seconds: float = 0) -> tuple[int, obj
     read, write = os.pipe()
     if not (child := os.fork()):
         os.close(read)
-        code = 70
+        code, stderr = BROKEN, os.fdopen(os.dup(2), "w")
         try:
             quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, 1), os.dup2(quiet, 2)
@@ -152,13 +154,19 @@ def forked(work: Callable[[], object], cpu_seconds: float = 0) -> tuple[int, obj
             with open(write, "wb") as pipe:
                 pickle.dump(work(), pipe)
             code = 0
+        except BaseException:
+            traceback.print_exc(file=stderr)
+            stderr.flush()
         finally:
             os._exit(code)
     os.close(write)
+    answer = None
     with open(read, "rb") as pipe, suppress(EOFError):
         answer = pickle.load(pipe)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), answer
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), None
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == BROKEN:  # no verdict on a mutant
+        raise SystemExit("the driver itself failed in a child")
+    return code, answer
 
 
 def run_pytest(files: list[Path], plugin: object) -> int:

@@ -69,6 +69,15 @@ def test_what_does_not_end_is_stopped():
     assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_fault_of_the_driver_kills_no_mutant():
+    code = "import mutants; mutants.forked(lambda: 1 / 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert "the driver itself failed" in done.stderr
+
+
 def test_a_mutant_keeps_its_name_when_its_function_moves():
     moved = TOY.replace("def unused", "def another(y):\n    return y * 2 + LIMIT\n\n\ndef unused")
     assert set(names(TOY)) < set(names(moved))
