@@ -181,10 +181,11 @@ def hard_tanh(case: Case) -> Comparison:
     return equal(difference(HARD_TANH, layers, target, box_points(case, half_width)), 0)
 
 
-@hard_tanh.control("X is sixteen times as wide")
+@hard_tanh.control("X is wider", D=(3, 4), L=(2, 3), Lbar=(1,))
 def _(case: Case) -> Comparison:
     layers, target, half_width = on_small_box(case)
-    return equal(difference(HARD_TANH, layers, target, box_points(case, 16 * half_width)), 0)
+    wider = np.concatenate([box_points(case, factor * half_width) for factor in (4, 8, 16, 32)])
+    return equal(difference(HARD_TANH, layers, target, wider), 0)
 
 
 @hard_tanh.control("tanh in both networks: affine on no interval", D=(2, 3), L=(2,), Lbar=(1,))

@@ -183,6 +183,7 @@ def difference(case: Case, *, mixed: bool, forgotten: int = 0) -> Fraction:
     D, hidden = case["D"], case["L"] - 1
     W_1, W_2 = (instances.nonsingular(case.rng, D) for _ in range(2))
     b_1, b_2 = (exact.array(case.rng.integers(-2, 3, D)) for _ in range(2))
+    b_2 = b_2 + (1000 if mixed or forgotten else 0)  # outputs that are switched off would hide what is wrong
     z = exact.array(case.rng.integers(-16, 17, (32, D))) / 4 @ exact.array(W_1).T + b_1
     h, S, c, given = z, exact.identity(D), 0 * b_1, np.arange(D) % hidden
     for l in range(hidden):
