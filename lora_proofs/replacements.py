@@ -213,7 +213,7 @@ def _same(value: Any, other: Any) -> bool:
     if isinstance(value, Comparison):
         return value.measured is other.measured
     if isinstance(value, (list, tuple)):
-        return all(_same(x, y) for x, y in zip(value, other, strict=True))
+        return isinstance(other, (list, tuple)) and all(_same(x, y) for x, y in zip(value, other, strict=True))
     if entries := _entries(value):
         return all(_same(x, y) for x, y in zip(entries.values(), _entries(other).values(), strict=True))
     if _dtype(value):
