@@ -46,13 +46,13 @@ def into_domain(trap: Trap, q: list[Any]) -> list[Any]:
     return scaled
 
 
-@PAPER.lemma("weak-duality", shape=("3-3-1-3", "4-4-2-5", "5-3-2-8"), at=("random", "slopes"), sampled=True)
+@PAPER.lemma("weak-duality", shape=("3-3-1-3", "4-4-2-5", "5-3-2-8"), at=("optimum", "random", "slopes"), sampled=True)
 def weak_duality(case: Case) -> Comparison:
     r"""D(q) <= L(u, v) for all (u, v), and all q with |S(q)|_op <= \lambda: D bounds the optimum from below.
 
     L(u, v) - D(q) >= <S(q), u v^T> + \lambda|u v^T|_* >= 0 by Fenchel's inequality. Any q is scaled into the domain,
     which is checked over Q by a factorisation of [[\lambda I, -S], [-S^T, \lambda I]]. q random, or \phi' at a random
-    point.
+    point, or at the optimum, where both sides are equal.
     """
     trap, q, u, v = dual_case(case)
     return at_most(dual_value(trap, into_domain(trap, q)), trap.objective(u, v))
@@ -68,6 +68,8 @@ def dual_case(case: Case) -> tuple[Trap, list[Any], fmpq_mat, fmpq_mat]:
     """Return an instance with a planted optimum, a dual point, and factors near the optimum."""
     m, n, k, d = sizes(case["shape"])
     trap = planted(case.rng, [(m, n)], [k], k, d, lam=2).trap
+    if case["at"] == "optimum":
+        return trap, trap.rows(trap.u, trap.v), trap.u, trap.v
     u, v = (x + instances.integers(case.rng, x.nrows(), k) / 10 for x in (trap.u, trap.v))
     if case["at"] == "slopes":
         return trap, trap.rows(u, v), u, v

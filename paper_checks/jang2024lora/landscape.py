@@ -128,7 +128,7 @@ def surplus_index(H: fmpq_mat, S: fmpq_mat) -> int:
     return index(H) - index(S)
 
 
-@PAPER.lemma("rank-deficient-blocks", ranks=("1-1", "2-1", "1-2"), point=("minimiser", "saddle"), sampled=True)
+@PAPER.lemma("rank-deficient-blocks", ranks=("1-1", "2-1", "1-2"), point=("saddle", "minimiser"), sampled=True)
 def rank_deficient_blocks(case: Case) -> Comparison:
     r"""P = 0, two blocks: it suffices that [u_t; v_t] has rank < r in each block, though Q may have rank r.
 

@@ -68,9 +68,9 @@ def by_cvxpy(problem: LinearizedProblem, form: str, solver: str) -> tuple[np.nda
         norm = cp.normNuc(delta)
     link = problem.w0 + A @ cp.vec(delta, order="C") == w
     cp.Problem(cp.Minimize(risk_of(problem, w) + problem.lam * norm), [link]).solve(solver, **ACCURACY[solver])
-    # The multiplier of the link is phi'(w) / N up to cvxpy's sign; the right sign has the larger dual objective.
+    # The multiplier of the link is phi'(w) / N up to cvxpy's sign.
     q = problem.N * np.asarray(link.dual_value)
-    return np.asarray(delta.value), max((q, -q), key=lambda x: checked_dual(problem, x))
+    return np.asarray(delta.value), q * np.sign(q @ problem.slope(np.asarray(w.value)))
 
 
 def checked_dual(problem: LinearizedProblem, q: np.ndarray) -> float:
@@ -117,7 +117,12 @@ def sdp_form_multipliers(case: Case) -> Comparison:
     """
     problem = small_problem(case)
     _, q = by_cvxpy(problem, case["form"], case["solver"])
-    return equal(checked_dual(problem, q), solve(problem).upper)
+    return equal(checked_dual(problem, stretched(problem, q)), solve(problem).upper)
+
+
+def stretched(problem: LinearizedProblem, q: np.ndarray) -> np.ndarray:
+    """Return 2 q for the squared loss, whose scaling back into the domain gives q again; q for the others."""
+    return 2 * q if problem.loss == "squared" else q
 
 
 @sdp_form_multipliers.control("the other sign", loss=("squared",), solver=("CLARABEL",), form=("semidefinite",))
@@ -145,7 +150,7 @@ def dual_by_solvers(case: Case) -> Comparison:
     """
     problem = small_problem(case)
     _, q = by_cvxpy(problem, "dual", case["solver"])
-    return equal(checked_dual(problem, q), solve(problem).upper)
+    return equal(checked_dual(problem, stretched(problem, q)), solve(problem).upper)
 
 
 @dual_by_solvers.control("another q, scaled back", loss=("squared",), solver=("CLARABEL",))

@@ -7,10 +7,10 @@ rank X* <= r, d = (I - P_U) X* (I - P_V). M v = lam u and M^T u = lam v, so M = 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances
+from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk.rational_problem import inertia, inner
 
 from .paper import PAPER, Quadratic, above, plant
@@ -246,7 +246,7 @@ def at_least_count(x: fmpq_mat, bound: Any) -> int:
     return int(x.ncols()) - negative
 
 
-@PAPER.lemma("5-overlap", points=SHAPES, sampled=True)
+@PAPER.lemma("5-overlap", points=({"n": 3}, *SHAPES), sampled=True)
 def overlap(case: Case) -> Comparison:
     r"""|d|_* <= |X - X*|_F^2 / sigma_{r*}(X*), r* the rank of X*.
 
@@ -254,18 +254,31 @@ def overlap(case: Case) -> Comparison:
        product of the Frobenius norms of the two factors.
     2. |P U* S*^{1/2}|_F^2 <= |P U* S*|_F^2 / sigma_{r*}(X*) = |P X*|_F^2 / sigma_{r*}(X*), and P X* = P (X* - X).
 
-    X and X* have random rational singular vectors; |d|_* is a bracket.
+    X and X* have random rational singular vectors, or X is 1/100 of E_11 and X* is E_22, where one per mille of the
+    bound is left. |d|_* is enclosed.
     """
-    X, target, t, d = independent(case)
-    ratio = inner(X - target, X - target) / min(t)
-    return at_most(nuclear_norm(d), float_bracket(ratio))
+    X, target, t, d = orthogonal(fmpq(1, 100), [1]) if "m" not in case.params else independent(case)
+    return at_most(nuclear_norm(d), overlap_bound(X, target, min(t)))
 
 
 @overlap.control("sigma_1(X*) in place of sigma_{r*}(X*), X small and orthogonal to X*", points=({"n": 3},))
 def _(case: Case) -> Comparison:
+    X, target, t, d = orthogonal(fmpq(1, 10), [10, 1])
+    return at_most(nuclear_norm(d), overlap_bound(X, target, max(t)))
+
+
+def overlap_bound(X: fmpq_mat, target: fmpq_mat, t: Any) -> Any:
+    """Return |X - X*|_F^2 / t."""
+    return inner(X - target, X - target) / t
+
+
+def orthogonal(s: Any, t: list[Any]) -> tuple[fmpq_mat, fmpq_mat, list[Any], fmpq_mat]:
+    """Return X = s E_11, X* with the singular values t on the diagonal after that, t, and d = X*."""
     X, target = fmpq_mat(3, 3), fmpq_mat(3, 3)
-    X[0, 0], target[1, 1], target[2, 2] = fmpq(1, 10), fmpq(10), fmpq(1)
-    return at_most(nuclear_norm(target), float_bracket(inner(X - target, X - target) / 10))
+    X[0, 0] = s
+    for j, value in enumerate(t):
+        target[1 + j, 1 + j] = fmpq(value)
+    return X, target, list(map(fmpq, t)), target
 
 
 def independent(case: Case) -> tuple[fmpq_mat, fmpq_mat, list[Any], fmpq_mat]:
@@ -285,14 +298,7 @@ def independent(case: Case) -> tuple[fmpq_mat, fmpq_mat, list[Any], fmpq_mat]:
     return X, target, t, project_out(U) * target * project_out(V)
 
 
-def nuclear_norm(x: fmpq_mat) -> tuple[float, float]:
-    """Return a bracket of |x|_*."""
-    lower, upper = exact.singular_value_enclosures(x)
-    rounding = 1e-14 * (1 + float(upper.sum()))
-    return max(0.0, float(lower.sum()) - rounding), float(upper.sum()) + rounding
-
-
-def float_bracket(q: Any) -> tuple[float, float]:
-    """Return floats that enclose a rational."""
-    middle = int(q.p) / int(q.q)
-    return float(np.nextafter(middle, -np.inf)), float(np.nextafter(middle, np.inf))
+def nuclear_norm(x: fmpq_mat) -> Enclosure:
+    """Return an enclosure of |x|_*: the ends of the singular values, added exactly."""
+    lower, upper = (sum(map(exact.number, ends.tolist()), fmpq(0)) for ends in exact.singular_value_enclosures(x))
+    return exact.enclosure(lower, upper)

@@ -3,6 +3,7 @@ r"""The instance at r = r*, where gradient descent goes on it, and what restrict
 A linearised loss is f(X) = risk(A(X)) with a linear A: R^{m x n} -> R^d; see `lora_proofs.ntk.problem`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,12 @@ def instance(case: Case) -> Comparison:
     q = published(case["lam"])
     one = exact.identity(4)
     return equal(q.defects() + inertia(q.B - one)[0] + inertia(fmpq(31, 10) * one - q.B)[0], 0)
+
+
+@instance.control("its X doubled")
+def _(case: Case) -> Comparison:
+    q = published(case["lam"])
+    return equal(replace(q, u=2 * q.u).defects(), 0)
 
 
 @instance.control("all eigenvalues of the Hessian in [1, 305/100]")
@@ -127,27 +134,27 @@ def linearised_alpha(case: Case) -> Comparison:
     compared with rm - d; the X found has rank <= r, and the check stops unless X != X* and A(X) = A(X*), exactly.
     At d = r max(m, n) this fails in general (the control), and the next claim applies.
     """
-    return nullity_against(case, case["d"])
+    return at_least(nullity(case, case["d"]), case["r"] * case["m"] - case["d"])
 
 
 @linearised_alpha.control("d = r max(m, n)")
 def _(case: Case) -> Comparison:
-    return nullity_against(case, case["r"] * case["m"], at_least_one=True)
+    return at_least(nullity(case, case["r"] * case["m"]), 1)
 
 
-def nullity_against(case: Case, d: int, at_least_one: bool = False) -> Comparison:
-    """Compare the dimension of {x: A(x v^T) = 0} with rm - d, or with 1."""
+def nullity(case: Case, d: int) -> int:
+    """Return the dimension of {x: A(x v^T) = 0}, after checking what its first direction does."""
     m, r, G = case["m"], case["r"], functionals(case, d)
     u, v = (instances.rational_planted_rank(case.rng, size, r, r) for size in (m, case["n"]))
     equations = fmpq_mat([(g * v).entries() for g in G])
-    nullity = m * r - exact.rank(equations)
-    if nullity:
+    dimension = m * r - exact.rank(equations)
+    if dimension:
         x = kernel_vector(equations)
         X = (u + fmpq_mat(m, r, x) / 1000) * v.transpose()
         change = X - u * v.transpose()
         if exact.is_zero(change) or exact.rank(X) > r or any(inner(g, change) for g in G):
             raise ArithmeticError("the direction found is none")
-    return at_least(nullity, 1 if at_least_one else m * r - d)
+    return dimension
 
 
 def kernel_vector(x: fmpq_mat) -> list[Any]:
