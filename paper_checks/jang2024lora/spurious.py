@@ -153,12 +153,17 @@ def _(case: Case) -> Comparison:
 @PAPER.theorem("4.1-needs-its-perturbation-level", r=(3, 4, 5))
 def level_sphere(case: Case) -> Comparison:
     r"""On that sphere the value is the same, r + 1/2. Measured at a random rational R."""
-    return equal(on_sphere(case, 1).value, fmpq(2 * case["r"] + 1, 2))
+    return equal(value_on_sphere(case, 1), fmpq(2 * case["r"] + 1, 2))
 
 
 @level_sphere.control("|R|_F^2 = 4 r")
 def _(case: Case) -> Comparison:
-    return equal(on_sphere(case, 2).value, fmpq(2 * case["r"] + 1, 2))
+    return equal(value_on_sphere(case, 2), fmpq(2 * case["r"] + 1, 2))
+
+
+def value_on_sphere(case: Case, scale: int) -> Any:
+    """Return the value of C_r at that point."""
+    return on_sphere(case, scale).value
 
 
 def slope_squared(trap: Trap) -> Any:
