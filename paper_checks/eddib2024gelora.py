@@ -89,7 +89,8 @@ def twonn(case: Case) -> Comparison:
     r"""TwoNN, d^ = (m - 1) / sum log mu, finds d from m = 500 d^2 samples of 5 points in a d-ball, at its centre.
 
     2 d sum log mu has the law chi^2 with 2m degrees of freedom; measured is its standard score, which is below 7.5 in
-    absolute value but for a probability of 1e-11. In d + 1 dimensions the score is near sqrt(m) / (d + 1).
+    absolute value but for a probability of 1e-11, and mostly below 2. In d + 1 dimensions the score is near
+    sqrt(m) / (d + 1).
     """
     return at_most(score(case, case["d"]), 7.5)
 
@@ -119,12 +120,17 @@ def no_rise(case: Case) -> Comparison:
     deterministic smooth map the exact value of max(d_{i+1} - d_i, 0) is 0; positive ones are due to mixing of tokens
     (see `mixing`), or to noise and curvature at the distance of the neighbours.
     """
-    return equal(exact.rank(tangents(case, case["d"])), case["d"])
+    return equal(dimension_after(case, case["d"]), case["d"])
 
 
 @no_rise.control("one more direction in the data")
 def _(case: Case) -> Comparison:
-    return equal(exact.rank(tangents(case, case["d"] + 1)), case["d"])
+    return equal(dimension_after(case, case["d"] + 1), case["d"])
+
+
+def dimension_after(case: Case, d: int) -> int:
+    """Return the dimension of d-dimensional data after the layers."""
+    return exact.rank(tangents(case, d))
 
 
 def tangents(case: Case, d: int) -> fmpq_mat:
@@ -151,13 +157,18 @@ def mixing(case: Case) -> Comparison:
     For fixed weights a_j other than 0, generic V and tangent spaces. Exact rank.
     """
     D, d, N = case["D"], case["d"], case["N"]
-    return equal(exact.rank(mixed(case, [1 + j for j in range(N)])), min(D, N * d))
+    return equal(mixed_dimension(case, [1 + j for j in range(N)]), min(D, N * d))
 
 
 @mixing.control("all weight on one token")
 def _(case: Case) -> Comparison:
     D, d, N = case["D"], case["d"], case["N"]
-    return equal(exact.rank(mixed(case, [1] + [0] * (N - 1))), min(D, N * d))
+    return equal(mixed_dimension(case, [1] + [0] * (N - 1)), min(D, N * d))
+
+
+def mixed_dimension(case: Case, weights: list[int]) -> int:
+    """Return in how many dimensions the sum over the tokens varies."""
+    return exact.rank(mixed(case, weights))
 
 
 def mixed(case: Case, weights: list[int]) -> fmpq_mat:

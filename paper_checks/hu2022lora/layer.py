@@ -162,21 +162,22 @@ def slope(at: fmpq_mat, value: Callable[[fmpq_mat], Any]) -> fmpq_mat:
 @PAPER.formula("3-rank", d=(6,), k=(7,), r=(1, 2, 3), K=(1, 2, 3, 4))
 def rank_of_merges(case: Case) -> Comparison:
     """K merged updates of rank r change almost every weight by a matrix of rank min(K r, d, k), not r."""
-    d, k, r, K = (case[name] for name in "dkrK")
-    total = fmpq_mat(d, k)
-    for _ in range(K):
-        total += instances.integers(case.rng, d, r, -99, 99) * instances.integers(case.rng, r, k, -99, 99)
-    return equal(exact.rank(total), min(K * r, d, k))
+    return equal(merged_rank(case, one_A=False), min(case["K"] * case["r"], case["d"], case["k"]))
 
 
 @rank_of_merges.control("all K updates share A", d=(6,), k=(7,), r=(1, 2), K=(2, 3))
 def _(case: Case) -> Comparison:
-    d, k, r, K = (case[name] for name in "dkrK")
-    A = instances.integers(case.rng, r, k, -99, 99)
-    total = fmpq_mat(d, k)
-    for _ in range(K):
+    return equal(merged_rank(case, one_A=True), min(case["K"] * case["r"], case["d"], case["k"]))
+
+
+def merged_rank(case: Case, one_A: bool) -> int:
+    """Return the rank of the sum of K random updates, which share A or do not."""
+    d, k, r = (case[name] for name in "dkr")
+    A, total = instances.integers(case.rng, r, k, -99, 99), fmpq_mat(d, k)
+    for _ in range(case["K"]):
+        A = A if one_A else instances.integers(case.rng, r, k, -99, 99)
         total += instances.integers(case.rng, d, r, -99, 99) * A
-    return equal(exact.rank(total), min(K * r, d, k))
+    return exact.rank(total)
 
 
 def nonzero(x: fmpq_mat) -> int:

@@ -360,7 +360,7 @@ def necessity(case: Case) -> Comparison:
     biases are. The target's is affine and one-to-one where \bar W_1 \bar W_O \bar W_V x + \bar b_1 > 0; for tokens x, y
     there the attention weights must agree, so (x - y)^T (M - \bar M) x = 0 on an open set, and M = \bar M for
     M = W_K^T W_Q as adapted. Adapters of rank R change M by rank 2R. Measured, for R one below and adapters that fit as
-    many such pairs as they can, or that change a part of what is to change: the number of other rational pairs x, y of
+    many such pairs as they can, or that change a part of what has to change: the number of other rational pairs x, y of
     that set, of 16, whose attention weights are not the target's, that is (x - y)^T (M - \bar M) x != 0. One is enough.
     """
     return at_least(mismatches(case, more=0), 1)
@@ -446,14 +446,17 @@ def parameters(case: Case) -> Comparison:
 
     2DR = D^2 for each of the 4HL + 2 matrices, for random weights, whose gaps are D: no fewer than tuning them in full.
     """
-    adapters = spent(case, case["D"] // 2).adapters
-    return equal(sum(2 * case["D"] * a.rank for a in adapters), (4 * case["H"] * case["L"] + 2) * case["D"] ** 2)
+    return equal(trained_entries(case, case["D"] // 2), (4 * case["H"] * case["L"] + 2) * case["D"] ** 2)
+
+
+def trained_entries(case: Case, R: int) -> int:
+    """Return the number of parameters of exact adapters of rank R."""
+    return sum(2 * case["D"] * a.rank for a in spent(case, R).adapters)
 
 
 @parameters.control("half of it", points=points((4, 1, 1)))
 def _(case: Case) -> Comparison:
-    adapters = spent(case, case["D"] // 2).adapters
-    return equal(sum(2 * case["D"] * a.rank for a in adapters), (2 * case["H"] * case["L"] + 1) * case["D"] ** 2)
+    return equal(trained_entries(case, case["D"] // 2), (2 * case["H"] * case["L"] + 1) * case["D"] ** 2)
 
 
 def tuned_entries(case: Case, ranks: dict[str, int]) -> int:
