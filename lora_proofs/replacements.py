@@ -131,8 +131,9 @@ def replaced(value: Any, name: str, rtol: float = RTOL) -> Any:
     if is_bracket(value):
         return _replaced_bracket(value, name, rtol)
     if isinstance(value, tuple):
-        changed = [replaced(entry, name, rtol) for entry in value]
-        return type(value)(*changed) if hasattr(value, "_fields") else type(value)(changed)
+        changed = tuple.__new__(type(value), [replaced(entry, name, rtol) for entry in value])
+        vars(changed).update(vars(value)) if hasattr(value, "__dict__") else None
+        return changed
     if isinstance(value, list):
         return [replaced(entry, name, rtol) for entry in value]
     if entries := _entries(value):

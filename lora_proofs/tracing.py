@@ -13,7 +13,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import _lru_cache_wrapper, cached_property
 from pathlib import Path
@@ -180,8 +180,9 @@ def trace(run: Callable[[], object], places: Places, caches: Collection[CodeType
     for code, value, cached in returned:
         function = found.functions.setdefault(code, Function(code))
         function.cached |= cached
-        for name in options(value):
-            function.names[name] = function.names.get(name, False) or changes(value, name)
+        with suppress(Exception):  # values of types with a mind of their own have no replacements
+            found_here = {name: changes(value, name) for name in options(value)}
+            function.names |= {name: differs or function.names.get(name, False) for name, differs in found_here.items()}
     return found
 
 
