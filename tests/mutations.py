@@ -44,7 +44,7 @@ PLAIN = {
 }  # conversions
 UNREAD = ast.JoinedStr | ast.Assert | ast.Import | ast.ImportFrom
 UNREAD_FIELDS = {"annotation", "returns", "decorator_list", "exc"}
-UNREAD_CALLS = {"warn", "isinstance", "cast", "TypeVar", "NewType"}
+UNREAD_CALLS = {"warn", "isinstance", "cast", "TypeVar", "NewType", "default_rng"}
 UNREAD_KEYWORDS = {"strict", "stacklevel", "category", "repr", "kw_only", "check_finite"}
 
 
@@ -160,8 +160,11 @@ def _instead(node: ast.AST, owner: ast.AST, field: str, returns: str) -> Iterato
     if field in {"test", "ifs"} and isinstance(owner, ast.If | ast.IfExp | ast.comprehension):
         yield ast.Constant(field == "ifs")
     if (value := _number(node)) is not None:
+        if value == -1 and isinstance(owner, ast.Call) and getattr(owner.func, "attr", "") == "reshape":
+            return  # any negative number there means what is left
         larger = 1000 * value if 0 < abs(value) < 1e-3 else 2 * value  # a tolerance doubled is a tolerance
-        yield from (ast.Constant(new) for new in dict.fromkeys([larger, value + 1, 0 * value, -value]) if new != value)
+        sign = [] if _is_place(owner, field) else [-value]
+        yield from (ast.Constant(new) for new in dict.fromkeys([larger, value + 1, 0 * value, *sign]) if new != value)
         return
     match node:
         case ast.Constant(value=bool(value)):
@@ -202,6 +205,11 @@ def _instead(node: ast.AST, owner: ast.AST, field: str, returns: str) -> Iterato
             yield ast.Return(ast.UnaryOp(ast.Not(), value))
         case ast.Raise() if not (isinstance(owner, ast.If) and field == "body"):  # else the guard is what is removed
             yield ast.Pass()
+
+
+def _is_place(owner: ast.AST, field: str) -> bool:
+    """Tell whether a number is an index or an axis: the last but one of two is the first, and so on."""
+    return field == "slice" or isinstance(owner, ast.Slice) or (isinstance(owner, ast.keyword) and owner.arg == "axis")
 
 
 def _text(node: ast.AST) -> bool:

@@ -123,7 +123,17 @@ def test_what_is_changed(source, change):
         "def f(x):\n    assert x > 1",
         "def f(x): return f'{x + 1}'",
         "import os",
+        "rng = np.random.default_rng(7)",
     ],
 )
 def test_what_is_left_alone(source):
     assert names(source) == []
+
+
+def test_signs_of_indices_and_axes_are_left_alone():
+    found = names("def f(x):\n    return x[1], sum(x, axis=1), g(1)")
+    assert "f: x[1] => x[2]" in found
+    assert "f: x[1] => x[-1]" not in found
+    assert "f: g(1) => g(-1)" in found
+    assert not any("axis=-1" in name for name in found)
+    assert names("y = x.reshape(-1)") == ["(module): y = x.reshape(-1) => y = -1"]

@@ -1,7 +1,9 @@
 """lam = 0: which directions count, Newton from afar, separability, factors of low rank, the projection in floats."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
+import flint
 import numpy as np
 import pytest
 
@@ -50,6 +52,16 @@ def test_every_cut_that_uses_other_directions_is_tried(shares, risks):
     assert all(a.value <= b.value + 1e-12 for a, b in pairwise(points))
 
 
+def test_many_rows_have_more_noise():
+    """Of 64 rows a direction of 5e-15 is rounding, though of two it is not."""
+    G = np.zeros((64, 1, 9, 9))
+    for i in range(63):
+        G[i, 0, i // 9, i % 9] = 1
+    G[63, 0, 0, 0], G[63, 0, 8, 8] = 1, 1e-14
+    assert len(list(least_risk(core_of(G, np.arange(64.0)[:, None])))) == 1
+    assert len(list(least_risk(nearly_dependent(1e-14)))) == 2
+
+
 def test_rows_that_differ_by_a_millionth_can_be_told_apart():
     """Labels +1 and -1 at gradients G and G + 1e-6 E: the least risk is 0, not that of one direction."""
     G = np.zeros((2, 1, 2, 2))
@@ -80,6 +92,26 @@ def test_newton_finds_the_minimum_from_afar(start):
     w = _newton(core, B, np.array([start, -start]))
     np.testing.assert_allclose(w, 0, atol=1e-9)
     np.testing.assert_array_equal(_newton(core, np.zeros((2, 0)), np.array([start, 1.0])), [start, 1.0])
+
+
+def one_dimensional(value, slope, curvature=1.0):
+    loss = SimpleNamespace(value=lambda w: value(float(w[0])), slope=slope, curvature=lambda w, z: curvature * z)
+    return SimpleNamespace(loss=loss)
+
+
+def test_a_step_must_gain_and_is_halved_until_it_does():
+    values = {0.0: 0.0, 1.0: 1e-5, 0.5: -0.4, 1 / 3: -0.2}
+    near = one_dimensional(
+        lambda w: min(values.items(), key=lambda pair: abs(pair[0] - w))[1], lambda w: np.where(w == 0, -1.0, 0.0)
+    )
+    np.testing.assert_allclose(_newton(near, np.eye(1), np.zeros(1)), 0.5)
+
+
+def test_a_gain_below_rounding_is_the_last():
+    calls = []
+    flat = one_dimensional(lambda w: -1e-14 * w, lambda w: calls.append(0) or np.array([-1e-14]), curvature=1e3)
+    _newton(flat, np.eye(1), np.zeros(1))
+    assert len(calls) == 1
 
 
 def test_the_optimal_rows_are_stationary():
@@ -190,3 +222,10 @@ def test_many_rows_get_a_lower_end_in_floats(monkeypatch):
     assert sharp <= optimum
     monkeypatch.setattr(unregularised, "_projected", lambda core, q: (q, 0.25 * optimum))
     assert dual_bound_at_zero(core, q) == pytest.approx(0.75 * optimum, rel=1e-10)
+
+
+def test_a_dual_point_that_rounding_puts_beside_the_simplex_is_drawn_in():
+    core = core_of(np.ones((1, 1, 1, 1)), np.array([1]), "logistic", np.full((1, 1), -5.0))
+    core.feasible = lambda q: [flint.arb(1 + 2 * EPS)]
+    assert core.loss.conjugate(np.array([1 + 2 * EPS])) == np.inf
+    assert 4.99 < dual_bound_at_zero(core, np.ones(1)) <= 5
