@@ -71,8 +71,11 @@ TESTS = {
     "ntk.certificate": ["ntk_certificate", "ntk_rigorous"],
     "ntk.losses": ["ntk_losses", "ntk_problem", "ntk_certificate"],
     "ntk.second_order": ["ntk_second_order"],
-    "ntk.unregularised": ["ntk_unregularised", "ntk_solve"],
+    "ntk.unregularised": ["ntk_unregularised", "ntk_lam_zero"],
     "ntk.rank_reduction": ["ntk_rank_reduction"],
+    "ntk.bracket": ["ntk_bracket", "ntk_attack"],
+    "ntk.null_space": ["ntk_null_space"],
+    "ntk.units": ["ntk_units"],
 }
 
 

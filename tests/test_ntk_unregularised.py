@@ -1,4 +1,4 @@
-"""lam = 0: which directions count, Newton from afar, separability, factors of low rank, the projection in floats."""
+"""lam = 0: which directions count, Newton from afar, separability, factors of low rank."""
 
 from itertools import pairwise
 from types import SimpleNamespace
@@ -7,15 +7,12 @@ import flint
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import LinearizedProblem, solve, unregularised
-from lora_proofs.ntk.null_space import TooLarge
-from lora_proofs.ntk.spectrum import slack
+from lora_proofs.ntk import LinearizedProblem, solve
 from lora_proofs.ntk.units import normalised
 from lora_proofs.ntk.unregularised import (
     _equalised,
     _left,
     _newton,
-    _projected,
     _require_inseparable,
     dual_bound_at_zero,
     least_risk,
@@ -107,13 +104,6 @@ def test_a_step_must_gain_and_is_halved_until_it_does():
     np.testing.assert_allclose(_newton(near, np.eye(1), np.zeros(1)), 0.5)
 
 
-def test_a_gain_below_rounding_is_the_last():
-    calls = []
-    flat = one_dimensional(lambda w: -1e-14 * w, lambda w: calls.append(0) or np.array([-1e-14]), curvature=1e3)
-    _newton(flat, np.eye(1), np.zeros(1))
-    assert len(calls) == 1
-
-
 def test_the_optimal_rows_are_stationary():
     rng = np.random.default_rng(1)
     for loss, K in (("squared", 2), ("logistic", 1), ("cross_entropy", 3)):
@@ -133,7 +123,7 @@ def test_the_optimal_rows_are_stationary():
 
 @pytest.mark.parametrize(("B", "separable"), [
     ([[1.0], [1.0]], True), ([[1.0], [-1.0]], False), ([[1.0], [-1e-9]], False), ([[1.0], [0.0]], True),
-    ([[1.0], [-1e-15]], True), ([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], True),
+    ([[1.0], [-1e-17]], True), ([[1.0], [-1e-15]], False), ([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], True),
     ([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]], False),
     ([[1.0, 0.1], [-1.0, 0.1]], True),
 ])  # fmt: skip
@@ -170,58 +160,6 @@ def test_tall_and_wide_blocks_are_realised_together():
     u, v = realise(core, np.zeros(6), row_sizes(core))
     np.testing.assert_allclose(core.rows(u, v), 0, atol=1e-12)
     assert [x.shape for x in u] == [(2, 1), (7, 1)]
-
-
-@pytest.mark.parametrize("units", [0.5, 0.9, 1.1, 1.5, 1e3])
-def test_a_rank_is_believed_from_a_gap_of_a_thousand(units):
-    """The second singular value is 1000 times the noise, or less, or more."""
-    core = nearly_dependent(1e-12)
-    noise = 2 * EPS * np.sqrt(2)
-    share = 1000 * units * noise * np.sqrt(2)
-    core = nearly_dependent(share)
-    _, s = _left(core, row_sizes(core))
-    q = np.array([1.0, 2.0])
-    p, lost = _projected(core, q)
-    if s[1] < 1000 * 2 * EPS * s[0]:
-        assert (p == 0).all()
-        assert p.shape == (2,)
-        assert lost == 0
-    else:
-        assert np.linalg.norm(p) < 1e-3
-        assert lost > 0
-    assert (s[1] < 1000 * 2 * EPS * s[0]) == (units < 1)
-
-
-def test_the_projection_in_floats_says_what_it_may_have_lost():
-    rng = np.random.default_rng(4)
-    core = core_of(rng.normal(size=(12, 1, 2, 2)) * rng.uniform(1, 9, (12, 1, 1, 1)), rng.normal(size=(12, 1)))
-    q, sizes = rng.normal(size=12), row_sizes(core)
-    p, lost = _projected(core, q)
-    for S in core.adjoint(p):
-        assert np.abs(S).max() < 1e-13
-    U, s = _left(core, sizes)
-    B = np.linalg.qr(sizes[:, None] * U[:, :4])[0]
-    np.testing.assert_allclose(q - p, B @ (B.T @ q), atol=1e-12)
-    turned = slack(12) * s[0] / s[3] * sizes.max() / sizes.min()
-    size = np.linalg.norm(q) * (np.linalg.norm(core.w0) + np.linalg.norm(p))
-    assert lost == pytest.approx(turned * size / 12, rel=1e-10)
-
-
-def test_many_rows_get_a_lower_end_in_floats(monkeypatch):
-    rng = np.random.default_rng(5)
-    core = core_of(rng.normal(size=(12, 1, 2, 2)), rng.normal(size=(12, 1)))
-    q = next(least_risk(core)).w
-    sharp = dual_bound_at_zero(core, q)
-
-    def too_large(q):
-        raise TooLarge
-
-    core.feasible = too_large
-    optimum = core.risk(q)
-    assert optimum * (1 - 1e-10) < dual_bound_at_zero(core, q) < optimum
-    assert sharp <= optimum
-    monkeypatch.setattr(unregularised, "_projected", lambda core, q: (q, 0.25 * optimum))
-    assert dual_bound_at_zero(core, q) == pytest.approx(0.75 * optimum, rel=1e-10)
 
 
 def test_a_dual_point_that_rounding_puts_beside_the_simplex_is_drawn_in():

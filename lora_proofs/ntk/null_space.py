@@ -5,6 +5,7 @@ difference: dependent ones fit no contradictory labels, nearly dependent ones fi
 No cut of singular values can tell. But floats are integers times powers of two, so the dependencies are found over Q.
 """
 
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -24,11 +25,11 @@ _ORDER = 100
 _NOTHING = 1e-20
 """Share of the largest slope up to which one is taken for 0."""
 
-_MOST_BITS = 2**14
+_BITS, _MOST_BITS = 256, 2**14
 
 
 class TooLarge(ValueError):
-    """The dependencies are not computed: the problem is too large, or given by operators."""
+    """The dependencies are not computed: there are too many rows."""
 
 
 def feasible(problem: Any, q: Array) -> list[Any]:
@@ -40,31 +41,68 @@ def feasible(problem: Any, q: Array) -> list[Any]:
     Raises
     ------
     TooLarge
-        If the gradients are operators, or have too many entries.
+        If the gradients have too many entries, or the dependent rows are too many.
     """
     matrix, exponents = _integers(problem)
     squared = problem.loss == "squared"
     kept = np.arange(len(q)) if squared else np.flatnonzero(q > _NOTHING * q.max(initial=0.0))
-    columns = _null_space(flint.fmpz_mat([matrix[k] for k in kept])) if kept.size else []
-    if not columns:
-        return [flint.arb(0)] * len(q)
-    saved, bits = flint.ctx.prec, 256
+    p = [flint.arb(0)] * len(q)
+    if not kept.size:
+        return p
+    saved = flint.ctx.prec
     try:
-        while True:
-            flint.ctx.prec = bits
-            try:
-                found = _projected(columns, [exponents[k] for k in kept], q[kept], not squared)
-                break
-            except ZeroDivisionError:
-                bits *= 4
-                if bits > _MOST_BITS:
-                    raise TooLarge("the dependencies of the rows are too ill-conditioned to be used") from None
-        p = [flint.arb(0)] * len(q)
-        for k, x in zip(kept.tolist(), found, strict=True):
+        rows = flint.fmpz_mat([matrix[k] for k in kept])
+        for k, x in zip(kept, _nearest(rows, [exponents[k] for k in kept], q[kept], not squared), strict=True):
             p[k] = x
         return p if squared else _within(p, problem.d // problem.N)
     finally:
         flint.ctx.prec = saved
+
+
+def _nearest(rows: Any, exponents: list[int], q: Array, relative: bool) -> list[Any]:
+    """Return the point near q with sum_k q_k 2^{e_k} rows_k = 0, in as many bits as it takes.
+
+    The difference is a combination of the columns, and the point one of a basis of the null space: the fewer of both.
+    """
+    if 2 * rows.ncols() <= rows.nrows():
+        flint.ctx.prec = _BITS
+        columns = [[rows[i, j] for i in range(rows.nrows())] for j in range(rows.ncols())]
+        # Columns that are dependent, or nearly so, have a singular Gram matrix; balls never solve with one.
+        with suppress(ZeroDivisionError):
+            return _without(columns, exponents, q, relative)
+    columns = _null_space(rows)
+    if not columns:
+        return [flint.arb(0)] * len(q)
+    bits = _BITS
+    while bits <= _MOST_BITS:
+        flint.ctx.prec = bits
+        with suppress(ZeroDivisionError):
+            return _projected(columns, exponents, q, relative)
+        bits *= 4
+    raise TooLarge("the dependencies of the rows are too ill-conditioned to be used")
+
+
+def _without(columns: list[list[Any]], exponents: list[int], q: Array, relative: bool) -> list[Any]:
+    """Return q less the combination of the columns that leaves it orthogonal to them, in balls."""
+    basis = flint.arb_mat(_of_size_1(columns, exponents))
+    point = [flint.arb(x) for x in q.tolist()]
+    weighed = _times(basis, point) if relative else basis
+    coefficients = (weighed * basis.transpose()).solve(basis * flint.arb_mat(len(q), 1, point))
+    return [x - y for x, y in zip(point, (coefficients.transpose() * weighed).entries(), strict=True)]
+
+
+def _of_size_1(columns: list[list[Any]], exponents: list[int]) -> list[list[Any]]:
+    """Return the columns with row k times 2^{e_k}, each divided by about its norm."""
+    scaled = []
+    for column in columns:
+        entries = [flint.arb(x) * flint.arb(2) ** e for x, e in zip(column, exponents, strict=True)]
+        size = sum((x**2 for x in entries), flint.arb(0)).sqrt().mid()
+        scaled.append([x / size for x in entries])
+    return scaled
+
+
+def _times(basis: Any, weights: list[Any]) -> Any:
+    return flint.arb_mat([[x * w for x, w in zip(row, weights, strict=True)] for row in basis.tolist()])
 
 
 def _projected(columns: list[list[Any]], exponents: list[int], q: Array, relative: bool) -> list[Any]:
@@ -72,16 +110,10 @@ def _projected(columns: list[list[Any]], exponents: list[int], q: Array, relativ
 
     Near in the sum of squares, each over q_k if the changes are to be relative.
     """
-    scaled = []
-    for column in columns:
-        entries = [flint.arb(x) * flint.arb(2) ** -e for x, e in zip(column, exponents, strict=True)]
-        size = sum((x**2 for x in entries), flint.arb(0)).sqrt()
-        scaled.append([x / size.mid() for x in entries])
-    basis = flint.arb_mat(scaled)
-    weights = [1 / flint.arb(x) if relative else flint.arb(1) for x in q.tolist()]
-    weighed = flint.arb_mat([[x * w for x, w in zip(row, weights, strict=True)] for row in scaled])
-    right = weighed * flint.arb_mat(len(q), 1, [flint.arb(x) for x in q.tolist()])
-    coefficients = (weighed * basis.transpose()).solve(right).mid()
+    basis = flint.arb_mat(_of_size_1(columns, [-e for e in exponents]))
+    point = [flint.arb(x) for x in q.tolist()]
+    weighed = _times(basis, [1 / x for x in point]) if relative else basis
+    coefficients = (weighed * basis.transpose()).solve(weighed * flint.arb_mat(len(q), 1, point)).mid()
     return list((coefficients.transpose() * basis).entries())
 
 
@@ -142,7 +174,8 @@ def _block_integers(block: Gradients) -> tuple[list[list[tuple[int, int]]], list
     elif isinstance(block, FactoredGradients):
         rows = _products(block)
     else:
-        raise TooLarge("the gradients are operators, whose arithmetic is unknown; pass them dense or factored")
+        N, K, m, n = block.shape  # what the calls of the operator return counts as its gradients
+        return _block_integers(DenseGradients(block.right(np.eye(n)).reshape(N, K, m, n)))
     return rows, [min((e for m, e in row if m), default=None) for row in rows]
 
 

@@ -25,8 +25,8 @@ _STEPS = 200
 _CUTS = (1e-15, 1e-12, 1e-9)
 """Singular values of the rows, each of norm 1, up to which a direction is not used: tried in this order."""
 
-_GAP = 1e3
-"""Ratio of singular values at which the rank of rows too many for exact arithmetic is believed."""
+_LENGTHS = [0.5**k for k in range(40)]
+"""Shares of a Newton step that are tried."""
 
 _EPS = 2.0**-52
 
@@ -91,11 +91,9 @@ def optimal_rows(core: Core, B: Array) -> Array:
         If the data are separable, so that no minimiser exists.
     """
     if core.loss.name == "squared":
-        for w in [core.w0]:
-            w = w - B @ (B.T @ w)
-        return w - B @ (B.T @ w)
-    if B.shape[1]:
-        _require_inseparable(B)
+        w = core.w0 - B @ (B.T @ core.w0)
+        return np.asarray(w - B @ (B.T @ w))
+    _require_inseparable(B)
     w = core.w0
     for T in temperatures(core):
         w = T * _newton(core, B, w / T)
@@ -103,27 +101,30 @@ def optimal_rows(core: Core, B: Array) -> Array:
 
 
 def _newton(core: Core, B: Array, w: Array) -> Array:
-    for _ in range(_STEPS if B.shape[1] else 0):
+    """Return the minimiser over w + range B by damped Newton steps, once rounding hides any further descent."""
+    for _ in range(_STEPS):
         g = B.T @ core.loss.slope(w)
-        if np.linalg.norm(g) <= 1e-15 * np.sqrt(len(w)):
+        if np.linalg.norm(g) <= _EPS:
             break
         H = B.T @ core.loss.curvature(w, B)
-        H[np.diag_indices_from(H)] += 1e-14 * np.trace(H) / len(H) + np.finfo(float).tiny
-        step, t = -np.linalg.solve(H, g), 1.0
-        descent = float(g @ step)
-        while core.loss.value(w + t * (B @ step)) > core.loss.value(w) + 1e-4 * t * descent and t > 1e-9:
-            t /= 2
-        w = w + t * (B @ step)
-        if -descent <= 1e-30 * len(w):
+        H[np.diag_indices_from(H)] += 1e-14 * np.trace(H) + np.finfo(float).tiny
+        step = -B @ np.linalg.solve(H, g)
+        now, descent = core.loss.value(w), float(core.loss.slope(w) @ step)
+        t = next((t for t in _LENGTHS if core.loss.value(w + t * step) <= now + 1e-4 * t * descent), None)
+        if t is None:
             break
+        w = w + t * step
     return w
 
 
 def _require_inseparable(B: Array) -> None:
     """Raise unless no z has B z <= 0 but B z != 0; with rows of norm 1, lest small ones pass for 0."""
     norms = np.linalg.norm(B, axis=1)
-    B, k = B[norms > 1e-14] / norms[norms > 1e-14, None], B.shape[1]
-    result = linprog(B.sum(axis=0), A_ub=B, b_ub=np.zeros(len(B)), bounds=[(-1, 1)] * k, method="highs")
+    seen = norms > _EPS
+    B = B[seen] / norms[seen, None]
+    if not B.size:
+        return
+    result = linprog(B.sum(axis=0), A_ub=B, b_ub=np.zeros(len(B)), bounds=(-1, 1), method="highs")
     if result.status == 0 and float(result.fun or 0.0) < -1e-7:
         raise ValueError(
             "the data are separable by the gradients and lam = 0, so the risk has no minimiser: "
@@ -134,37 +135,40 @@ def _require_inseparable(B: Array) -> None:
 def realise(core: Core, w: Array, sizes: Array) -> tuple[Blocks, Blocks]:
     """Return factors with w0 + A(u v^T) = w, of rank as small as a frozen v allows; w - w0 is in the range of A."""
     rng = np.random.default_rng(0)
-    target = w - core.w0
-    total = sum(max(shape) for shape in core.shapes)
-    r = max(1, -(-len(w) // total))
+    target = (w - core.w0) / sizes
+    r = -(-len(w) // sum(max(shape) for shape in core.shapes))
     largest = max(min(shape) for shape in core.shapes)
-    scale = float(np.linalg.norm(target / sizes))
-    if scale == 0:
+    if not target.any():
         return [np.zeros((m, 0)) for m, _ in core.shapes], [np.zeros((n, 0)) for _, n in core.shapes]
-    best: tuple[float, Blocks, Blocks] = np.inf, [], []
     while True:
         # Freeze the factor of the shorter side, and solve for the longer one.
         frozen = [_frozen(rng, min(shape), r) for shape in core.shapes]
         parts = [
-            (rows.right(x) if m >= n else rows.left(x)).reshape(len(w), -1)
+            (rows.right(x) if m >= n else rows.left(x)).reshape(len(w), -1) / sizes[:, None]
             for rows, x, (m, n) in zip(core.blocks, frozen, core.shapes, strict=True)
         ]
-        matrix = np.concatenate(parts, axis=1) / sizes[:, None]
-        ends = np.cumsum([part.shape[1] for part in parts])[:-1]
-        for cut in _CUTS:
-            solution = np.zeros(matrix.shape[1])
-            for _ in range(3):  # refined until the residual is that of the rounding of the factors
-                residual = (target - matrix @ solution * sizes) / sizes
-                solution = solution + np.linalg.lstsq(matrix, residual, rcond=cut)[0]
-            free = [x.reshape(max(s), -1) for x, s in zip(np.split(solution, ends), core.shapes, strict=True)]
-            u = [x if m >= n else y for x, y, (m, n) in zip(free, frozen, core.shapes, strict=True)]
-            v = [y if m >= n else x for x, y, (m, n) in zip(free, frozen, core.shapes, strict=True)]
-            missed = float(np.linalg.norm((core.rows(u, v) - w) / sizes))
-            if missed < best[0]:
-                best = missed, u, v
-        if best[0] <= 1e-10 * scale or r >= largest:
-            return best[1], best[2]
-        r = min(2 * r, largest)
+        solution, missed = _solved(np.concatenate(parts, axis=1), target)
+        if missed <= 1e-10 * np.linalg.norm(target) or r >= largest:
+            break
+        r *= 2
+    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+    free = [x.reshape(max(s), -1) for x, s in zip(np.split(solution, ends), core.shapes, strict=True)]
+    u = [x if m >= n else y for x, y, (m, n) in zip(free, frozen, core.shapes, strict=True)]
+    v = [y if m >= n else x for x, y, (m, n) in zip(free, frozen, core.shapes, strict=True)]
+    return u, v
+
+
+def _solved(matrix: Array, target: Array) -> tuple[Array, float]:
+    """Return the x of all cuts with the least |matrix x - target|, refined twice, and that distance."""
+    best, least = np.zeros(matrix.shape[1]), float(np.linalg.norm(target))
+    for cut in _CUTS:
+        x = np.zeros(matrix.shape[1])
+        for _ in range(3):
+            x = x + np.linalg.lstsq(matrix, target - matrix @ x, rcond=cut)[0]
+            missed = float(np.linalg.norm(matrix @ x - target))
+            if missed < least:
+                best, least = x, missed
+    return best, least
 
 
 def _frozen(rng: np.random.Generator, n: int, r: int) -> Array:
@@ -172,32 +176,13 @@ def _frozen(rng: np.random.Generator, n: int, r: int) -> Array:
 
 
 def dual_bound_at_zero(core: Core, q: Array) -> float:
-    """Return the dual objective at the part of q orthogonal to the rows, the feasible one, less its rounding; >= 0."""
+    """Return the dual objective at the feasible point next to q, less its rounding; 0 if too many rows depend."""
     assert core.feasible is not None
     try:
         p = np.array([float(x.mid()) for x in core.feasible(q)])
-        lost = 0.0
     except TooLarge:
-        p, lost = _projected(core, q)
-    p = p / (1 + 4 * _EPS * len(q) / core.N) if core.loss.name != "squared" else p
+        return 0.0
+    if core.loss.name != "squared":
+        p = p / (1 + slack(1))  # rounding must not lead out of the simplex
     size = float(np.abs(p) @ np.abs(core.w0)) + core.loss.conjugate_size(p)
-    return max(0.0, core.dual(p) - slack(len(q)) * size / core.N - lost)
-
-
-def _projected(core: Core, q: Array) -> tuple[Array, float]:
-    """Return the part of q orthogonal to the rows in floats, and what rounding may add to the dual objective.
-
-    Unless a gap of the singular values decides what the rank is, every direction counts as reachable.
-    """
-    sizes = row_sizes(core)
-    U, s = _left(core, sizes)
-    noise = len(q) * _EPS * s[0]
-    rank = int((s > noise).sum())
-    dropped = max(noise, float(s[rank:].max(initial=0.0)))
-    if not rank or s[rank - 1] < _GAP * dropped:
-        return np.zeros(len(q)), 0.0
-    B = np.linalg.qr(sizes[:, None] * U[:, :rank])[0]
-    p = q - B @ (B.T @ q)
-    p = p - B @ (B.T @ p)
-    turned = slack(len(q)) * float(s[0] / s[rank - 1]) * float(sizes.max() / sizes.min())
-    return p, turned * float(np.linalg.norm(q) * (np.linalg.norm(core.w0) + np.linalg.norm(p))) / core.N
+    return max(0.0, core.dual(p) - slack(len(q)) * size / core.N)
