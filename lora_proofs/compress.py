@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import sqrt
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter, fan_in_fan_out, load_peft, load_peft_biases, save_peft
 from lora_proofs.float_bounds import Product, balance, distance_enclosure
-from lora_proofs.linalg import check_matrix, check_rank, svd, times_power
+from lora_proofs.linalg import check_matrix, check_rank, check_share, svd, times_power
 from lora_proofs.ntk import LinearizedProblem, reduce_rank
 from lora_proofs.ntk.rank_reduction import ReducedRank
 
@@ -98,8 +98,7 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
     if rank is not None:
         return unchanged if check_rank("rank", rank) >= adapter.rank else truncated(min(rank, len(s)))
     assert tolerance is not None
-    if not (isfinite(tolerance) and 0 <= tolerance <= 1):
-        raise ValueError(f"tolerance must be between 0 and 1, not {tolerance!r}")
+    tolerance = check_share("tolerance", tolerance)
     allowed = tolerance * norm[0]
     for r in range(next(r for r, tail in enumerate(tails) if tail <= allowed), min(len(s) + 1, adapter.rank)):
         if (found := truncated(r)).error[1] <= allowed:

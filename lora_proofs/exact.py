@@ -68,8 +68,10 @@ def matrix(x: Any) -> Matrix:
         return x
     if isinstance(x, flint.fmpz_mat):
         return flint.fmpq_mat(x)
-    if getattr(x, "ndim", None) == 2:
+    if getattr(x, "ndim", None) == 2 and not isinstance(x, np.ma.MaskedArray):
         values = np.asarray(x)
+        if values.dtype.kind in "mM":  # NumPy would make integers of them
+            raise ValueError(f"a rational matrix holds numbers, not {values.dtype}")
         return flint.fmpq_mat(*values.shape, [number(v) for v in values.ravel().tolist()])
     if (
         isinstance(x, Sequence)

@@ -7,6 +7,7 @@ arrays of ``mpmath.mpf``, `lora_proofs.precision`, so that a construction reads 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import reduce
+from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -86,6 +87,8 @@ def is_single_array(x: Any) -> bool:
 def _check(name: str, x: Array, shape: tuple[int | None, ...]) -> Array:
     if not is_array_api_obj(x):
         x = _as_array(name, x)
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array; pass a plain one, such as x.filled(0)")
     if x.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, x.shape, strict=True)):
         wanted = " x ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} has shape {tuple(x.shape)}; pass an array of shape ({wanted})")
@@ -134,6 +137,13 @@ def check_rank(name: str, r: Any) -> int:
     if isinstance(r, bool) or not isinstance(r, int | np.integer) or r < 0:
         raise ValueError(f"{name} is {r!r}; pass a whole number >= 0")
     return int(r)
+
+
+def check_share(name: str, x: Any) -> float:
+    """Return x as a float if it is a number between 0 and 1; raise ValueError otherwise."""
+    if isinstance(x, bool) or not isinstance(x, Real) or not 0 <= float(x) <= 1:
+        raise ValueError(f"{name} must be between 0 and 1, not {x!r}")
+    return float(x)
 
 
 def check_ranks(ranks: Any, layers: int) -> list[int]:

@@ -12,6 +12,7 @@ mpmath, linear systems to python-flint's balls, whose midpoints are returned. Th
 0.33333333333333333333333333333333
 """
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -24,6 +25,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 _GUARD_DIGITS = 10
 """Extra digits of the ball arithmetic: the midpoint of a moderately conditioned solve is then good to the last one. An
 ill-conditioned one is done again with twice as many digits, and once more."""
+
+_TURNS = 4
 
 
 def lift(x: Any, digits: int) -> Any:
@@ -84,13 +87,31 @@ def _array(m: Any) -> Array:
 
 def svd(x: Array, *, full_matrices: bool = True) -> tuple[Array, Array, Array]:
     """Return U, s, V^T with s descending, as ``numpy.linalg.svd`` does."""
-    U, s, Vt = mpmath.svd_r(_matrix(x), full_matrices=full_matrices)
-    return _array(U), _array(s)[:, 0], _array(Vt)
+    for Q in _turns(x.shape[0]):
+        try:
+            U, s, Vt = mpmath.svd_r(_matrix(x if Q is None else Q @ x), full_matrices=full_matrices)
+        except RuntimeError:
+            continue
+        return _array(U) if Q is None else Q.T @ _array(U), _array(s)[:, 0], _array(Vt)
+    raise np.linalg.LinAlgError("the singular value decomposition does not converge")
 
 
 def svdvals(x: Array) -> Array:
     """Return the singular values in descending order."""
-    return _array(mpmath.svd_r(_matrix(x), compute_uv=False))[:, 0]
+    for Q in _turns(x.shape[0]):
+        try:
+            return _array(mpmath.svd_r(_matrix(x if Q is None else Q @ x), compute_uv=False))[:, 0]
+        except RuntimeError:
+            continue
+    raise np.linalg.LinAlgError("the singular values do not converge")
+
+
+def _turns(n: int) -> Iterator[Array | None]:
+    """Yield None and orthogonal matrices: mpmath's iteration stalls on some harmless matrices, but not when turned."""
+    yield None
+    rng = np.random.default_rng(0)
+    for _ in range(_TURNS):
+        yield qr(asarray(rng.standard_normal((n, n))))[0]
 
 
 def qr(x: Array) -> tuple[Array, Array]:

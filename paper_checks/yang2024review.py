@@ -148,7 +148,7 @@ def rank_of_update(case: Case) -> int:
     return exact.rank(random_update(case)[1])
 
 
-@PAPER.formula("parameters", method=NAMES, r=(2, 3), seeded=False)
+@PAPER.formula("parameters", method=NAMES, r=(2, 3))
 def parameters(case: Case) -> Comparison:
     """The numbers trained are r (d + k); twice that for LoHa; 9 + r (d + k) / 3, d + r, ..., as tabulated in METHODS.
 

@@ -1,9 +1,11 @@
 """Every claim of the checks folder is run once: it holds, its controls are caught, and it says what it checks."""
 
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
+from lora_proofs.claims import Case, OutOfScope
 from lora_proofs.collect import collect
 from lora_proofs.verify import Outcome, verify
 
@@ -25,6 +27,17 @@ def test_the_claim_holds_and_its_controls_are_caught(claim):
         for case in control.cases():
             verdict = verify(claim, case, control)
             assert verdict.caught, f"{control.description}: {verdict.outcome} {verdict.comparison} {verdict.reason}"
+
+
+@pytest.mark.parametrize("claim", [p for p in CLAIMS if not (p.values[0].seeded or p.values[0].requires)])
+def test_what_is_tried_on_one_seed_draws_nothing(claim, monkeypatch):
+    def refuse(case):
+        raise AssertionError(f"{claim.label} draws random numbers, but is declared with seeded=False")
+
+    monkeypatch.setattr(Case, "rng", property(refuse))
+    for case in claim.cases():
+        with suppress(OutOfScope):
+            claim.check(case)
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

@@ -124,3 +124,21 @@ def test_the_balls_leave_the_context_of_flint_alone():
     before = flint.ctx.prec
     precision.linalg.inv(lift(np.eye(2)))
     assert flint.ctx.prec == before
+
+
+def test_a_decomposition_that_stalls_is_done_on_a_turned_matrix(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, plain, tries = lift(rng.standard_normal((4, 3))), mpmath.svd_r, []
+
+    def stalls(*args, **options):
+        tries.append(args)
+        if len(tries) % 2:
+            raise RuntimeError("svd: no convergence to an eigenvalue after 96 iterations")
+        return plain(*args, **options)
+
+    monkeypatch.setattr(mpmath, "svd_r", stalls)
+    U, s, Vt = precision.linalg.svd(x, full_matrices=False)
+    assert largest((U * s) @ Vt - x) < 1e-14
+    assert largest(U.T @ U - np.eye(3)) < 1e-14
+    assert largest(precision.linalg.svdvals(x) - s) < 1e-14
+    assert len(tries) == 4
