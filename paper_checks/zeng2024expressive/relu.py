@@ -50,8 +50,8 @@ def lemma_2(case: Case) -> Comparison:
     r"""One target layer, X bounded, W_l non-singular: f = \bar f on X for some adapters of rank at most R and biases.
 
     R = \lceil rank(\bar W_1 - \prod_l W_l) / L \rceil; f is the frozen ReLU network with these adapters and new biases.
-    Measured: sup |f - \bar f| over X = {|x|_\infty <= 4} or {|x|_2 <= 4}, relative to the largest |\bar f| seen there; it
-    is 0 for rational networks, and for floating ones between what points show and a rigorous bound.
+    Measured: sup |f - \bar f| over X = {|x|_\infty <= 4} or {|x|_2 <= 4}, relative to the largest |\bar f| seen there:
+    0 for rational networks, and for floating ones between what points show and a rigorous bound.
     """
     return equal_on_domain(adapted(case))
 
