@@ -306,8 +306,7 @@ def smallest_singular_value_sharp(case: Case) -> Comparison:
 @smallest_singular_value_sharp.control("against 1: the bound itself would be attained")
 def _(case: Case) -> Comparison:
     s = fraction(case["root"]) ** 2
-    q = plant(None, [fraction(case["root"])], [1], share=1 - s**2)
-    return at_most(q.beta / q.alpha * q.s[-1] / q.t[-1], 1)
+    return at_most(singular_quotient(plant(None, [fraction(case["root"])], [1], share=1 - s**2)), 1)
 
 
 @PAPER.corollary("distance", points=RANKS, sampled=True)
