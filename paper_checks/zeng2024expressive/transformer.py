@@ -135,14 +135,14 @@ def theorem_7(case: Case) -> Comparison:
     return equal(distance(frozen, target, -(-max(planted) // 2)), 0)
 
 
-@theorem_7.control("each adapter less one of its directions")
+@theorem_7.control("each adapter less one of its directions", points=points((4, 1, 1), (4, 2, 2), gap=1))
 def _(case: Case) -> Comparison:
     frozen = transformer(case)
     target, planted = nearby(case, frozen)
     return equal(distance(frozen, target, -(-max(planted) // 2), less=1), 0)
 
 
-@theorem_7.control("adapters made for another target")
+@theorem_7.control("adapters made for another target", points=points((4, 1, 1), (4, 2, 2), gap=1))
 def _(case: Case) -> Comparison:
     frozen = transformer(case)
     (target, planted), (other, _) = nearby(case, frozen), nearby(case, frozen)
@@ -350,7 +350,7 @@ def _(case: Case) -> Comparison:
 
 
 @PAPER.theorem(
-    "7-necessity", D=(3, 4, 6), adapters=("fitted", "nearest"), sampled=True,
+    "7-necessity", D=(4, 5, 6), adapters=("fitted", "nearest"), sampled=True,
     gap="scope restriction: shown for one block and one head; with more of either it is open whether D / 2 is needed",
 )  # fmt: skip
 def necessity(case: Case) -> Comparison:
@@ -427,7 +427,7 @@ def pairs(case: Case, target: OneHead, number: int) -> Iterator[tuple[fmpq_mat, 
         yield x, y
 
 
-@necessity.control("one rank more", D=(4, 6), adapters=("fitted", "nearest"))
+@necessity.control("one rank more", D=(4, 5), adapters=("fitted", "nearest"))
 def _(case: Case) -> Comparison:
     return at_least(mismatches(case, more=1), 1)
 
