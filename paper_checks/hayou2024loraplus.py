@@ -300,7 +300,7 @@ def blow_up(case: Case) -> Comparison:
     return at_least(second_error(case, fmpq(1, 2)), 1)
 
 
-@blow_up.control("rates c / n")
+@blow_up.control("rates c / n", n=WIDTHS[1:])
 def _(case: Case) -> Comparison:
     return at_least(second_error(case, fmpq(1, 2 * case["n"])), 1)
 
