@@ -167,7 +167,7 @@ def compress_linearized(problem: LinearizedProblem, adapters: list[Adapter]) -> 
     """
     pairs = [_factors(adapter) for adapter in adapters]
     found = reduce_rank(problem, [B for B, _ in pairs], [A.T for _, A in pairs])
-    return [Adapter(np.asarray(right).T, np.asarray(left)) for left, right in zip(found.u, found.v, strict=True)], found
+    return [Adapter(right.T, left) for left, right in zip(found.u, found.v, strict=True)], found
 
 
 def difference_norm(one: Adapter, other: Adapter) -> tuple[float, float]:

@@ -176,3 +176,12 @@ def test_a_problem_without_an_array_is_refused(tmp_path):
         np.savez(file, **{other: x for other, x in stored.items() if other != name})
         with pytest.raises(ValueError, match=f"lacks {'gradients.MODULE' if name == 'gradients.a' else name}$"):
             read_problem(file)
+
+
+@pytest.mark.parametrize("exponent", [-450, 0, 450])
+def test_the_least_error_is_that_of_eckart_and_young_in_any_units(exponent):
+    adapter = trained()
+    scaled = Adapter(np.ldexp(adapter.A, exponent), np.ldexp(adapter.B, exponent), 3.0)
+    expected, found = compress(adapter, 3), compress(scaled, 3)
+    assert found.best == np.ldexp(expected.best, 2 * exponent)
+    assert found.best <= found.error[1] <= found.best * (1 + 1e-9)
