@@ -12,7 +12,7 @@ means over that finite group are therefore means over the manifold where they no
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import count, product
 from math import comb
 from typing import Any
 
@@ -377,7 +377,8 @@ def _(case: Case) -> Comparison:
 def _two_blocks(case: Case, power: int) -> Any:
     m, e = case["half"], fmpq(*(int(k) for k in case.rng.choice(np.arange(1, 10), 2, replace=False)))
     S, delta = diagonal(*[1] * m, *[e] * m), diagonal(*[0] * m, *[1] * m)
-    q, u = orthonormal_columns(case, 2 * m, 1), orthonormal_columns(case, 2 * m, 1)
+    draws = (orthonormal_columns(case, 2 * m, 1) for _ in count())
+    q, u = next(v for v in draws if any(v[m + i, 0] != 0 for i in range(m))), next(draws)  # at x = 0 nothing is gained
     x, y = (sum((v[m + i, 0] ** 2 for i in range(m)), fmpq(0)) for v in (q, u))
     of_B, of_A = gain_B(delta, S, q.transpose()), gain_A(delta, S, u)
     return abs(of_B - e**power * x / (1 - x + e * x)) + abs(of_A - e * y)

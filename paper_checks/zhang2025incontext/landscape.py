@@ -99,20 +99,25 @@ def loss_formula(case: Case) -> Comparison:
 
     The left side is the finite sum over inputs, query (signs: two moments suffice) and task (signs), for a random K.
     """
-    return equal(sampled_loss_error(case, flip=False), 0)
+    R, K = (instances.nonsingular(case.rng, case["D"]) for _ in range(2))
+    return equal(sampled_loss(R, K, case["N"]) - loss(K, R * R.transpose(), case["N"]), 0)
 
 
-@loss_formula.control("K transposed", points=({"D": 2, "N": 1},))
+@loss_formula.control("K transposed, for inputs of different variances", points=({"D": 2, "N": 1},))
 def _(case: Case) -> Comparison:
-    return equal(sampled_loss_error(case, flip=True), 0)
+    R, K = diagonal([1, 2]), fmpq_mat([[1, 2], [0, 1]])
+    return equal(sampled_loss(R, K, case["N"]) - loss(K.transpose(), R * R.transpose(), case["N"]), 0)
 
 
-def sampled_loss_error(case: Case, flip: bool) -> Any:
-    """Return the mean over all draws less the formula, at K or at its transpose."""
-    D, N = case["D"], case["N"]
-    R, K = instances.nonsingular(case.rng, D), instances.nonsingular(case.rng, D)
-    K = K if K.transpose() != K else fmpq_mat(D, D, [K[0, 0] + i for i in range(D * D)])
-    total = fmpq(0)
+@loss_formula.control("the noise of one example more")
+def _(case: Case) -> Comparison:
+    R, K = (instances.nonsingular(case.rng, case["D"]) for _ in range(2))
+    return equal(sampled_loss(R, K, case["N"]) - loss(K, R * R.transpose(), case["N"] + 1), 0)
+
+
+def sampled_loss(R: fmpq_mat, K: fmpq_mat, N: int) -> Any:
+    """Return the mean over all draws of the inputs R xi, the queries and the tasks."""
+    D, total = R.nrows(), fmpq(0)
     for xi, *signs in product(product(LAW, repeat=D * N), *[list(product((1, -1), repeat=D))] * 2):
         weight = fmpq(1, 4**D)
         for value in xi:
@@ -120,7 +125,7 @@ def sampled_loss_error(case: Case, flip: bool) -> Any:
         x, (query, w) = R * fmpq_mat(D, N, xi), (fmpq_mat(D, 1, sign) for sign in signs)
         residual = w.transpose() * (R * query - x * x.transpose() / N * K * R * query)
         total += weight * residual[0, 0] ** 2
-    return total - loss(K.transpose() if flip else K, R * R.transpose(), N)
+    return total
 
 
 @PAPER.formula("11", points=CONTEXTS)
