@@ -17,6 +17,10 @@ Array: TypeAlias = Any
 """A 1-d or 2-d array of any array-API library, or a NumPy object array of ``mpmath.mpf``."""
 
 
+class NotFiniteError(ValueError):
+    """A matrix holds NaN or infinity: it was passed so, or numbers have overflowed."""
+
+
 def is_object(x: Array) -> bool:
     """Tell whether x is a NumPy object array (of mpf, Fraction, fmpq) rather than a floating one."""
     return isinstance(x, np.ndarray) and x.dtype == object
@@ -103,7 +107,7 @@ def _check(name: str, x: Array, shape: tuple[int | None, ...]) -> Array:
             )
         finite = bool(xp.all(xp.isfinite(x)))
     if not finite:
-        raise ValueError(f"{name} contains NaN or infinity; pass finite numbers")
+        raise NotFiniteError(f"{name} contains NaN or infinity; pass finite numbers")
     return x
 
 
@@ -206,7 +210,7 @@ def singular_values(x: Array) -> Array:
 def _refuse_overflow(x: Array) -> None:
     """Raise ValueError where LAPACK would run for ever."""
     if isinstance(x, np.ndarray) and x.dtype != object and not np.all(np.isfinite(x)):
-        raise ValueError(
+        raise NotFiniteError(
             "a matrix to be decomposed holds NaN or infinity: it was passed so, or the numbers overflow on the way; "
             "pass smaller ones, or lift them by precision.lift"
         )

@@ -297,6 +297,13 @@ def test_scales_change_nothing_but_the_scale(exponents):
     assert scaled.conditioning.amplification == pytest.approx(plain.conditioning.amplification, rel=0.5)
 
 
+def test_a_chain_that_no_float_can_hold_is_refused_in_words():
+    rng = np.random.default_rng(7)
+    frozen = [instances.ill_conditioned(rng, 32, 1e12) for _ in range(32)]
+    with pytest.raises(ValueError, match=r"too ill-conditioned for this arithmetic.*precision\.lift"):
+        adapt_linear_chain(frozen, instances.ill_conditioned(rng, 32, 1e12), 1)
+
+
 def test_an_error_that_the_merged_layers_would_hide_is_computed_in_more_digits():
     """The frozen layers vanish beside the updates, but the product of the adapters as stored still knows of them."""
     rng = np.random.default_rng(4)

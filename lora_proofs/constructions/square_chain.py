@@ -16,6 +16,7 @@ long as the first adapter can repair it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
@@ -34,6 +35,7 @@ from lora_proofs.constructions.scaling import balanced
 from lora_proofs.display import Readable, show
 from lora_proofs.linalg import (
     Array,
+    NotFiniteError,
     chain_product,
     check_list,
     check_matrix,
@@ -144,6 +146,17 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     """Do what `lora_proofs.constructions.adapt_linear_chain` says, for square matrices."""
     given, goal = _checked(frozen, target)
     budget = check_ranks(ranks, len(given))
+    try:
+        return _adapted(given, goal, budget)
+    except NotFiniteError:
+        raise ValueError(
+            "the chain is too ill-conditioned for this arithmetic: its adapters overflow; pass the matrices through "
+            "precision.lift, or as rationals to exact.adapt_linear_chain"
+        ) from None
+
+
+def _adapted(given: list[Array], goal: Array, budget: list[int]) -> AdaptedChain:
+    """Return the chain for valid input, or raise NotFiniteError where numbers overflow."""
     units = balanced(given, goal)
     chain = _factorised(*units.divide(given, goal))
     Pi, rounding = rounded_product(chain.frozen)
@@ -153,8 +166,9 @@ def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     missing = _missing(E, sum(budget), noise, rounding)
     adapters, error = _attempt(chain, budget, E, missing, _ACCEPTABLE[0], noise)
     if error - missing.bound > _ENOUGH * noise:
-        second = _attempt(chain, budget, E, missing, _ACCEPTABLE[1], noise)
-        adapters, error = min((adapters, error), second, key=itemgetter(1))
+        with suppress(NotFiniteError):
+            second = _attempt(chain, budget, E, missing, _ACCEPTABLE[1], noise)
+            adapters, error = min((adapters, error), second, key=itemgetter(1))
     conditioning = measure_conditioning(chain.frozen, adapters, chain.target, units.layers)
     if is_doubtful(conditioning.merging, E):
         error = norm(long_difference(chain.frozen, adapters, chain.target))
