@@ -237,3 +237,9 @@ def test_singular_matrices_are_recognised(size):
     assert LU(np.zeros((size, size))).singular
     rows = rng.standard_normal((2, size)) @ x
     np.testing.assert_allclose(LU(x).divide_right(rows) @ x, rows, atol=1e-8)
+
+
+def test_a_residual_counts_where_nothing_is_left_of_the_second_value():
+    width, _ = _width(np.diag([0.0, 0.0, 0.0, 0.0, 9.0]), np.array([[0.5]]), 1)
+    assert width > 1
+    assert _width(np.zeros((5, 5)), np.array([[0.5]]), 1)[0] == 0
