@@ -125,3 +125,31 @@ def test_enclosures_hold_where_the_guessed_vectors_are_no_basis(monkeypatch):
     monkeypatch.setattr(exact, "svd", lambda x, full_matrices: guess)
     lower, upper = exact.singular_value_enclosures([[9, 0], [0, 9]])
     assert max(lower) <= 9 <= min(upper)
+
+
+U = 2.0**-53
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_a_norm_leaves_room_for_a_sum_in_any_order(rows):
+    found = frobenius_enclosure(np.ones((rows, rows)))
+    assert (rows**2 + 7.9) * U * rows < found.upper - rows < (rows**2 + 20) * U * rows
+    assert (rows**2 + 7.9) * U * rows < rows - found.lower < (rows**2 + 20) * U * rows
+
+
+@pytest.mark.parametrize(("width", "ratio"), [(1, 1.0), (50, 1.0), (4, 3.0), (4, 5.0), (4, 0.0)])
+def test_a_distance_leaves_room_for_the_rounding_of_product_and_difference(width, ratio):
+    product = Product(np.ones((3, width)), np.ones((width, 3)))
+    x = np.full((3, 3), ratio * width)
+    found, true = distance_enclosure([product], x), 3 * abs(ratio - 1) * width
+    sizes = 3 * width + 3 * ratio * width
+    slack = (width + 8) * U * sizes + 17 * U * true
+    assert 0.999 * slack < found.upper - true < 1.03 * slack + 4 * U * true
+    assert 0.999 * slack < true - found.lower < 1.03 * slack + 4 * U * true or found.lower == 0
+
+
+def test_columns_of_zeros_change_nothing():
+    left, right = np.array([[3.0, 0.0], [4.0, 0.0]]), np.array([[1.0], [1.0]])
+    found = distance_enclosure([Product(left, right)])
+    assert found.lower < 5 < found.upper
+    assert found.upper - found.lower < 1e-13
