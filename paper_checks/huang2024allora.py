@@ -56,8 +56,9 @@ Data = tuple[fmpq_mat, fmpq_mat, fmpq_mat]
 
 
 def regression(case: Case, n: int) -> Data:
-    """Return integer data X (5 x n), weights w and labels y."""
-    return tuple(instances.integers(case.rng, *shape) for shape in ((5, n), (n, 1), (5, 1)))
+    """Return integer data X (5 x n), weights w other than 0, which masks would not change, and labels y."""
+    w = instances.integers(case.rng, n, 1, 1, 3)
+    return instances.integers(case.rng, 5, n), w, instances.integers(case.rng, 5, 1)
 
 
 def losses(data: Data, p: fmpq, scale: fmpq) -> list[tuple[Fraction, Fraction]]:
