@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Rational
@@ -48,7 +47,7 @@ class Enclosure:
 
 
 def _comparable(end: Any) -> Fraction | float:
-    """Return an end as a rational number, or as a float that is infinite or NaN: these can be compared exactly."""
+    """Return an end as a rational number or a float of Python: these are compared exactly."""
     if type(end).__name__ in ("fmpz", "fmpq"):
         return Fraction(int(end.numerator), int(end.denominator))
     if type(end).__name__ == "mpf":
@@ -60,4 +59,4 @@ def _comparable(end: Any) -> Fraction | float:
         return Fraction(*map(int, libmp.to_rational(end._mpf_)))
     if isinstance(end, bool) or not isinstance(end, (float, Rational)):
         raise TypeError(f"an end of an enclosure is a float, an mpf or an exact number, not a {type(end).__name__}")
-    return end if isinstance(end, float) and not math.isfinite(end) else Fraction(end)
+    return float(end) if isinstance(end, float) else Fraction(end)
