@@ -191,7 +191,11 @@ def bracket_and_optimum(case: Case) -> tuple[Enclosure, Any]:
 
 
 @PAPER.theorem(
-    "approximate-stationarity", loss=("squared", "logistic", "cross_entropy"), noise=(1e-6, 1e-3, 0.1), sampled=True
+    "approximate-stationarity",
+    loss=("squared", "logistic", "cross_entropy"),
+    noise=(1e-6, 1e-3, 0.1),
+    points=[{"loss": "squared", "noise": 0.0}],
+    sampled=True,
 )
 def approximate_stationarity(case: Case) -> Comparison:
     r"""L - L* <= \epsilon_g |Q|_F / 2 + (\beta s^2 + \epsilon_H)|\delta*|_* at every (u, v), \lambda > 0.
@@ -208,13 +212,20 @@ def approximate_stationarity(case: Case) -> Comparison:
     return at_most(near_stationary(case), 1)
 
 
+@approximate_stationarity.control("98/100 of the bound, where it is attained", noise=(0.0,), loss=("squared",))
+def _(case: Case) -> Comparison:
+    return at_most(near_stationary(case), 0.98)
+
+
 @approximate_stationarity.control("a bound a thousand times smaller", noise=(0.1,), loss=("squared", "logistic"))
 def _(case: Case) -> Comparison:
     return at_most(near_stationary(case), 0.001)
 
 
 def near_stationary(case: Case) -> tuple[float, float]:
-    """Return a bracket of L - L* at a point near the optimum, over the bound."""
+    """Return a bracket of L - L* over the bound at a point near the optimum; without noise at the tight point."""
+    if not case["noise"]:
+        return at_the_tight_point(0.01, 0.5)
     problem = gaussian_problem(case.rng, case["loss"], 4, ((5, 5), (4, 6)))
     solution = solve(problem, gap=1e-11)
     padded = [[np.pad(x, ((0, 0), (0, 1))) for x in side] for side in sides(solution)]
@@ -235,18 +246,18 @@ def approximate_stationarity_is_tight(case: Case) -> Comparison:
     L - L* = t^4/2 + \lambda t^2, \epsilon_g |Q|_F / 2 = t^4 + \lambda t^2, and s = 0 because of the zero column.
     Measured: the ratio, at most 1; the controls say that it exceeds 98/100 for small t.
     """
-    return at_most(at_the_tight_point(case), 1)
+    return at_most(at_the_tight_point(case["t"], case["lam"]), 1)
 
 
 @approximate_stationarity_is_tight.control("98/100 of the bound", t=(0.01, 0.001), lam=(0.5, 2.0))
 def _(case: Case) -> Comparison:
-    return at_most(at_the_tight_point(case), 0.98)
+    return at_most(at_the_tight_point(case["t"], case["lam"]), 0.98)
 
 
-def at_the_tight_point(case: Case) -> tuple[float, float]:
+def at_the_tight_point(t: float, lam: float) -> tuple[float, float]:
     """Return a bracket of L - L* over the bound at u = v = (t, 0)."""
-    problem = LinearizedProblem(np.ones((1, 1, 1, 1)), [[0.0]], [[0.0]], "squared", case["lam"])
-    u = np.array([[case["t"], 0.0]])
+    problem = LinearizedProblem(np.ones((1, 1, 1, 1)), [[0.0]], [[0.0]], "squared", lam)
+    u = np.array([[t, 0.0]])
     return share_of_bound(problem, u, u)
 
 

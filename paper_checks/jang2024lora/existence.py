@@ -85,7 +85,7 @@ def theorem_3_1(case: Case) -> Comparison:
 @theorem_3_1.control("the columns beyond the bound are cut off instead")
 def _(case: Case) -> Comparison:
     problem, u, v = float_minimiser(case)
-    k = largest_rank(problem.d) - 1 if case["d"] == 10 else largest_rank(problem.d)
+    k = largest_rank(problem.d) - 2 if case["d"] == 10 else largest_rank(problem.d)
     return at_most(excess(problem, (u, v), leading_columns(u, v, k)), 0)
 
 
