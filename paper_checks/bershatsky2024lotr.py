@@ -159,7 +159,7 @@ def _(case: Case) -> Comparison:
     return equal(_representation(case, independent(case, case["r"])), 0)
 
 
-@representation.control("the cores in the order of the layers, backward")
+@representation.control("the cores in the order of the layers, backward", r=(2, 3), d=(6,), L=(3, 5))
 def _(case: Case) -> Comparison:
     return equal(_representation(case, lotr(case, case["r"]), step=-1), 0)
 

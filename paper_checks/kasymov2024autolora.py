@@ -230,7 +230,8 @@ def velocity_gap(case: Case, spread: int) -> Fraction:
     """Return |guided score - that of N(m_0 + gamma (m_1 - m_0), Sigma)|^2, the adapter's covariance times `spread`."""
     n, gamma = case["n"], case["gamma"]
     noisy = covariances(case, spread)
-    x, m0, m1 = (instances.integers(case.rng, n, 1) for _ in range(3))
+    m0, m1 = (instances.integers(case.rng, n, 1) for _ in range(2))
+    x = instances.integers(case.rng, n, 1, 4, 9)  # off m_1, where both velocities agree
     guided = (1 - gamma) * noisy[0].solve(x - m0) + gamma * noisy[1].solve(x - m1)
     return exact.frobenius_norm_squared(guided - noisy[0].solve(x - m0 - gamma * (m1 - m0)))
 
