@@ -302,7 +302,7 @@ def _(case: Case) -> Comparison:
     return at_most(largest_error(case, less=1), 0)
 
 
-@lemma_1_strengthened_in_floats_exhaustive.control("one rank less", targets=("binary-3x3",), L=(2,))
+@lemma_1_strengthened_in_floats_exhaustive.control("one rank less", targets=("ternary-2x2",), L=(2,))
 def _(case: Case) -> Comparison:
     return at_most(largest_error(case, less=1), 0)
 
