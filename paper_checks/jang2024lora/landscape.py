@@ -7,6 +7,7 @@ the slack, the gradient is 2 S Q, and at a SOSP the Hessian has no negative eige
 """
 
 from fractions import Fraction
+from itertools import pairwise
 
 from flint import fmpq, fmpq_mat
 
@@ -15,7 +16,7 @@ from lora_proofs.ntk import traps
 from lora_proofs.ntk.rational_problem import inner
 
 from .paper import PAPER
-from .planted import diagonal, index, instance, is_stationary, planted, slack_matrix
+from .planted import diagonal, index, instance, is_stationary, planted, slack_matrix, slope
 
 TOP = {"minimiser": 0, "saddle": Fraction(5, 4)}
 
@@ -109,7 +110,7 @@ def trapped(r: int) -> tuple[fmpq_mat, fmpq_mat]:
     return trap.hessian(), slack_matrix(M, trap.lam)
 
 
-@PAPER.lemma("rank-deficient-index", **DEFICIENT, sampled=True)
+@PAPER.lemma("rank-deficient-index", **(DEFICIENT | {"point": ("saddle", "minimiser")}), sampled=True)
 def rank_deficient_index(case: Case) -> Comparison:
     r"""Rank Q < r: the Hessian has at least as many negative eigenvalues as S; on {z q^T} it is 2 S.
 
@@ -124,8 +125,9 @@ def _(case: Case) -> Comparison:
 
 
 def surplus_index(H: fmpq_mat, S: fmpq_mat) -> int:
-    """Return the number of negative eigenvalues of H less that of S."""
-    return index(H) - index(S)
+    """Return the number of negative eigenvalues of H less that of S, counted as the positive roots of det(x I + S)."""
+    signs = [c > 0 for c in (-S).charpoly().coeffs() if c != 0]
+    return index(H) - sum(s != t for s, t in pairwise(signs))
 
 
 @PAPER.lemma("rank-deficient-blocks", ranks=("1-1", "2-1", "1-2"), point=("saddle", "minimiser"), sampled=True)
@@ -164,7 +166,7 @@ def rank_deficient_unregularised(case: Case) -> Comparison:
     else:
         v = v * diagonal([0] + [1] * k)
     trap = instance(case.rng, [(m, n)], plant.M, u, v, d, 0)
-    if not is_stationary(trap) or min(exact.rank(u), exact.rank(v)) != k:
+    if not is_stationary(trap) or slope(trap) != plant.M or min(exact.rank(u), exact.rank(v)) != k:
         raise ArithmeticError("the plant failed")
     return at_least(index(trap.hessian()), 1)
 

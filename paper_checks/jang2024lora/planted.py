@@ -154,8 +154,18 @@ def index(H: fmpq_mat) -> int:
 
 
 def is_stationary(trap: Trap) -> bool:
-    """Tell whether the gradient vanishes at (u, v), exactly."""
-    return all(exact.is_zero(part) for part in trap.gradient())
+    """Tell whether M v = lam u and M^T u = lam v, exactly; a logistic point with every margin 0."""
+    M = slope(trap)
+    return exact.is_zero(M * trap.v - trap.lam * trap.u) and exact.is_zero(M.transpose() * trap.u - trap.lam * trap.v)
+
+
+def slope(trap: Trap) -> fmpq_mat:
+    """Return M = -sum_k phi'(w_k) G_k, of the logistic loss only where every margin is 0."""
+    rows = trap.rows(trap.u, trap.v)
+    if trap.loss == "logistic" and any(rows):
+        raise ArithmeticError("a margin is not 0")
+    slopes = [y / 2 for y in trap.labels] if trap.loss == "logistic" else [-w for w in rows]
+    return sum((x * G for x, G in zip(slopes, trap.gradients, strict=True)), fmpq_mat(*trap.shape))
 
 
 def restricted(H: fmpq_mat, directions: Sequence[tuple[fmpq_mat, fmpq_mat]]) -> fmpq_mat:

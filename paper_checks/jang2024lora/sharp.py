@@ -40,7 +40,6 @@ from .planted import (
     as_rows,
     index,
     is_stationary,
-    jacobian,
     on_face,
     planted,
     restricted,
@@ -72,17 +71,17 @@ def full_rank_plant(case: Case) -> Plant:
 
 def require_injective(plant: Plant) -> None:
     """Raise unless A is injective on the face: random integers may hit the null set of step 3."""
-    if exact.rank(on_face(plant.trap, *plant.face())) < half(plant.trap.r):
+    face = on_face(plant.trap, *plant.face())
+    if exact.rank(face) != face.ncols():
         raise OutOfScope("G is in the null set: A is not injective on the face")
 
 
 def escape_index(trap: Trap, directions: list[Any], flat: int = 0) -> int:
     """Return the index of the Hessian on the span of directions, with phi'' = 0 in the first `flat` rows."""
     W = as_rows(directions)
-    H, J = restricted(trap.hessian(), directions), jacobian(trap) * W.transpose()
-    curvature = fmpq(1, 4) if trap.loss == "logistic" else fmpq(1)
-    for k in range(flat):
-        row = exact.block(J, range(k, k + 1), range(J.ncols()))
+    H, curvature = restricted(trap.hessian(), directions), fmpq(1, 4) if trap.loss == "logistic" else fmpq(1)
+    for G in trap.gradients[:flat]:
+        row = as_rows([(G * trap.v, G.transpose() * trap.u)]) * W.transpose()
         H -= curvature * row.transpose() * row
     return index(H)
 
@@ -108,7 +107,7 @@ def theorem_4_1_sharp(case: Case) -> Comparison:
     plant = full_rank_plant(case)
     require_injective(plant)
     violated, null = violated_and_null(plant)
-    return at_least(escape_index(plant.trap, violated + null, min(case["flat"], plant.trap.N - 1)), 1)
+    return at_least(escape_index(plant.trap, violated + null, min(case["flat"], len(plant.trap.gradients) - 1)), 1)
 
 
 @theorem_4_1_sharp.control("at the threshold: the traps B_r, d = r(r+3)/2", points=[{"r": r} for r in (1, 2, 3, 4)])
@@ -150,7 +149,7 @@ def theorem_4_1_sharp_blocks(case: Case) -> Comparison:
     Measured: the index of the Hessian on W of the violated block, at least 1.
     """
     shapes, r = [tuple(sizes(shape)) for shape in case["shapes"].split("+")], case["r"]
-    plant = planted(case.rng, shapes, [r, r - case["low"]], r, sharp(r) - 1, top=Fraction(5, 4))
+    plant = planted(case.rng, shapes, [r, r - case["low"]], r, r * (r + 3) // 2 - 1, top=Fraction(5, 4))
     require_injective(plant)
     violated, null = violated_and_null(plant)
     return at_least(escape_index(plant.trap, violated + null), 1)
@@ -185,7 +184,8 @@ def any_gradients(case: Case) -> Comparison:
     d = max(1, r - case["fewer"])
     plant = planted(case.rng, [(m, n)], [r], r, d, top=Fraction(5, 4), gradients=case["gradients"])
     violated, null = violated_and_null(plant)
-    if not is_stationary(plant.trap) or inner(plant.M * plant.trap.v, plant.trap.u) <= 0:
+    # Then <M, u v^T> = lam |u|^2 > 0, so J(u, v) != 0.
+    if not is_stationary(plant.trap) or exact.is_zero(plant.trap.u):
         raise ArithmeticError("the plant failed")
     return at_least(escape_index(plant.trap, violated + null), 1)
 
@@ -229,9 +229,9 @@ def compared(rule: str, table: Thresholds) -> Comparison:
 def least_rank(rule: str, d: int) -> int:
     """Return the smallest r that a rule admits for d rows, with KN = 2 d and sides of 768."""
     conditions = {
-        "existence": lambda r: half(r + 1) > d,
-        "theorem 4.1": lambda r: half(r) > 2 * d,
-        "canonical rows": lambda r: half(r) > d,
+        "existence": lambda r: (r + 1) * (r + 2) > 2 * d,
+        "theorem 4.1": lambda r: r * (r + 1) > 4 * d,
+        "canonical rows": lambda r: r * (r + 1) > 2 * d,
         "sharp": lambda r: sharp(r) > d,
         "any gradients": lambda r: r >= d,
         "lam = 0": lambda r: d <= 768 * r,

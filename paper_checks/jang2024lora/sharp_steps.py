@@ -120,7 +120,7 @@ def index_on_W(case: Case) -> Comparison:
 
 
 def negative_on_W(plant: Plant) -> int:
-    """Return the index of q on W less the number of its positive eigenvalues there, once N is seen in its kernel."""
+    """Return the index of q on W, or -1 if it is positive somewhere there, once N is seen in its kernel."""
     violated, null = violated_and_null(plant)
     trap, W, N = plant.trap, as_rows(violated + null), as_rows(null)
     J = jacobian(trap)
@@ -128,7 +128,7 @@ def negative_on_W(plant: Plant) -> int:
     if not exact.is_zero(N * q * W.transpose()) or exact.rank(N) != trap.r**2:
         raise ArithmeticError("q is not as step 4 says")
     negative, _, positive = inertia(W * q * W.transpose())
-    return negative - positive
+    return -1 if positive else negative
 
 
 @index_on_W.control(

@@ -20,7 +20,7 @@ from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER
 from .planted import diagonal, is_stationary
-from .sharp import half, sharp
+from .sharp import sharp
 
 TRAPS = ("A-1", *(f"B-{r}" for r in range(1, 7)), *(f"L+-{r}" for r in range(1, 7)))
 
@@ -119,7 +119,7 @@ def perturbation_is_needed(case: Case) -> Comparison:
     Theorem 4.1 does not extend to P = 0, nor r >= d to r = d - 1. Measured: the nullity, after a check of the rest.
     """
     trap = traps.family_c(case["r"])
-    if not (is_stationary(trap) and trap.is_spurious() and half(trap.r) > trap.N == trap.r + 1):
+    if not (is_stationary(trap) and trap.is_spurious() and trap.r * (trap.r + 1) > 2 * trap.N == 2 * (trap.r + 1)):
         raise ArithmeticError("C_r is not what it should be")
     return equal(nullity_at_minimum(trap), trap.r**2 - 1)
 

@@ -57,7 +57,7 @@ def require_injective(plant: Plant, s: int, block: int = 0) -> None:
     (U, V), k = (plant.left[block], plant.right[block]), plant.ranks[block]
     kernels = [[column(X, i) for i in range(X.ncols()) if not k <= i < k + s] for X in (U, V)]
     on_kernels = [[(a.transpose() * G * b)[0, 0] for a in kernels[0] for b in kernels[1]] for G in plant.trap.gradients]
-    if exact.rank(fmpq_mat(on_kernels)) < len(kernels[0]) * len(kernels[1]):
+    if exact.rank(fmpq_mat(on_kernels)) != len(kernels[0]) * len(kernels[1]):
         raise OutOfScope("G is in the null set: A is not injective on the kernels of M")
 
 
@@ -198,7 +198,7 @@ def rank_on_null(plant: Plant, s: int) -> int:
     q = trap.hessian() - curvature * J.transpose() * J
     pairs, null = escape_directions(plant, s)
     N = as_rows(null)
-    right = inertia(q)[0] == len(pairs) == index(restricted(q, pairs)) and exact.is_zero(N * q)
+    right = inertia(q)[0] == len(pairs) == index(restricted(q, pairs)) and exact.is_zero(N * q) and any(rho)
     if not right or not exact.is_zero(fmpq_mat([rho]) * J) or exact.rank(q) + exact.rank(N) != q.nrows():
         raise ArithmeticError("q or J is not as step 8 says")
     return exact.rank(J * N.transpose())
