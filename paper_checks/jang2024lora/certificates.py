@@ -12,7 +12,7 @@ from flint import fmpq, fmpq_mat
 from lora_proofs import Case, Comparison, at_most, equal, exact, instances
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk import LinearizedProblem, certify, solve, stationarity_bound
-from lora_proofs.ntk.rational_problem import floats, inner
+from lora_proofs.ntk.rational_problem import floats
 from lora_proofs.ntk.spectrum import operator_norm_bound
 from lora_proofs.ntk.traps import Trap
 
@@ -64,6 +64,14 @@ def _(case: Case) -> Comparison:
     return at_most(dual_value(trap, [-y for y in trap.labels]), trap.value)
 
 
+@weak_duality.control(
+    "101/100 of D at 1000 times the optimal q, scaled back", at=("optimum",), shape=("3-3-1-3", "4-4-2-5")
+)
+def _(case: Case) -> Comparison:
+    trap, q, u, v = dual_case(case)
+    return at_most(fmpq(101, 100) * dual_value(trap, into_domain(trap, [1000 * x for x in q])), trap.objective(u, v))
+
+
 def dual_case(case: Case) -> tuple[Trap, list[Any], fmpq_mat, fmpq_mat]:
     """Return an instance with a planted optimum, a dual point, and factors near the optimum."""
     m, n, k, d = sizes(case["shape"])
@@ -100,21 +108,21 @@ def planted_with_top(case: Case, top: int) -> Trap:
 
 @PAPER.formula("certificate-over-Q", n=(4, 6), N=(3, 6))
 def certificate_over_q(case: Case) -> Comparison:
-    r"""The solver's floats, read as rational numbers, certify their own optimality: L - D <= 1e-9 L, exactly.
+    r"""The solver's floats, read as rational numbers, certify their own optimality: L <= (1 + 1e-9) D, exactly.
 
     Gaussian G, squared loss. u, v and q = \phi'(w) are rounded to floats, i.e. rational; q is scaled by a rational c;
-    the feasibility of c q is decided by an exact factorisation. Measured: (L(u, v) - D(c q)) / L(u, v).
+    the feasibility of c q is decided by an exact factorisation. Measured: L(u, v) / D(c q).
     """
-    return at_most(exact_gap(case, 0.0), fmpq(1, 10**9))
+    return at_most(value_over_dual(case, 0.0), 1 + fmpq(1, 10**9))
 
 
 @certificate_over_q.control("factors moved by 10^-3")
 def _(case: Case) -> Comparison:
-    return at_most(exact_gap(case, 1e-3), fmpq(1, 10**9))
+    return at_most(value_over_dual(case, 1e-3), 1 + fmpq(1, 10**9))
 
 
-def exact_gap(case: Case, noise: float) -> Any:
-    """Return the relative gap, exactly, of the solver's point moved by noise."""
+def value_over_dual(case: Case, noise: float) -> Any:
+    """Return L / D, exactly, at the solver's point moved by noise."""
     n, N = case["n"], case["N"]
     problem = gaussian_problem(case.rng, "squared", N, ((n, n),), K=1)
     ((u, v),) = solve(problem, gap=1e-12).factors
@@ -123,7 +131,7 @@ def exact_gap(case: Case, noise: float) -> Any:
     labels = tuple(map(exact.number, problem.canonical_loss.labels.ravel().tolist()))
     trap = Trap("floats", "squared", exact.number(problem.lam) * N, G, (fmpq(0),) * N, labels, u, v)
     q = [exact.number(int(w.p) / int(w.q)) for w in trap.rows(u, v)]
-    return (trap.value - dual_value(trap, into_domain(trap, q))) / trap.value
+    return trap.value / dual_value(trap, into_domain(trap, q))
 
 
 @PAPER.formula("rigorous-certificate", loss=("squared", "logistic", "cross_entropy"), n=(8, 24))
@@ -131,24 +139,25 @@ def rigorous_certificate(case: Case) -> Comparison:
     r"""In ball arithmetic, rounding included: the relative gap of the solver's point is at most 1e-11.
 
     `certify(..., rigorous=True)`: L and D in balls, |S|_op by a Cholesky factorisation with its error bound, no
-    singular value in the proof. Measured: an enclosure of the relative excess, over 1e-11.
+    singular value in the proof. Measured: an enclosure of L at the point, over the optimum.
     """
-    return at_most(rigorous_gap(case, 0.0), 1)
+    return at_most(over_optimum(case, 0.0), 1 + fmpq(1, 10**11))
 
 
 @rigorous_certificate.control("factors moved by 10^-4", n=(8,), loss=("squared", "logistic"))
 def _(case: Case) -> Comparison:
-    return at_most(rigorous_gap(case, 1e-4), 1)
+    return at_most(over_optimum(case, 1e-4), 1 + fmpq(1, 10**11))
 
 
-def rigorous_gap(case: Case, noise: float) -> Enclosure:
-    """Return the enclosure of the relative excess of the solver's point, moved by noise, over 1e-11."""
+def over_optimum(case: Case, noise: float) -> Enclosure:
+    """Return an enclosure of L at the solver's point, moved by noise, over the optimum."""
     n = case["n"]
     problem = gaussian_problem(case.rng, case["loss"], 12, ((n, n),))
     point = sides(solve(problem, gap=1e-13, method="interior_point"))
     u, v = ([x + noise * case.rng.standard_normal(x.shape) for x in side] for side in point)
     best = certify(problem, *point, rigorous=True)
-    return over(over(best.excess(u, v), best.upper), fmpq(1, 10**11))
+    excess, low, high = best.excess(u, v), exact.number(best.lower), exact.number(best.upper)
+    return exact.enclosure(1 + exact.number(excess.lower) / high, 1 + exact.number(excess.upper) / low)
 
 
 DYADIC = ("B-1", "C-1", "C-3", "C-7")
@@ -162,29 +171,22 @@ def bracket_contains(case: Case) -> Comparison:
     At the solver's point, moved by `noise`. Measured over Q: the larger of lower - optimum and optimum - upper, at
     most 0.
     """
-    bracket, optimal = bracket_and_optimum(case)
-    return at_most(outside(bracket, optimal), 0)
+    trap = trap_named(case["trap"])
+    return at_most(outside(case, optimum(trap, case["trap"].split("-")[0]) / trap.N), 0)
 
 
 @bracket_contains.control("the value of the spurious minimum instead", noise=(0.0,), trap=("B-1", "C-3"))
 def _(case: Case) -> Comparison:
-    bracket, _ = bracket_and_optimum(case)
     trap = trap_named(case["trap"])
-    return at_most(outside(bracket, trap.value / trap.N), 0)
+    return at_most(outside(case, trap.value / trap.N), 0)
 
 
-def outside(bracket: Enclosure, x: Any) -> Any:
-    """Return how far x is outside of the bracket: at most 0 inside."""
-    return max(exact.number(bracket.lower) - x, x - exact.number(bracket.upper))
-
-
-def bracket_and_optimum(case: Case) -> tuple[Enclosure, Any]:
-    """Return the rigorous bracket, and the optimum as a rational number."""
-    trap = trap_named(case["trap"])
-    problem = trap.problem()
+def outside(case: Case, x: Any) -> Any:
+    """Return how far x is outside of the rigorous bracket: at most 0 inside."""
+    problem = trap_named(case["trap"]).problem()
     u, v = ([x + case["noise"] * case.rng.standard_normal(x.shape) for x in side] for side in sides(solve(problem)))
-    optimal = optimum(trap, case["trap"].split("-")[0]) / trap.N
-    return certify(problem, u, v, rigorous=True).enclosure, optimal
+    bracket = certify(problem, u, v, rigorous=True).enclosure
+    return max(exact.number(bracket.lower) - x, x - exact.number(bracket.upper))
 
 
 # ------------------------------------------------------------------------------------------ near-stationary points
@@ -222,8 +224,8 @@ def _(case: Case) -> Comparison:
     return at_most(near_stationary(case), 0.001)
 
 
-def near_stationary(case: Case) -> tuple[float, float]:
-    """Return a bracket of L - L* over the bound at a point near the optimum; without noise at the tight point."""
+def near_stationary(case: Case) -> float | tuple[float, float]:
+    """Return L - L* over the bound, or a bracket, at a point near the optimum; without noise at the tight point."""
     if not case["noise"]:
         return at_the_tight_point(0.01, 0.5)
     problem = gaussian_problem(case.rng, case["loss"], 4, ((5, 5), (4, 6)))
@@ -254,11 +256,11 @@ def _(case: Case) -> Comparison:
     return at_most(at_the_tight_point(case["t"], case["lam"]), 0.98)
 
 
-def at_the_tight_point(t: float, lam: float) -> tuple[float, float]:
-    """Return a bracket of L - L* over the bound at u = v = (t, 0)."""
+def at_the_tight_point(t: float, lam: float) -> float:
+    """Return L - L* over the bound at u = v = (t, 0); L* = 0."""
     problem = LinearizedProblem(np.ones((1, 1, 1, 1)), [[0.0]], [[0.0]], "squared", lam)
     u = np.array([[t, 0.0]])
-    return share_of_bound(problem, u, u)
+    return float(problem.objective(u, u)) / stationarity_bound(problem, u, u)
 
 
 @PAPER.theorem("approximate-stationarity-at-the-origin", label=(1.25, 2.0, 3.0), shape=("1-1", "4-3"))
@@ -291,26 +293,29 @@ def approximate_stationarity_at_traps(case: Case) -> Comparison:
     r"""The same over Q, at spurious SOSPs: \epsilon_g = \epsilon_H = 0, so L - L* <= \beta s^2 |\delta*|_*.
 
     Step (1) is checked on the way: |M|_op - \lambda = 1/4 <= \beta s^2. \beta >= max_k |G_k|_F^2, which is put in its
-    place; Q^T Q = 2 I, s^2 = 2; |\delta*|_* is known. Measured: L - L*; it is about a twentieth of the bound.
+    place; Q^T Q = 2 I, s^2 = 2; |\delta*|_* is known. Measured: L - L* over the bound; for B_1 it is 1/22.
     """
-    trap, (family, _) = trap_named(case["trap"]), case["trap"].split("-")
-    value, norm = value_and_norm(trap, family)
-    return at_most(trap.value - value, curvature_term(trap) * norm)
+    return at_most(share_at_trap(case), 1)
 
 
 @approximate_stationarity_at_traps.control("without the curvature: that a SOSP is global")
 def _(case: Case) -> Comparison:
+    return at_most(share_at_trap(case), 0)
+
+
+@approximate_stationarity_at_traps.control("a 25th of the bound", trap=("B-1",))
+def _(case: Case) -> Comparison:
+    return at_most(share_at_trap(case), fmpq(1, 25))
+
+
+def share_at_trap(case: Case) -> Any:
+    """Return L - L* over max_k |G_k|_F^2 s^2 |delta*|_*, after a check of step (1)."""
     trap, (family, _) = trap_named(case["trap"]), case["trap"].split("-")
     value, norm = value_and_norm(trap, family)
-    return at_most(trap.value - value, 0 * curvature_term(trap) * norm)
-
-
-def curvature_term(trap: Trap) -> Any:
-    """Return max_k |G_k|_F^2 s^2, after a check of step (1)."""
-    term = 2 * max(inner(G, G) for G in trap.gradients)
+    term = 2 * max(sum(x * x for x in G.entries()) for G in trap.gradients)
     if not term >= fmpq(1, 4):
         raise ArithmeticError("step (1) fails")
-    return term
+    return (trap.value - value) / (term * norm)
 
 
 @PAPER.formula("stationarity-bound", r=(1, 2, 3, 4), factor=(1, 2), seeded=False)

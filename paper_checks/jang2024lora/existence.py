@@ -22,7 +22,6 @@ from flint import fmpq, fmpq_mat
 from lora_proofs import Case, Comparison, at_most, equal, instances
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk import LinearizedProblem, certify, reduce_rank
-from lora_proofs.ntk.rational_problem import inner
 
 from .paper import PAPER
 from .planted import Plant, on_face, planted
@@ -129,7 +128,7 @@ def change_along_null_directions(plant: Plant, turns: Sequence[fmpq_mat] = ()) -
         for row, (i, j) in enumerate(corners):
             S[i, j] = S[j, i] = basis[row, c]
         change = a * S * b.transpose()
-        fits = sum((inner(G, change) ** 2 for G in trap.gradients), fmpq(0))
+        fits = sum((exact_trace(G.transpose() * change) ** 2 for G in trap.gradients), fmpq(0))
         total += exact_trace(a.transpose() * a * S) ** 2 + fits
     return total
 

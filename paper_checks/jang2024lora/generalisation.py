@@ -185,7 +185,7 @@ def deviation(case: Case) -> Enclosure:
         G = [g, -g]
     mean = sum(G, fmpq_mat(3, 3)) / len(G)
     samples = product(G, repeat=case["N"])
-    R2 = max(exact.frobenius_norm_squared(g) for g in G)
+    R2 = max(sum(Fraction(int(x.p), int(x.q)) ** 2 for x in g.entries()) for g in G)
     return mean_operator_norm_squared((mean - sum(x, fmpq_mat(3, 3)) / case["N"] for x in samples), R2)
 
 

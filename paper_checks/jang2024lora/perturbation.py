@@ -17,7 +17,6 @@ from lora_proofs import Case, Comparison, OutOfScope, at_most, equal, exact, ins
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk import LinearizedProblem, solve, traps
 from lora_proofs.ntk.landscape import polish, survey
-from lora_proofs.ntk.rational_problem import inner
 
 from .paper import PAPER, certified, gaussian_problem, largest
 
@@ -211,5 +210,8 @@ def small_perturbation(case: Case) -> tuple[Enclosure, fmpq]:
     u, v = (np.linalg.solve(root, x) for root, x in zip(roots, there, strict=True))
     # <P_i, x x^T> = lam / 2 (|root x|^2 - |x|^2)
     exactly = ((exact.matrix(root) * exact.matrix(x), exact.matrix(x)) for root, x in zip(roots, pair, strict=True))
-    paid = sum((inner(after, after) - inner(before, before) for after, before in exactly), fmpq(0))
+    paid = sum(
+        (sum(x * x for x in after.entries()) - sum(x * x for x in before.entries()) for after, before in exactly),
+        fmpq(0),
+    )
     return certified(problem).excess(u, v), exact.number(problem.lam) / 2 * paid

@@ -64,7 +64,8 @@ def theorem_3_1_tight_unregularised(case: Case) -> Comparison:
     r, trap = case["r"], tight_instance(case["r"], 0)
     X = instances.integers(case.rng, r, r)
     K = X - X.transpose()
-    if any(inner(G, K) != 0 for G in trap.gradients) or (exact.identity(r) + K).det() < 1:
+    point = exact.identity(r) + K
+    if any(inner(G, point) != y for G, y in zip(trap.gradients, trap.labels, strict=True)) or point.det() < 1:
         raise ArithmeticError("I + K should interpolate, and not be singular")
     return equal(kernel_dimension(trap), r * (r - 1) // 2)
 
@@ -137,9 +138,9 @@ def _(case: Case) -> Comparison:
 
 
 def falling_rows(trap: Trap) -> int:
-    """Return the number of data whose margin falls along t delta for the better point delta."""
+    """Return the number of data whose margin falls along t delta for the better point delta, of one column."""
     u, v = trap.better if trap.better else (trap.u, trap.v)
-    return sum(int(y * inner(G * v, u) > 0) for G, y in zip(trap.gradients, trap.labels, strict=True))
+    return sum(int(y * (u.transpose() * G * v)[0, 0] > 0) for G, y in zip(trap.gradients, trap.labels, strict=True))
 
 
 @PAPER.formula("canonical-rows", N=(2, 4), K=(2, 3, 5))
