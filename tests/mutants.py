@@ -56,7 +56,6 @@ TESTS = {
     "float_bounds": ["float_bounds"],
     "compress": ["compress"],
     "constructions.certificate": ["certificate"],
-    "constructions.reach": ["reach", "certificate"],
     "constructions.transformer_certificate": ["transformer_certificate", "transformer_construction"],
     "constructions.transformer_forms": ["transformer_certificate", "transformer_construction"],
     "constructions.krawczyk": ["krawczyk"],
@@ -74,7 +73,6 @@ TESTS = {
     "ntk.unregularised": ["ntk_unregularised", "ntk_lam_zero"],
     "ntk.rank_reduction": ["ntk_rank_reduction"],
     "ntk.bracket": ["ntk_bracket", "ntk_attack"],
-    "ntk.null_space": ["ntk_null_space"],
     "ntk.units": ["ntk_units"],
 }
 

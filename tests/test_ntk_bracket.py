@@ -160,3 +160,49 @@ def test_at_lam_zero_the_ratio_says_whether_S_vanishes():
     assert certify(problem, np.zeros((2, 1)), np.zeros((2, 1))).operator_norm_ratio == np.inf
     half = np.full((2, 1), 0.5)
     assert certify(problem, half, half).operator_norm_ratio == 0
+
+
+def one_matrix(N, loss="squared", lam=0.1, w0=0.0):
+    """Return a problem of gradients 4 x 3 in its own units, whose w0 is given."""
+    rng = np.random.default_rng(N)
+    labels = np.ones(N) if loss == "logistic" else np.zeros(N)
+    return normalised(LinearizedProblem(rng.normal(size=(N, 1, 4, 3)), np.full(N, w0), labels, loss, lam)).core
+
+
+def test_the_sum_of_the_risk_is_widened_where_nothing_else_rounds():
+    core = one_matrix(5, "logistic")
+    point = evaluate(core, [np.zeros((4, 1))], [np.zeros((3, 1))])
+    assert upper_end(core, point) == point.value * (1 + slack(5)) > np.log(2)
+
+
+def test_the_rounding_of_the_rows_is_that_of_sums_over_all_entries():
+    core = one_matrix(5, w0=2.0)
+    u, v = [np.ones((4, 2))], [np.ones((3, 2))]
+    point = evaluate(core, u, v)
+    e = slack(1) * np.abs(core.w0) + slack(12) * 2 * np.sqrt(12) * core.sizes[0]
+    expected = point.value * (1 + slack(5)) + np.sum(np.abs(point.w) * e + e**2 / 2) / core.N
+    assert upper_end(core, point) == pytest.approx(expected, rel=1e-15)
+    assert upper_end(core, point) - point.value == pytest.approx(expected - point.value, rel=0.05, abs=0)
+
+
+def test_the_dual_is_lowered_by_the_absolute_values_of_its_terms():
+    core = one_matrix(2, w0=2.0)
+    core.w0[1] = -core.w0[1]
+    q = core.w0.copy()
+    p = q / (1 + 4 * 2.0**-52 * 2 / core.N)
+    size = np.abs(p) @ np.abs(core.w0) + core.loss.conjugate_size(p)
+    assert core.dual(p) - dual_bound(core, q, 0.5) == pytest.approx(slack(2) * size / core.N, rel=0.05, abs=0)
+
+
+def test_without_a_regulariser_the_ratio_is_infinite_if_any_entry_of_the_slopes_is_not_0():
+    G = np.zeros((1, 1, 2, 2))
+    G[0, 0, 0, 0] = 1
+    core = normalised(LinearizedProblem(G, np.ones(1), np.zeros(1), "squared", 0.0)).core
+    assert bracket(core, evaluate(core, [np.zeros((2, 1))], [np.zeros((2, 1))])).ratio == np.inf
+
+
+def test_without_columns_no_dual_point_is_refined():
+    core = one_matrix(3, w0=2.0)
+    point = evaluate(core, [np.zeros((4, 0))], [np.zeros((3, 0))])
+    q = core.loss.slope(point.w)
+    np.testing.assert_array_equal(bracket_module._refined(core, point, q), q)

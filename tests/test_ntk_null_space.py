@@ -191,3 +191,16 @@ def test_the_precision_is_left_as_it_was():
     before = flint.ctx.prec
     feasible(problem_of(np.ones((3, 1, 2, 2))), np.ones(3))
     assert flint.ctx.prec == before
+
+
+def test_each_datum_keeps_its_own_sum_within_1():
+    p = [flint.arb(x) for x in (0.25, 0.25, 0.5, 1.5)]
+    assert [float(x) for x in null_space._within(p, 2)] == [0.125, 0.125, 0.25, 0.75]
+    assert [float(x) for x in null_space._within(p[:2], 2)] == [0.25, 0.25]
+
+
+def test_the_largest_order_is_still_taken(monkeypatch):
+    monkeypatch.setattr(null_space, "_ORDER", 2)
+    assert len(null_space._null_space(flint.fmpz_mat([[1, 2], [2, 4]]))) == 1
+    with pytest.raises(TooLarge, match="too many"):
+        null_space._null_space(flint.fmpz_mat(3, 3, list(range(9))))

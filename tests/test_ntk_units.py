@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import LinearizedProblem, certify, solve
+from lora_proofs.ntk import LinearizedProblem, certify, solve, units
 from lora_proofs.ntk.units import Units, normalised
 
 
@@ -84,6 +84,9 @@ def test_results_are_rounded_outward():
     assert tiny.lower(value) == math.ldexp(1.0, -1060)
     assert tiny.upper(value) == math.nextafter(math.ldexp(1.0, -1060), 1)
     assert tiny.lower(1.0) == tiny.upper(1.0) == math.ldexp(1.0, -1060)
+    above = 1 + 0.75 * 2.0**-14  # to nearest, this is rounded up
+    assert tiny.lower(above) == math.ldexp(1.0, -1060)
+    assert tiny.upper(above) == math.nextafter(math.ldexp(1.0, -1060), 1)
     gone = Units(0, -600)
     assert (gone.lower(1.0), gone.upper(1.0)) == (0.0, 5e-324)
     assert (gone.lower(0.0), gone.upper(0.0)) == (0.0, 0.0)
@@ -112,3 +115,19 @@ def test_zero_gradients_and_zero_outputs_have_units():
     own = normalised(LinearizedProblem(np.zeros((1, 1, 2, 2)), [[0.0]], [[0.0]], "squared", 0.1))
     assert (own.units.gradient, own.units.output) == (0, 0)
     assert own.core.lam == 0.1
+
+
+def test_the_unit_of_outputs_is_read_off_absolute_values():
+    problem = LinearizedProblem(np.ones((2, 1, 1, 1)), np.array([0.0, 1.0]), np.array([800.0, 0.0]), "squared", 0.1)
+    own = normalised(problem)
+    assert own.core.w0.min() < -1
+    assert 1 <= np.abs(own.core.w0).max() < 4
+
+
+def test_without_a_regulariser_no_ratio_underflows_and_dependencies_are_the_problems_own():
+    assert normalised(problem_at(1000, 40, lam=0.0)).core.lam == 0
+    own = normalised(problem_at(400, 400, lam=0.0))
+    assert own.core.lam == 0
+    assert len(own.core.feasible(np.ones(10))) == 10
+    edge = 2 - units._LARGEST  # lam, in units of the problem, is 2^-LARGEST: the least that is taken
+    assert normalised(problem_at(lam=math.ldexp(1.0, edge))).core.lam > 0
