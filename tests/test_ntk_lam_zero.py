@@ -136,7 +136,8 @@ def test_the_least_risk_is_a_stationary_point():
     U, s = module._left(core, sizes)
     B = np.linalg.qr(sizes[:, None] * U)[0]
     w = optimal_rows(core, B)
-    assert np.linalg.norm(B.T @ core.loss.slope(w)) <= 1e-14
+    # Newton's method ends where the risk no longer falls, which it does with the square of this.
+    assert np.linalg.norm(B.T @ core.loss.slope(w)) <= 1e-8
     assert w - core.w0 == pytest.approx(B @ (B.T @ (w - core.w0)), abs=1e-12)
     assert sizes == pytest.approx(np.linalg.norm(G.reshape(30, 4), axis=1) * sizes[0] / np.linalg.norm(G[0]), rel=1e-8)
     assert s[0] >= s[-1] > 0
@@ -149,7 +150,7 @@ def test_a_full_step_that_overshoots_is_shortened():
     core = normalised(problem).core
     B = np.linalg.qr(core.blocks[0].right(np.eye(1)).reshape(3, 1))[0]
     w = optimal_rows(core, B)
-    assert abs(float(B[:, 0] @ core.loss.slope(w))) <= 1e-14
+    assert abs(float(B[:, 0] @ core.loss.slope(w))) <= 1e-8
     assert solve(problem).gap <= 1e-9
 
 
