@@ -270,11 +270,17 @@ def test_the_cache_folder_follows_xdg(study, tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "home" / ".cache" / "lora_proofs"
 
 
+def heed_interrupts():
+    """Undo what a shell does that runs the tests in the background: its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(study, *options):
     """Start a run that will wait in the case n = 3, and return once it waits."""
     (study.parent / "wait").touch()
     command = [sys.executable, "-m", "lora_proofs", "check", str(study), "--seeds", "1", *options]
-    run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    run = subprocess.Popen(command, cwd=ROOT, preexec_fn=heed_interrupts, **pipes)
     deadline = time.monotonic() + 30
     while "3 0" not in executed(study):
         assert time.monotonic() < deadline
