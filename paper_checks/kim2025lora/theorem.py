@@ -8,7 +8,6 @@ conclusions say nothing, and nothing here contradicts them.
 from dataclasses import replace
 from typing import Any
 
-import cvxpy as cp
 import numpy as np
 from flint import fmpq, fmpq_mat
 
@@ -104,6 +103,8 @@ def condition_program(point: Any, weight: float) -> float:
     norm, lam = np.exp(point[[0, 3]])
     (a, a_turned), (b, b_turned) = (np.array([[np.cos(x), np.sin(x)], [-np.sin(x), np.cos(x)]]) for x in point[1:3])
     eye = np.eye(2)
+    import cvxpy as cp  # heavy, and for this search alone
+
     B, beta, m, c = cp.Variable((4, 4), symmetric=True), cp.Variable(), cp.Variable(), cp.Variable()
     M = lam * np.outer(eye[0], eye[0]) + m * np.outer(eye[1], eye[1])
     M_target = lam * np.outer(a, b) + c * np.outer(a_turned, b_turned)
