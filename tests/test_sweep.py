@@ -270,9 +270,12 @@ def test_the_cache_folder_follows_xdg(study, tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "home" / ".cache" / "lora_proofs"
 
 
+@pytest.fixture(autouse=True)
 def heed_interrupts():
-    """Undo what a shell does that runs the tests in the background: its children ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Undo what a shell does that runs the tests in the background: its children ignore Ctrl-C, unless we handle it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(study, *options):
@@ -280,7 +283,7 @@ def start(study, *options):
     (study.parent / "wait").touch()
     command = [sys.executable, "-m", "lora_proofs", "check", str(study), "--seeds", "1", *options]
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    run = subprocess.Popen(command, cwd=ROOT, preexec_fn=heed_interrupts, **pipes)
+    run = subprocess.Popen(command, cwd=ROOT, **pipes)
     deadline = time.monotonic() + 30
     while "3 0" not in executed(study):
         assert time.monotonic() < deadline
