@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from lora_proofs import plotting
-from lora_proofs.ntk import LinearizedProblem, certify, solve
+from lora_proofs.ntk import LinearizedProblem, certify
+from lora_proofs.ntk.solvers import solve
 
 CLAIMS = ("jang2024lora:formula-sdp-form-by-solvers",)
 N = 32

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lora_proofs import datasets, sentences
 from lora_proofs.ntk import LinearizedProblem
 from lora_proofs.ntk.linearize import Linearization
-from lora_proofs.ntk.minilm import load_minilm
-from lora_proofs.ntk.speech import load_speech_encoder
-from lora_proofs.ntk.vision import load_vision_transformer
+from lora_proofs.pretrained import datasets, docstrings
+from lora_proofs.pretrained.minilm import load_minilm
+from lora_proofs.pretrained.speech import load_speech_encoder
+from lora_proofs.pretrained.vision import load_vision_transformer
 
 N, TEST = 32, 200
 TEMPERATURE = 10.0  # the logit of a cosine similarity of 1
 PROMPTS = {
-    "docstrings": tuple(sentences.TOPICS),
+    "docstrings": tuple(docstrings.TOPICS),
     "reviews": ("a bad movie", "a good movie"),
     "pairs": ("an irrelevant answer", "a relevant answer"),
 }
@@ -67,7 +67,7 @@ class Task(NamedTuple):
 def load(name: str, share: float, tests: int = TEST) -> Task:
     """Return a task at lam = share * lam_max."""
     if name == "docstrings":
-        items, labels = sentences.draw(N + tests, 0)
+        items, labels = docstrings.draw(N + tests, 0)
     else:
         items, labels = datasets.draw(classes(name), N + tests, 0)
     linearize = linearizer(name)

@@ -13,8 +13,9 @@ import numpy as np
 from jang2024lora_rank import optimum
 from jang2024lora_tasks import classes, difference, linearizer
 
-from lora_proofs import datasets, plotting
+from lora_proofs import plotting
 from lora_proofs.ntk import LinearizedProblem, thresholds
+from lora_proofs.pretrained import datasets
 
 CLAIMS = ("jang2024lora:formula-thresholds",)
 RULES = {

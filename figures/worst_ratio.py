@@ -9,8 +9,8 @@ models are not installed, and cases out of scope, are left out.
 import math
 
 from lora_proofs import plotting
-from lora_proofs.collect import collect
 from lora_proofs.falsify.instance import closeness
+from lora_proofs.judgement.collect import collect
 from lora_proofs.verify import verify
 
 PAPERS = ("zeng2024expressive", "jang2024lora")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import mse_loss
 
 from lora_proofs import ReluNetwork, TransformerNetwork
-from lora_proofs.transformers import TransformerBlock
+from lora_proofs.networks.transformer import TransformerBlock
 
 D, HEADS, TOKENS = 16, 2, 10
 SEEDS = range(5)

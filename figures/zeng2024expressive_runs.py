@@ -7,7 +7,7 @@ from typing import Any
 from joblib import Memory
 
 import lora_proofs
-from lora_proofs.environment import cache_folder, digest, versions
+from lora_proofs.judgement.environment import cache_folder, digest, versions
 
 _MEMORY = Memory(cache_folder() / "training", verbose=0)
 

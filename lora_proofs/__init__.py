@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 # Eager, because a submodule of the same name would otherwise shadow the function once it is imported.
-from lora_proofs.verify import verify
+from lora_proofs.judgement.verify import verify
 
 __version__ = "0.1.0"
 
@@ -29,10 +29,10 @@ _HOME = {
     "at_most": "claims",
     "equal": "claims",
     "required_rank": "constructions",
-    "plan": "planner",
+    "plan": "tools.planner",
 }
 _MODULES = ("adapters", "claims", "constructions", "domains", "exact", "falsify", "instances", "linalg", "networks",
-            "ntk", "planner", "precision", "pretrained", "symbolic")  # fmt: skip
+            "ntk", "precision", "pretrained", "tools")  # fmt: skip
 
 __all__ = [*_HOME, *_MODULES, "__version__", "verify"]
 

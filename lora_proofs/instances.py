@@ -13,8 +13,8 @@ from flint import fmpq_mat
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from lora_proofs.exact import number
-from lora_proofs.networks import ReluNetwork
+from lora_proofs.exact.matrices import number
+from lora_proofs.networks.relu import ReluNetwork
 
 Matrix = NDArray[np.float64]
 

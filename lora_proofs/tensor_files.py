@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_proofs.extras import how_to_install
+from lora_proofs.backends import how_to_install
 
 _NEEDS = f"a safetensors file needs the package safetensors; in a clone: {how_to_install('safetensors')}"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?", "U8": "u1", "I8": "i1"}

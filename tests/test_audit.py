@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lora_proofs.audit import audit, notes
 from lora_proofs.claims import Comparison, at_most
 from lora_proofs.cli import cli
-from lora_proofs.collect import CollectError, load
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.explanations import read_explanations
+from lora_proofs.judgement.audit.explanations import read_explanations
+from lora_proofs.judgement.audit.mutation import audit, notes
+from lora_proofs.judgement.audit.replacements import HELD, changes, is_number, options, replaced
+from lora_proofs.judgement.audit.tracing import Places, changed, functions_of, trace
+from lora_proofs.judgement.collect import CollectError, load
 from lora_proofs.linalg import NumericalRank
-from lora_proofs.replacements import HELD, changes, is_number, options, replaced
-from lora_proofs.tracing import Places, changed, functions_of, trace
 
 HEAD = """
 import dataclasses, functools
@@ -207,7 +207,7 @@ def test_library_functions_are_changed_for_the_check_file_alone(tmp_path):
     (case, *_) = claim.cases()
     seen = trace(partial(claim.check, case), places)
     names = {places.name(code) for code in seen.functions}
-    assert names == {"toy.residual", "lora_proofs.exact.frobenius_norm_squared", "toy.lemma"}
+    assert names == {"toy.residual", "lora_proofs.exact.matrices.frobenius_norm_squared", "toy.lemma"}
     assert {places.name(code) for code in seen.makers} >= {"toy.draw", "lora_proofs.instances.integers"}
     from lora_proofs import exact
 
@@ -219,7 +219,7 @@ def test_library_functions_are_changed_for_the_check_file_alone(tmp_path):
 
 
 def test_runaways_are_counted_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr("lora_proofs.audit.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("lora_proofs.judgement.audit.mutation.GRACE_SECONDS", 0.2)
     source = """
 def step(n):
     return n + 1

@@ -5,14 +5,9 @@ import pytest
 from test_transformers import transformer
 
 from lora_proofs import Box, ReluNetwork, instances
-from lora_proofs.constructions import (
-    adapt_linear_chain,
-    adapt_relu_network,
-    adapt_transformer,
-    certify_relu_network,
-    error_bounds,
-)
-from lora_proofs.constructions.error_bounds import fit_to_distribution
+from lora_proofs.constructions import adapt_linear_chain, adapt_relu_network, adapt_transformer, certify_relu_network
+from lora_proofs.constructions.relu import error_bounds
+from lora_proofs.constructions.relu.error_bounds import fit_to_distribution
 
 AGREE = 1e-10
 
@@ -74,7 +69,7 @@ def test_float32_stays_float32(xp):
 
 def test_a_part_of_the_svd_with_a_certified_tail(xp):
     """What `adapt_linear_chain` does for few ranks of a large matrix, at a size that a test can afford."""
-    from lora_proofs.constructions.partial_svd import partial_svd
+    from lora_proofs.constructions.chain.partial_svd import partial_svd
 
     rng = np.random.default_rng(0)
     E = instances.with_singular_values(rng, 200, 200, np.geomspace(1, 1e-8, 200))

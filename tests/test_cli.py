@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lora_proofs import cli, collect
+from lora_proofs import cli
+from lora_proofs.judgement import collect
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 
-from lora_proofs.workers import ClusterError, cluster
+from lora_proofs.judgement.workers import ClusterError, cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -155,7 +155,7 @@ def test_no_answer_takes_one_line(study):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x"])
 def test_an_address_that_is_wrong_is_named(address, monkeypatch):
-    monkeypatch.setattr("lora_proofs.workers.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("lora_proofs.judgement.workers.CONNECT_SECONDS", 0.5)
     with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address}"), cluster(address):
         pass
 

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from lora_proofs import collect as module
-from lora_proofs.collect import CollectError, checks_folder, collect
+from lora_proofs.judgement import collect as module
+from lora_proofs.judgement.collect import CollectError, checks_folder, collect
 
 CHECK = '''
 from lora_proofs import Paper, equal

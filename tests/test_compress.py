@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from lora_proofs import Adapter, exact, ntk
 from lora_proofs.adapters import load_peft, load_peft_biases, save_peft
 from lora_proofs.cli import cli
-from lora_proofs.compress import compress, compress_folder, difference_norm, distance, read_problem
 from lora_proofs.tensor_files import read_tensors, write_tensors
+from lora_proofs.tools.compress import compress, compress_folder, difference_norm, distance, read_problem
 
 
 def trained(r=6, out=12, in_=9, alpha=3.0, decay=0.3, dtype=np.float64, seed=0):

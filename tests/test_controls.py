@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_proofs.audit import notes
-from lora_proofs.collect import checks_folder, collect
-from lora_proofs.explanations import read_explanations
+from lora_proofs.judgement.audit.explanations import read_explanations
+from lora_proofs.judgement.audit.mutation import notes
+from lora_proofs.judgement.collect import checks_folder, collect
 
 SELECTIONS = collect()
 CLAIMS = [

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lora_proofs import cli, coverage
+from lora_proofs import cli
 from lora_proofs.claims import Paper, equal
-from lora_proofs.collect import CollectError, checks_folder, collect
-from lora_proofs.coverage import KNOWN, discrepancies, read_coverage
+from lora_proofs.judgement import coverage
+from lora_proofs.judgement.collect import CollectError, checks_folder, collect
+from lora_proofs.judgement.coverage import KNOWN, discrepancies, read_coverage
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = checks_folder() / "coverage.toml"

@@ -8,7 +8,7 @@ import wave
 import numpy as np
 import pytest
 
-from lora_proofs import datasets
+from lora_proofs.pretrained import datasets
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from strategies import generators
 
 from lora_proofs import Box, ReluNetwork, exact, instances
 from lora_proofs.constructions import adapt_relu_network
-from lora_proofs.constructions.error_bounds import (
+from lora_proofs.constructions.relu.error_bounds import (
     _scalar_multipliers,
     corrected_bound,
     error_bounds,
     fit_to_distribution,
     recalled_bound,
 )
-from lora_proofs.constructions.multipliers import coupling
+from lora_proofs.constructions.relu.multipliers import coupling
 from lora_proofs.precision import lift
 
 SIZES = ((4, 1, 1, 2), (6, 4, 2, 1), (6, 5, 3, 2), (5, 8, 4, 1), (6, 3, 3, 5))

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from lora_proofs import ReluNetwork, instances
 from lora_proofs.adapters import load_peft, load_peft_biases
 from lora_proofs.cli import cli
-from lora_proofs.export import export_adapters
 from lora_proofs.tensor_files import write_tensors
+from lora_proofs.tools.export import export_adapters
 
 
 def stored(path, network):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_proofs.extras import CARRIERS, EXTRAS, how_to_install
+from lora_proofs.backends import CARRIERS, EXTRAS, how_to_install
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONAL = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]

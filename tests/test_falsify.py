@@ -10,10 +10,10 @@ import pytest
 from numpy.random import default_rng
 
 from lora_proofs import Comparison, OutOfScope, Paper, at_least, at_most, cli, equal, exact, instances
-from lora_proofs import rounding as directed
-from lora_proofs.collect import collect
 from lora_proofs.constructions import adapt_linear_chain
 from lora_proofs.falsify import Instance, Reel, Tape, closeness, falsify, judge
+from lora_proofs.judgement import rounding as directed
+from lora_proofs.judgement.collect import collect
 from lora_proofs.linalg import namespace
 from lora_proofs.precision import lift
 from lora_proofs.verify import Outcome

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lora_proofs import Adapter, exact
-from lora_proofs.compress import compress, difference_norm, distance
-from lora_proofs.constructions import partial_svd as partial
+from lora_proofs.constructions.chain import partial_svd as partial
 from lora_proofs.float_bounds import Product, balance, distance_enclosure, frobenius_enclosure
+from lora_proofs.tools.compress import compress, difference_norm, distance
 
 
 def holds(lower, upper, square):

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from lora_proofs import gallery
-from lora_proofs.gallery import FigureError, Script
-from lora_proofs.published import chance_outside
+from lora_proofs.presentation import figures
+from lora_proofs.presentation.figures import FigureError, Script
+from lora_proofs.presentation.published import chance_outside
 
 SOURCE = '''"""Title.
 
@@ -39,7 +39,7 @@ def plot(rows, published):
 
 @pytest.fixture
 def script(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "figures_folder", lambda: tmp_path)
+    monkeypatch.setattr(figures, "figures_folder", lambda: tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *__import__("sys").path])
     monkeypatch.delitem(__import__("sys").modules, "offset", raising=False)
     (tmp_path / "figure_a.py").write_text(SOURCE)
@@ -48,7 +48,7 @@ def script(tmp_path, monkeypatch):
 
 
 def build(script, **options):
-    gallery.rebuild(script, 1, script.path.parent / "kept", {"python": "3"}, lambda name: None, **options)
+    figures.rebuild(script, 1, script.path.parent / "kept", {"python": "3"}, lambda name: None, **options)
 
 
 def log(script):
@@ -62,10 +62,10 @@ def publish(script, text):
 
 
 def test_shared_modules_are_no_figures(script):
-    assert [s.name for s in gallery.scripts()] == ["figure_a"]
-    assert gallery.scripts(["figure"]) == gallery.scripts(["figure_a"])
+    assert [s.name for s in figures.scripts()] == ["figure_a"]
+    assert figures.scripts(["figure"]) == figures.scripts(["figure_a"])
     with pytest.raises(FigureError, match="no figure is called 'figur'"):
-        gallery.scripts(["figur"])
+        figures.scripts(["figur"])
 
 
 def test_computes_draws_and_describes(script):

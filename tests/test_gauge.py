@@ -5,7 +5,7 @@ import pytest
 
 from lora_proofs import Ball, Box, ReluNetwork, exact, instances
 from lora_proofs.constructions import adapt_relu_network, certify_relu_network
-from lora_proofs.constructions.gauge import adapt_by_gauge, rescale
+from lora_proofs.constructions.kinks.gauge import adapt_by_gauge, rescale
 
 
 def pair(D, L, Lbar, seed=0, init="uniform"):

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from lora_proofs import Adapter
 from lora_proofs.adapters import save_peft
 from lora_proofs.cli import cli
-from lora_proofs.inspection import inspect_adapter, read_base, table, to_json
 from lora_proofs.tensor_files import write_tensors
+from lora_proofs.tools.inspect import inspect_adapter, read_base, table, to_json
 
 RNG = np.random.default_rng(0)
 D = 100

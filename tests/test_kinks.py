@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lora_proofs import ReluNetwork, exact, instances
-from lora_proofs.constructions.kinks import (
+from lora_proofs.constructions.kinks.system import (
     Node,
     float_networks,
     permuted,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lora_proofs import exact, instances
-from lora_proofs.constructions.krawczyk import certify_root
-from lora_proofs.constructions.low_rank import LowRankSystem, Pencil, _Schur
+from lora_proofs.constructions.kinks.krawczyk import certify_root
+from lora_proofs.constructions.kinks.pencils import LowRankSystem, Pencil, _Schur
 
 
 def square_minus(a):

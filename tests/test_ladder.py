@@ -9,8 +9,8 @@ import pytest
 
 from lora_proofs.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ladder import Finding, Outcome, _clearly_holds, look_once
-from lora_proofs.values import Evidence, read
+from lora_proofs.judgement.ladder import Finding, Outcome, _clearly_holds, look_once
+from lora_proofs.judgement.values import Evidence, read
 from lora_proofs.verify import verify
 
 
@@ -103,7 +103,7 @@ def test_half_the_slack_settles_two_floats_at_once(measured, relation, bound, cl
 
 
 def test_an_mpf_that_ignores_the_digits_needs_no_other_rounding(monkeypatch):
-    monkeypatch.setattr("lora_proofs.ladder.DIRECTED", ())
+    monkeypatch.setattr("lora_proofs.judgement.ladder.DIRECTED", ())
     half, one = mpmath.mpf(0.5), mpmath.mpf(1)
     assert judge(lambda case: at_most(one, half))[0].outcome == "fails"
     assert judge(lambda case: at_most(one, Fraction(1, 2)))[0].outcome == "fails"

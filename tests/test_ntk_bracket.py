@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from ntk_attack import lower_bound, objective
 
-from lora_proofs.ntk import LinearizedProblem, certify, solve
+from lora_proofs.ntk import LinearizedProblem, certify
 from lora_proofs.ntk import bracket as bracket_module
 from lora_proofs.ntk.bracket import Bracket, bracket, dual_bound, norm_ratio, upper_end
-from lora_proofs.ntk.burer_monteiro import evaluate
+from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk.solvers.burer_monteiro import evaluate
 from lora_proofs.ntk.spectrum import slack
 from lora_proofs.ntk.units import normalised
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, solve, stationarity_bound
-from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
+from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, stationarity_bound
+from lora_proofs.ntk.canonical import as_core
 from lora_proofs.ntk.certificate import relative_gap
-from lora_proofs.ntk.core import as_core
+from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk.solvers.burer_monteiro import evaluate, gradient, hessian
 from lora_proofs.ntk.spectrum import leading, operator_norm_bound
 
 LOSSES = ("squared", "logistic", "cross_entropy")

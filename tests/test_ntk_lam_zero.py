@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import GapWarning, LinearizedProblem, certify, null_space, solve
-from lora_proofs.ntk import unregularised as module
+from lora_proofs.ntk import GapWarning, LinearizedProblem, certify, null_space
+from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk.solvers import unregularised as module
+from lora_proofs.ntk.solvers.unregularised import dual_bound_at_zero, least_risk, optimal_rows, realise, row_sizes
 from lora_proofs.ntk.units import normalised
-from lora_proofs.ntk.unregularised import dual_bound_at_zero, least_risk, optimal_rows, realise, row_sizes
 
 
 def problem_of(G, y, loss="squared", offsets=None):

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lora_proofs import sentences
-from lora_proofs.ntk.few_shot import few_shot_problem
 from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.linearize import linearize
-from lora_proofs.ntk.minilm import MiniLM, load_minilm
 from lora_proofs.ntk.problem import LinearizedProblem
-from lora_proofs.ntk.solve import solve
+from lora_proofs.ntk.solvers.solve import solve
+from lora_proofs.pretrained import docstrings
+from lora_proofs.pretrained.few_shot import few_shot_problem
+from lora_proofs.pretrained.minilm import MiniLM, load_minilm
 
 
 def written_out(block):
@@ -156,7 +156,7 @@ def test_jax_is_named_when_it_is_missing(monkeypatch):
 
 def test_importing_loads_neither_jax_nor_torch():
     code = (
-        "import lora_proofs.ntk.few_shot, lora_proofs.ntk.linearize, sys;"
+        "import lora_proofs.pretrained.few_shot, lora_proofs.ntk.linearize, sys;"
         "print([m for m in ('jax', 'torch', 'cvxpy', 'safetensors') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -167,8 +167,8 @@ def test_importing_loads_neither_jax_nor_torch():
 
 
 def test_the_corpus_has_two_topics_without_overlap():
-    topics = sentences.corpus()
-    assert len(topics) == len(sentences.TOPICS) == 2
+    topics = docstrings.corpus()
+    assert len(topics) == len(docstrings.TOPICS) == 2
     assert not set(topics[0]) & set(topics[1])
     assert all(len(topic) >= 150 and list(topic) == sorted(set(topic)) for topic in topics)
     assert all(s[0].isupper() and s.endswith(".") and "\n" not in s for topic in topics for s in topic)
@@ -177,18 +177,18 @@ def test_the_corpus_has_two_topics_without_overlap():
 
 
 def test_a_draw_is_balanced_reproducible_and_nested():
-    small, large = sentences.draw(8, 3), sentences.draw(40, 3)
-    assert small.sentences == sentences.draw(8, 3).sentences == large.sentences[:8]
-    assert small.sentences != sentences.draw(8, 4).sentences
+    small, large = docstrings.draw(8, 3), docstrings.draw(40, 3)
+    assert small.sentences == docstrings.draw(8, 3).sentences == large.sentences[:8]
+    assert small.sentences != docstrings.draw(8, 4).sentences
     assert list(np.bincount(large.labels)) == [20, 20]
     assert len(set(large.sentences)) == 40
-    assert all(s in sentences.corpus()[k] for s, k in zip(*large, strict=True))
+    assert all(s in docstrings.corpus()[k] for s, k in zip(*large, strict=True))
 
 
 @pytest.mark.parametrize("n", [0, -2, 3, 100_000, 2.5])
 def test_bad_sizes_of_a_draw(n):
     with pytest.raises(ValueError, match="multiple of 2"):
-        sentences.draw(n, 0)
+        docstrings.draw(n, 0)
 
 
 # ------------------------------------------------------------------------------------------- MiniLM
@@ -356,8 +356,8 @@ def test_the_few_shot_problem():
 
 
 def test_factored_and_written_out_gradients_have_one_optimum():
-    texts, labels = sentences.draw(8, 0)
-    gradients, offsets = load_minilm().linearize(texts, 10 * load_minilm().embed(list(sentences.TOPICS)))
+    texts, labels = docstrings.draw(8, 0)
+    gradients, offsets = load_minilm().linearize(texts, 10 * load_minilm().embed(list(docstrings.TOPICS)))
     lam = few_shot_problem(8, 0, 0.1).lam
     dense = LinearizedProblem([written_out(G) for G in gradients], offsets, labels, "cross_entropy", lam)
     a, b = solve(few_shot_problem(8, 0, 0.1)), solve(dense)
@@ -402,8 +402,8 @@ def descend(problem, r, steps):
 
 def test_the_head_leaves_every_row_of_the_gradients_independent():
     """Opposite rows, as of a binary classifier with one weight vector, would halve the rank of the KN rows."""
-    model, texts = load_minilm(), sentences.draw(8, 0).sentences
-    topics = model.embed(list(sentences.TOPICS))
+    model, texts = load_minilm(), docstrings.draw(8, 0).sentences
+    topics = model.embed(list(docstrings.TOPICS))
 
     def rank(rows):
         gradients, _ = model.linearize(texts, rows)

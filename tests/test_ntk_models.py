@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from lora_proofs.ntk import speech, vision
-from lora_proofs.ntk.encoders import Encoder
+from lora_proofs.pretrained import speech, vision
+from lora_proofs.pretrained.encoders import Encoder
 
 D, HEADS = 6, 2
 

@@ -5,17 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import (
-    FactoredGradients,
-    LinearizedProblem,
-    as_blocks,
-    certify,
-    reduce_rank,
-    solve,
-    stationarity_bound,
-)
+from lora_proofs.ntk import FactoredGradients, LinearizedProblem, as_blocks, certify, reduce_rank, stationarity_bound
+from lora_proofs.ntk.canonical import as_core, gram
 from lora_proofs.ntk.compression import compress
-from lora_proofs.ntk.core import as_core, gram
+from lora_proofs.ntk.solvers import solve
 
 LOSSES = ("squared", "logistic", "cross_entropy")
 

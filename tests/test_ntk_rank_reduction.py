@@ -7,7 +7,7 @@ from lora_proofs.adapters import Adapter
 from lora_proofs.ntk.certificate import certify
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.rank_reduction import reduce_adapters, reduce_rank
-from lora_proofs.ntk.solve import solve
+from lora_proofs.ntk.solvers.solve import solve
 
 
 def planted(shapes, ranks, N, lam=0.3, seed=0, spread=()):

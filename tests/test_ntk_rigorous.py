@@ -7,8 +7,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, rigorous, solve
+from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, rigorous
 from lora_proofs.ntk.rigorous import _down, _dual, _entropy, _norm_bound, _objective, _outputs, _up, enclose, precision
+from lora_proofs.ntk.solvers import solve
 
 LOSSES = ("squared", "logistic", "cross_entropy")
 

@@ -15,7 +15,7 @@ from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.hessian import Gauge, Hessian
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.second_order import _balancing, _third_derivative, exact_second_order, second_order
-from lora_proofs.ntk.solve import solve
+from lora_proofs.ntk.solvers.solve import solve
 
 CASES = [
     ("squared", 2, [(5, 4)], [3], 0.0),

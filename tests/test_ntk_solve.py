@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import FactoredGradients, GapWarning, LinearizedProblem, certify, solve
-from lora_proofs.ntk.active_subspace import active_subspace
-from lora_proofs.ntk.burer_monteiro import balanced
+from lora_proofs.ntk import FactoredGradients, GapWarning, LinearizedProblem, certify
+from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk.solvers.active_subspace import active_subspace
+from lora_proofs.ntk.solvers.burer_monteiro import balanced
 from lora_proofs.ntk.units import normalised
 
 LOSSES = ("squared", "logistic", "cross_entropy")
@@ -242,7 +243,7 @@ def test_an_interrupt_returns_the_best_point_with_its_bracket(monkeypatch):
         raise KeyboardInterrupt
 
     # The package shows the function `solve` in place of the module of that name.
-    monkeypatch.setattr(sys.modules["lora_proofs.ntk.solve"], "active_subspace", interrupted)
+    monkeypatch.setattr(sys.modules["lora_proofs.ntk.solvers.solve"], "active_subspace", interrupted)
     with pytest.warns(GapWarning, match="not the 1e-08 asked for"):
         solution = solve(problem)
     assert 1e-8 < solution.gap < 1

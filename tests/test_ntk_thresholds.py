@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from test_ntk_rank_reduction import planted
 
+from lora_proofs.exact import floats
 from lora_proofs.ntk import traps
 from lora_proofs.ntk.hessian import Hessian
 from lora_proofs.ntk.problem import LinearizedProblem
-from lora_proofs.ntk.rational_problem import floats
 from lora_proofs.ntk.second_order import second_order
-from lora_proofs.ntk.solve import solve
+from lora_proofs.ntk.solvers.solve import solve
 from lora_proofs.ntk.thresholds import thresholds
 
 ROBERTA = {"N": 32, "K": 2, "shapes": [(768, 768)] * 2, "loss": "cross_entropy"}

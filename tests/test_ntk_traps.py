@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from lora_proofs import exact
+from lora_proofs.exact import floats, inertia, inner
 from lora_proofs.ntk import traps
 from lora_proofs.ntk.landscape import polish
 from lora_proofs.ntk.problem import LinearizedProblem
-from lora_proofs.ntk.rational_problem import floats, inertia, inner
 from lora_proofs.ntk.second_order import exact_second_order, second_order
 
 FAMILIES = [

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import LinearizedProblem, certify, solve, units
+from lora_proofs.ntk import LinearizedProblem, certify, units
+from lora_proofs.ntk.solvers import solve
 from lora_proofs.ntk.units import Units, normalised
 
 

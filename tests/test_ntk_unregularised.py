@@ -7,9 +7,9 @@ import flint
 import numpy as np
 import pytest
 
-from lora_proofs.ntk import LinearizedProblem, solve
-from lora_proofs.ntk.units import normalised
-from lora_proofs.ntk.unregularised import (
+from lora_proofs.ntk import LinearizedProblem
+from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk.solvers.unregularised import (
     _equalised,
     _left,
     _newton,
@@ -20,6 +20,7 @@ from lora_proofs.ntk.unregularised import (
     realise,
     row_sizes,
 )
+from lora_proofs.ntk.units import normalised
 
 EPS = 2.0**-52
 

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 
 from lora_proofs import Case, Paper, at_least, at_most, equal
 from lora_proofs.cli import cli
-from lora_proofs.collect import Selection
-from lora_proofs.page import Picture, write_latex, write_pages
-from lora_proofs.page.mathml import typeset
-from lora_proofs.report import Report
-from lora_proofs.tally import Tally
+from lora_proofs.judgement.collect import Selection
+from lora_proofs.judgement.tally import Tally
+from lora_proofs.presentation.page import Picture, write_latex, write_pages
+from lora_proofs.presentation.page.mathml import typeset
+from lora_proofs.presentation.report import Report
 from lora_proofs.verify import verify
 
 STYLE = Path(__file__).parents[1] / "lora_proofs" / "page" / "templates" / "style.css"
@@ -211,7 +211,7 @@ def test_formulas(text, parts):
 
 def test_no_statement_loses_its_text():
     """Whatever is typeset, each word of a statement is still there, in an alttext or outside."""
-    from lora_proofs.collect import collect
+    from lora_proofs.judgement.collect import collect
 
     for selection in collect(outlined=True):
         for claim in selection.claims:
@@ -224,7 +224,7 @@ def test_no_statement_loses_its_text():
 
 
 def test_command_line(tmp_path):
-    from lora_proofs.collect import checks_folder
+    from lora_proofs.judgement.collect import checks_folder
 
     template = str(checks_folder() / "TEMPLATE.py")
     words = ["report", template, "--html", str(tmp_path / "site"), "--latex", str(tmp_path / "t.tex"), "--seeds", "1"]

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from lora_proofs.claims import Case, OutOfScope
-from lora_proofs.collect import collect
+from lora_proofs.judgement.collect import collect
 from lora_proofs.verify import Outcome, verify
 
 CLAIMS = [

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from lora_proofs import instances
-from lora_proofs.constructions import adapt_linear_chain, square_chain
-from lora_proofs.constructions.operators import LU, norm, operator_norm
-from lora_proofs.constructions.partial_svd import (
+from lora_proofs.constructions import adapt_linear_chain
+from lora_proofs.constructions.chain import square_chain
+from lora_proofs.constructions.chain.operators import LU, norm, operator_norm
+from lora_proofs.constructions.chain.partial_svd import (
     _from_above,
     _from_below,
     _gamma,

@@ -8,7 +8,7 @@ from strategies import generators
 
 from lora_proofs import exact, instances
 from lora_proofs.constructions import best_partition, required_ranks, uniform_partition
-from lora_proofs.constructions.partition import read_partition
+from lora_proofs.constructions.relu.partition import read_partition
 
 
 def all_partitions(L, Lbar):

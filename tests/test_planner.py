@@ -11,9 +11,9 @@ from strategies import generators
 
 from lora_proofs import Box, ReluNetwork, cli, exact, instances
 from lora_proofs.constructions import adapt_linear_chain, adapt_relu_network
-from lora_proofs.constructions.transformer import adapt_transformer
-from lora_proofs.planner import plan, plan_files, read_network
-from lora_proofs.transformers import TransformerBlock, TransformerNetwork
+from lora_proofs.constructions.transformer.adapt import adapt_transformer
+from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
+from lora_proofs.tools.planner import plan, plan_files, read_network
 
 
 def option(result, words):

@@ -13,7 +13,7 @@ from strategies import LIBRARIES, generators
 
 from lora_proofs import Ball, Box, ReluNetwork, exact
 from lora_proofs.constructions import difference_at
-from lora_proofs.constructions.reach import (
+from lora_proofs.constructions.relu.reach import (
     Survey,
     absolute,
     around,

@@ -11,8 +11,8 @@ import click
 import pytest
 
 from lora_proofs.cli import cli
-from lora_proofs.collect import collect
-from lora_proofs.gallery import scripts
+from lora_proofs.judgement.collect import collect
+from lora_proofs.presentation.figures import scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -102,8 +102,8 @@ def test_an_option_that_does_not_exist_is_seen():
 def test_papers_and_claims_exist():
     shown = {word for command in ("check", "falsify", "report") for word in named("selectors", command)}
     shown |= {span for span in SPANS if re.fullmatch(r"[a-z]+\d{4}[a-z]+:[\w.+-]+", span)}
-    known = {selection.paper.key for selection in collect((), outlined=True)}
-    known |= {claim.label for selection in collect((), outlined=True) for claim in selection.claims}
+    known = {selection.paper.key for selection in collect()}
+    known |= {claim.label for selection in collect() for claim in selection.claims}
     assert {word for word in shown if re.match(r"[a-z]+\d{4}[a-z]", word)} <= known
 
 

@@ -7,10 +7,10 @@ import mpmath
 import pytest
 
 from lora_proofs.claims import OutOfScope, Paper, at_most, equal
-from lora_proofs.collect import Selection, checks_folder
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.report import Report, show
-from lora_proofs.tally import Tally
+from lora_proofs.judgement.collect import Selection, checks_folder
+from lora_proofs.judgement.tally import Tally
+from lora_proofs.presentation.report import Report, show
 from lora_proofs.verify import verify
 
 

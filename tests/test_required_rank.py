@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from lora_proofs.constructions.kink_count import count_admits, fits, kink_plans
-from lora_proofs.constructions.required_rank import LOWER, UPPER, required_rank
+from lora_proofs.constructions.kinks.count import count_admits, fits, kink_plans
+from lora_proofs.constructions.kinks.required_rank import LOWER, UPPER, required_rank
 
 
 @pytest.mark.parametrize(

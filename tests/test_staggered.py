@@ -5,9 +5,9 @@ import pytest
 
 from lora_proofs import Ball, Box, ReluNetwork, exact, instances
 from lora_proofs.constructions import adapt_relu_network, certify_relu_network
-from lora_proofs.constructions.gauge import adapt_by_gauge
-from lora_proofs.constructions.kinks import read_kinks
-from lora_proofs.constructions.staggered import adapt_staggered, certify_staggered
+from lora_proofs.constructions.kinks.gauge import adapt_by_gauge
+from lora_proofs.constructions.kinks.staggered import adapt_staggered, certify_staggered
+from lora_proofs.constructions.kinks.system import read_kinks
 
 
 def pair(D, L, Lbar, seed=0, init="uniform"):

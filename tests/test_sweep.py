@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from lora_proofs.claims import Case
-from lora_proofs.collect import CollectError, collect
-from lora_proofs.environment import cache_folder
-from lora_proofs.journal import Journal
-from lora_proofs.plans import plan, size
-from lora_proofs.sweep import _Piece, _take, sweep
-from lora_proofs.workers import processes
+from lora_proofs.judgement.collect import CollectError, collect
+from lora_proofs.judgement.environment import cache_folder
+from lora_proofs.judgement.journal import Journal
+from lora_proofs.judgement.sweep import _Piece, _take, sweep
+from lora_proofs.judgement.workers import processes
+from lora_proofs.judgement.workload import plan, size
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import sympy
 
-from lora_proofs import symbolic
-from lora_proofs.symbolic import generic_rank, invariant_residuals, subadditivity_residual, telescoping_residual
+from lora_proofs.exact import symbolic
+from lora_proofs.exact.symbolic import generic_rank, invariant_residuals, subadditivity_residual, telescoping_residual
 
 x, y = sympy.symbols("x y")
 

@@ -5,7 +5,7 @@ import pytest
 
 from lora_proofs.claims import Case, OutOfScope, Paper, at_most
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.tally import SHOWN, Tally
+from lora_proofs.judgement.tally import SHOWN, Tally
 from lora_proofs.verify import verify
 
 OUTCOMES = ("holds", "fails", "inconclusive", "out of scope", "error")

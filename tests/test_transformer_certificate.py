@@ -12,15 +12,11 @@ from strategies import generators
 from test_transformers import transformer
 
 from lora_proofs import exact
-from lora_proofs.constructions import transformer_values
-from lora_proofs.constructions.transformer_certificate import (
-    certify_transformer,
-    spectral_norm_above,
-    standard_radius,
-)
-from lora_proofs.constructions.transformer_forms import Forms
-from lora_proofs.constructions.transformer_values import largest
-from lora_proofs.transformers import TransformerBlock, TransformerNetwork
+from lora_proofs.constructions.transformer import values
+from lora_proofs.constructions.transformer.certify import certify_transformer, spectral_norm_above, standard_radius
+from lora_proofs.constructions.transformer.forms import Forms
+from lora_proofs.constructions.transformer.values import largest
+from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
 
 def block(M=0.0, N=1.0, b_1=0.0, W_2=1.0, b_2=0.0, D=1, heads=1):
@@ -405,12 +401,12 @@ def test_the_forms_evaluate_to_the_network():
     rng = np.random.default_rng(5)
     net = transformer(rng, 3, 2, 3)
     Z = rng.normal(size=(3, 4))
-    values = transformer_values._values(Forms.of(net).map(flint.arb_mat), flint.arb_mat(exact.matrix(Z)), True)
+    numbers = values._values(Forms.of(net).map(flint.arb_mat), flint.arb_mat(exact.matrix(Z)), True)
     expected = net(Z)
     for i in range(3):
         for j in range(4):
-            assert float(values[i, j].mid()) == pytest.approx(expected[i, j], rel=1e-9)
-    alone = transformer_values._values(Forms.of(net).map(flint.arb_mat), flint.arb_mat(exact.matrix(Z)), False)
+            assert float(numbers[i, j].mid()) == pytest.approx(expected[i, j], rel=1e-9)
+    alone = values._values(Forms.of(net).map(flint.arb_mat), flint.arb_mat(exact.matrix(Z)), False)
     for j in range(4):
         token = net(Z[:, [j]])
         assert [float(alone[i, j].mid()) for i in range(3)] == pytest.approx(list(token[:, 0]), rel=1e-9)

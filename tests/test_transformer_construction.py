@@ -11,10 +11,10 @@ from strategies import LIBRARIES, generators
 from test_transformers import transformer
 
 from lora_proofs import exact, instances
-from lora_proofs.constructions.transformer import AdaptedTransformer, adapt_transformer, functionality_gaps
-from lora_proofs.constructions.transformer_certificate import certify_transformer
+from lora_proofs.constructions.transformer.adapt import AdaptedTransformer, adapt_transformer, functionality_gaps
+from lora_proofs.constructions.transformer.certify import certify_transformer
+from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 from lora_proofs.precision import lift
-from lora_proofs.transformers import TransformerBlock, TransformerNetwork
 
 
 def authors(seed, D, H, L, convert=lambda x: x):

@@ -9,8 +9,8 @@ from hypothesis import given
 from strategies import LIBRARIES, generators, sizes
 
 from lora_proofs import exact, instances
+from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 from lora_proofs.precision import lift
-from lora_proofs.transformers import TransformerBlock, TransformerNetwork
 
 
 def transformer(rng, D=3, H=2, L=2, convert=lambda x: x):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.values import Evidence, decode, encode, read
+from lora_proofs.judgement.values import Evidence, decode, encode, read
 
 
 @pytest.mark.parametrize(

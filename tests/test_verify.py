@@ -12,7 +12,7 @@ import pytest
 from lora_proofs import verify as exported
 from lora_proofs.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ladder import DIRECTED
+from lora_proofs.judgement.ladder import DIRECTED
 from lora_proofs.verify import Evidence, Outcome, Verdict, verify
 
 
@@ -122,7 +122,7 @@ def test_a_violation_that_moves_by_a_tenth_of_itself_is_inconclusive():
 @pytest.mark.parametrize("settings", [{"requires": (("jax", "pip install jax"),)}, {}])
 def test_what_no_rounding_reaches_is_inconclusive(monkeypatch, settings):
     if not settings:
-        monkeypatch.setattr("lora_proofs.ladder.DIRECTED", ())
+        monkeypatch.setattr("lora_proofs.judgement.ladder.DIRECTED", ())
     verdict = judge(lambda case: at_most(1.0, 0.5), **settings)
     assert verdict.outcome == "inconclusive"
     assert "cannot be changed here" in verdict.reason

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lora_proofs import exact, instances, ntk
+from lora_proofs import instances, ntk
 from lora_proofs.bench.peers import by_cvxpy, by_inverses, lapack_floor
 from lora_proofs.constructions import adapt_linear_chain, adapt_relu_network, adapt_transformer
 from lora_proofs.domains import Box
-from lora_proofs.transformers import TransformerBlock, TransformerNetwork
+from lora_proofs.exact import matrices as exact
+from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
 
 class Pair(NamedTuple):

@@ -10,14 +10,14 @@ import sys
 import click
 
 from lora_proofs import __version__
-from lora_proofs.cli.adapting import compress, export, inspect, plan
-from lora_proofs.cli.auditing import audit
-from lora_proofs.cli.checking import check, list_claims
-from lora_proofs.cli.grading import grade
-from lora_proofs.cli.presenting import figure, report
-from lora_proofs.cli.searching import falsify
+from lora_proofs.cli.adapters import compress, export, inspect, plan
+from lora_proofs.cli.audit import audit
+from lora_proofs.cli.bench import bench
+from lora_proofs.cli.check import check, list_claims
+from lora_proofs.cli.falsify import falsify
+from lora_proofs.cli.grade import grade
+from lora_proofs.cli.present import figure, report
 from lora_proofs.cli.terminal import INTERRUPTED, BadInput, discard_output, note
-from lora_proofs.cli.timing import bench
 
 
 def main() -> None:

@@ -1,21 +1,22 @@
 """The papers' constructions: adapters that provably realise a target, with their errors and certificates."""
 
-from lora_proofs.constructions.certificate import Certificate, certify_relu_network
-from lora_proofs.constructions.conditioning import Conditioning
-from lora_proofs.constructions.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
-from lora_proofs.constructions.factor_pair import adapt_factor_pair
-from lora_proofs.constructions.gauge import RescaledNetwork, adapt_by_gauge
-from lora_proofs.constructions.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.certificate import Certificate
+from lora_proofs.constructions.chain.conditioning import Conditioning
+from lora_proofs.constructions.chain.factor_pair import adapt_factor_pair
+from lora_proofs.constructions.chain.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.chain.rational_pair import exact_factor_pair
+from lora_proofs.constructions.chain.square_chain import AdaptedChain
+from lora_proofs.constructions.kinks.gauge import RescaledNetwork, adapt_by_gauge
+from lora_proofs.constructions.kinks.required_rank import RequiredRank, required_rank
+from lora_proofs.constructions.kinks.staggered import StaggeredNetwork, adapt_staggered
 from lora_proofs.constructions.methods import adapt_relu_network
-from lora_proofs.constructions.partition import best_partition, required_ranks, uniform_partition
-from lora_proofs.constructions.rational_pair import exact_factor_pair
-from lora_proofs.constructions.reach import difference_at
-from lora_proofs.constructions.relu_network import AdaptedReluNetwork
-from lora_proofs.constructions.required_rank import RequiredRank, required_rank
-from lora_proofs.constructions.square_chain import AdaptedChain
-from lora_proofs.constructions.staggered import StaggeredNetwork, adapt_staggered
-from lora_proofs.constructions.transformer import AdaptedTransformer, adapt_transformer, functionality_gaps
-from lora_proofs.constructions.transformer_certificate import certify_transformer
+from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork
+from lora_proofs.constructions.relu.certify import certify_relu_network
+from lora_proofs.constructions.relu.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
+from lora_proofs.constructions.relu.partition import best_partition, required_ranks, uniform_partition
+from lora_proofs.constructions.relu.reach import difference_at
+from lora_proofs.constructions.transformer.adapt import AdaptedTransformer, adapt_transformer, functionality_gaps
+from lora_proofs.constructions.transformer.certify import certify_transformer
 
 __all__ = [
     "AdaptedChain",

@@ -1,51 +1,19 @@
-r"""Certify that a ReLU network equals its target on a whole domain, not on sampled points.
+"""What a certificate of a construction says: whether it holds, on what evidence, for what reasons, with what error."""
 
-The certificate follows the state of the network as an affine function h = P s + c of the last state s that is known to
-be the target's. In each layer one of two things must be true on the whole region where s lives:
-
-- *activity*: every pre-activation is >= 0, so ReLU does nothing and h stays affine in s;
-- *identity*: the first pre-activations are those of the target's next layer, W s + b, up to a deviation that is
-  bounded and carried along. Then the next state is known, whatever its ReLU switches off.
-
-This covers the construction of Zeng & Lee (Lemma 2, Theorems 3 and 6, arXiv 2310.17513v3) and every other network that
-imitates its target block by block. All arithmetic is over Q (a float is a dyadic rational), with square roots rounded
-up, so the verdict is rigorous for the network as it is stored: *exact* for rational networks, which must agree with
-deviation 0, and *certified*, with a bound on the deviation, for floating ones. What that bound is small against is the
-target itself, evaluated over Q at points of the domain: see `conclude`.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import flint
 
-from lora_proofs.constructions.reach import Survey, absolute, column, fraction, largest
 from lora_proofs.display import Readable, show
-from lora_proofs.domains import Ball, Box, Domain
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.exact import (
-    array,
-    block,
-    enclosure,
-    identity,
-    is_rational,
-    matrix,
-    number,
-    singular_value_enclosures,
-    sqrt_above,
-)
-from lora_proofs.networks import ReluNetwork
-
-_MATCH = Fraction(1, 10**6)
-"""Deviation up to which a layer of a floating network counts as an imitation of a target layer: relative to the largest
-pre-activation there, and beyond the tolerance. It makes no bound wrong; it decides whether there is one."""
+from lora_proofs.exact.matrices import fraction, number
 
 
 @dataclass(frozen=True, repr=False)
 class Certificate(Readable):
-    """What `certify_relu_network` found.
+    """What `certify_relu_network` or `certify_transformer` found.
 
     Attributes
     ----------
@@ -82,115 +50,6 @@ class Certificate(Readable):
         return f"does not hold, {size}", {"missing": self.reasons[-1]} if self.reasons else {}
 
 
-@dataclass(frozen=True)
-class _Goal:
-    """A target layer, with an upper bound of its spectral norm where errors have to be carried through it."""
-
-    W: Any
-    b: Any
-    norm: Any
-
-    @classmethod
-    def of(cls, W: Any, b: Any, exact: bool) -> "_Goal":
-        W, b = matrix(W), column(b)
-        return cls(W, b, None if exact else _spectral_norm(W))
-
-
-@dataclass(frozen=True)
-class _Error:
-    """Bounds of |s - t|, the network's state against the target's: of every entry, and of the Euclidean norm."""
-
-    entries: list[Any]
-    norm: Any
-
-    def after(self, goal: _Goal, own: list[Any], high: list[Any]) -> "_Error":
-        """Return the bounds after ReLU(goal t + b), if the network adds errors of at most `own`.
-
-        Its pre-activations or the target's are at most `high`, so both are at most high + e, and 0 if that is negative.
-        """
-        if self.norm == 0:
-            before, norm = own, _norm(own)
-        else:
-            by_entry = (absolute(goal.W) * column(self.entries)).entries()
-            by_norm = [_norm(row) * self.norm for row in goal.W.table()]
-            before = [e + min(a, b) for e, a, b in zip(own, by_entry, by_norm, strict=True)]
-            norm = _norm(own) + goal.norm * self.norm
-        entries = [min(e, max(flint.fmpq(0), top + e)) for e, top in zip(before, high, strict=False)]
-        return _Error(entries, min(_norm(entries), norm))
-
-
-@dataclass(frozen=True)
-class _Region:
-    """Where the state lives: a box (centre m, radius r), or a ball of radius rho in the first d coordinates."""
-
-    m: Any
-    r: Any
-    rho: Any = None
-    d: int = 0
-
-    def extent(self, P: Any, c: Any) -> tuple[list[Any], list[Any]]:
-        """Return bounds of each entry of P s + c over the region: exact for a box, rounded outward for a ball."""
-        centre = (P * self.m + c).entries()
-        if self.rho is None:
-            spread = (absolute(P) * self.r).entries()
-        else:
-            spread = [self.rho * _norm(row[: self.d]) for row in P.table()]
-        return [a - b for a, b in zip(centre, spread, strict=True)], [
-            a + b for a, b in zip(centre, spread, strict=True)
-        ]
-
-
-def certify_relu_network(
-    network: ReluNetwork, target: ReluNetwork, domain: Domain, *, tolerance: float = 1e-8
-) -> Certificate:
-    """Certify that the network equals the target on the whole domain.
-
-    Parameters
-    ----------
-    network, target : ReluNetwork
-        Floating or rational. The network may be wider than the target: inputs are then padded with zeros, and its first
-        outputs are compared.
-    domain : Box or Ball
-        A bounded set of inputs of the target.
-    tolerance : float
-        The largest error allowed of floating networks, relative to the target: see below. Rational ones must agree
-        exactly.
-
-    Returns
-    -------
-    Certificate
-        ``holds`` is True only if ``error`` is at most ``tolerance`` times ``size``, a rigorous lower bound of the
-        largest |target| on the domain; for rational networks only if ``error`` is 0. So a target that is 0 on the
-        domain needs an error of 0. If False, the last of the ``reasons`` says that the functions differ by more, or
-        that this is *not decided*: the bound of the error is too loose, or there is none.
-
-    Raises
-    ------
-    ValueError
-        If the network is narrower than the target, the domain is of another dimension, or the tolerance is no finite
-        number >= 0.
-    """
-    allowed = read_tolerance(tolerance)
-    for name, net in (("network", network), ("target", target)):
-        if not isinstance(net, ReluNetwork):
-            raise ValueError(f"the {name} is of type {type(net).__name__}; pass a ReluNetwork(weights, biases)")
-    if network.d_in < target.d_in or network.d_out < target.d_out:
-        raise ValueError(
-            f"the network maps R^{network.d_in} to R^{network.d_out}, but the target R^{target.d_in} to "
-            f"R^{target.d_out}; pass a network that is at least as wide as its target"
-        )
-    exact = all(is_rational(x) for net in (network, target) for x in (*net.weights, *net.biases))
-    layers = [(matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
-    goals = [_Goal.of(W, b, exact) for W, b in zip(target.weights, target.biases, strict=True)]
-    region = _input_region(domain, target.d_in, network.d_in)
-    survey = Survey(network, target, domain)
-    reasons: list[str] = []
-    match = Fraction(0) if exact else _MATCH + allowed
-    errors = _follow(layers, goals, region, survey.tops, match, reasons)
-    error = None if errors is None else largest(errors)
-    return conclude(survey, error, reasons, "exact" if exact else "certified", Fraction(0) if exact else allowed)
-
-
 def read_tolerance(tolerance: Any) -> Fraction:
     """Return the tolerance as a rational, or raise ValueError if it is no finite number >= 0."""
     try:
@@ -202,126 +61,6 @@ def read_tolerance(tolerance: Any) -> Fraction:
     return value
 
 
-def conclude(
-    survey: Survey, error: Fraction | None, reasons: list[str], evidence: str, tolerance: Fraction
-) -> Certificate:
-    """Weigh the bound of the error, or None, against the target, and add to the reasons which of three cases it is.
-
-    With size <= max |target| <= ceiling on the domain, and the networks seen to differ by so much at a point: error <=
-    tolerance * size shows what is claimed, seen > tolerance * ceiling its negation, and all else decides nothing.
-    """
-    size, seen, allowed = survey.size, survey.seen, tolerance * survey.size
-    if (error is None or error > allowed) and survey.most <= allowed:
-        error = survey.most
-    difference = enclosure(seen, survey.most if error is None else error)
-    if error is not None and error <= allowed:
-        where = f", where the target reaches {decimal(size)}" if error else ""
-        reasons.append(f"on the whole domain the outputs differ by at most {decimal(error)}{where}")
-        return Certificate(True, evidence, reasons, error, difference, size)
-    at_most = (
-        f"; {reasons.pop()}"
-        if error is None
-        else f", on the whole domain by at most {decimal(error)}; allowed is {decimal(allowed)}"
-    )
-    verdict = "the outputs differ" if seen > tolerance * survey.ceiling else "not decided: the outputs differ"
-    reasons.append(f"{verdict} by {decimal(seen)} at a point of the domain{at_most}")
-    return Certificate(False, "", reasons, error, difference, size)
-
-
 def decimal(x: Any) -> str:
     """Return three digits of a rational, which may lie outside the range of floats."""
     return str(flint.arb(number(x)).str(3, radius=False))
-
-
-def _follow(
-    layers: Sequence[tuple[Any, Any]],
-    goals: Sequence[_Goal],
-    region: _Region,
-    tops: list[Any],
-    match: Fraction,
-    reasons: list[str],
-) -> list[Any] | None:
-    """Follow the network through its layers; return bounds of the errors of the outputs, or None and the reason why.
-
-    `tops` are upper bounds of the target's last pre-activations, `match` is 0 for rational networks: see `_MATCH`.
-    """
-    width = layers[0][0].ncols()
-    P, c = identity(width), column([0] * width)
-    error = _Error([flint.fmpq(0)] * goals[0].W.ncols(), flint.fmpq(0))
-    done, first = 0, 1
-    for l, (W, b) in enumerate(layers, start=1):
-        P, c = W * P, W * c + b
-        low, high = region.extent(P, c)
-        found = _imitation(P, c, goals[done], region, match) if done < len(goals) else None
-        if found is not None:
-            done += 1
-            least = [min(a, b) for a, b in zip(high, tops, strict=False)] if done == len(goals) else high
-            error = error.after(goals[done - 1], found, least)
-            reasons.append(
-                f"layers {first} to {l} have the pre-activations of target layer {done}: weights and biases agree "
-                + ("exactly" if match == 0 else f"(the outputs differ by at most {decimal(max(error.entries))})")
-            )
-            first = l + 1
-            region = _box(*([max(v, flint.fmpq(0)) for v in bound] for bound in (low, high)))
-            P, c = identity(len(low)), column([0] * len(low))
-        elif min(low) >= 0:
-            reasons.append(f"layer {l}: every pre-activation is active, at least {decimal(min(low))}")
-        else:
-            reasons.append(
-                f"layer {l}: some pre-activation may be as low as {decimal(min(low))}, and they are not those of "
-                + (f"target layer {done + 1}" if done < len(goals) else "an identity")
-            )
-            return None
-    if done < len(goals):
-        reasons.append(f"the network ends before target layer {done + 1} is imitated")
-        return None
-    if first <= len(layers):  # surplus layers after the last target layer must pass its output through
-        d = goals[-1].W.nrows()
-        own, _ = _deviation(P, c, identity(d), column([0] * d), region)
-        return [a + b for a, b in zip(own, error.entries, strict=True)]
-    return error.entries
-
-
-def _imitation(P: Any, c: Any, goal: _Goal, region: _Region, match: Fraction) -> list[Any] | None:
-    """Return bounds of |P s + c - goal s - b| if P s + c is the layer's pre-activation, neuron by neuron; else None."""
-    if P.nrows() < goal.W.nrows() or P.ncols() < goal.W.ncols():
-        return None
-    deviation, size = _deviation(P, c, goal.W, goal.b, region)
-    return deviation if max(deviation) <= number(match) * max(size) else None
-
-
-def _deviation(P: Any, c: Any, goal: Any, bias: Any, region: _Region) -> tuple[list[Any], list[Any]]:
-    """Bound the entries of |P s + c - goal s - bias| (goal padded with zeros) and |goal s + bias| over the region."""
-    padded = flint.fmpq_mat([row + [0] * (P.ncols() - goal.ncols()) for row in goal.table()])
-    rows = range(goal.nrows())
-    rest = region.extent(block(P, rows, range(P.ncols())) - padded, block(c, rows, range(1)) - bias)
-    size = region.extent(padded, bias)
-    return [max(-a, b) for a, b in zip(*rest, strict=True)], [max(-a, b) for a, b in zip(*size, strict=True)]
-
-
-def _box(lower: list[Any], upper: list[Any]) -> _Region:
-    return _Region(
-        column([(a + b) / 2 for a, b in zip(lower, upper, strict=True)]),
-        column([(b - a) / 2 for a, b in zip(lower, upper, strict=True)]),
-    )
-
-
-def _input_region(domain: Domain, d: int, width: int) -> _Region:
-    """Return the domain in R^d, padded with zeros to the width of the network."""
-    if isinstance(domain, Box):
-        lower, upper = ([*array(bound), *[flint.fmpq(0)] * (width - d)] for bound in domain.bounds(d))
-        return _box(lower, upper)
-    if isinstance(domain, Ball):
-        return _Region(column([0] * width), None, number(domain.radius), d)
-    raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
-
-
-def _norm(values: Sequence[Any]) -> Any:
-    """Return a rational that is at least the Euclidean norm of the values."""
-    return sqrt_above(sum((v * v for v in values), flint.fmpq(0)))
-
-
-def _spectral_norm(W: Any) -> Any:
-    """Return a rational that is at least the spectral norm, whatever the scale of W."""
-    scale = max(map(abs, W.entries()))
-    return scale * number(singular_value_enclosures(W / scale)[1][0]) if scale != 0 else scale

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.random import default_rng
 
-from lora_proofs.claims import Case, Claim, Comparison, Params
 from lora_proofs.falsify.tape import Reel, Tape
-from lora_proofs.values import Evidence, read
-from lora_proofs.verify import RTOL, Outcome, Verdict, verify
+from lora_proofs.judgement.claims import Case, Claim, Comparison, Params
+from lora_proofs.judgement.values import Evidence, read
+from lora_proofs.judgement.verify import RTOL, Outcome, Verdict, verify
 
 
 @dataclass(frozen=True)

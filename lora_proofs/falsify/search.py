@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.random import default_rng
 
-from lora_proofs.claims import Claim, Params
 from lora_proofs.falsify.instance import Finding, Instance, judge
-from lora_proofs.values import Evidence, encode
-from lora_proofs.verify import Outcome
+from lora_proofs.judgement.claims import Claim, Params
+from lora_proofs.judgement.values import Evidence, encode
+from lora_proofs.judgement.verify import Outcome
 
 BUDGET = 1000
 POPULATION = 16

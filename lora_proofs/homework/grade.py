@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lora_proofs.claims import Case, Claim
-from lora_proofs.collect import load
 from lora_proofs.homework.hole import played_by
 from lora_proofs.homework.submission import Submission
-from lora_proofs.verify import Outcome, Verdict, verify
+from lora_proofs.judgement.claims import Case, Claim
+from lora_proofs.judgement.collect import load
+from lora_proofs.judgement.verify import Outcome, Verdict, verify
 
 __all__ = ["ClaimGrade", "Grade", "GradeError", "grade"]
 

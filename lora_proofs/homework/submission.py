@@ -20,6 +20,7 @@ from typing import Any
 
 from lora_proofs.homework.hole import AnswerError
 from lora_proofs.homework.messages import decode, encode
+from lora_proofs.judgement.environment import PACKAGE
 
 _LARGEST = 2**26
 """Bytes of the longest answer that is read."""
@@ -84,7 +85,7 @@ class Submission:
         self.trouble = ""
         asking, self._ask = os.pipe()
         self._hear, telling = os.pipe()
-        package = str(Path(__file__).resolve().parents[2])
+        package = str(PACKAGE.parent)
         child = str(Path(__file__).with_name("child.py"))
         words = [package, str(self.path), str(self.reference), str(asking), str(telling), str(self.megabytes)]
         keep = {"PATH": os.environ.get("PATH", ""), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -7,7 +7,7 @@ from lora_proofs.ntk.linearize import linearize
 from lora_proofs.ntk.problem import LinearizedProblem, as_blocks
 from lora_proofs.ntk.rank_reduction import reduce_rank
 from lora_proofs.ntk.second_order import second_order
-from lora_proofs.ntk.solve import GapWarning, Solution, solve
+from lora_proofs.ntk.solvers.solve import GapWarning, Solution, solve
 from lora_proofs.ntk.thresholds import thresholds
 
 __all__ = [

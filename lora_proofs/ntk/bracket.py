@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_proofs.ntk.burer_monteiro import Point, gradient, jacobian
-from lora_proofs.ntk.core import Array, Blocks, Core
+from lora_proofs.ntk.canonical import Array, Blocks, Core
+from lora_proofs.ntk.solvers.burer_monteiro import Point, gradient, jacobian
+from lora_proofs.ntk.solvers.unregularised import dual_bound_at_zero
 from lora_proofs.ntk.spectrum import operator_norm_bound, slack
-from lora_proofs.ntk.unregularised import dual_bound_at_zero
 
 _EPS = 2.0**-52
 

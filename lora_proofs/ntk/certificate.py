@@ -17,10 +17,10 @@ import numpy as np
 from lora_proofs.display import Readable, show
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk.bracket import bracket, upper_end
-from lora_proofs.ntk.burer_monteiro import evaluate, gradient, hessian
-from lora_proofs.ntk.core import Blocks, as_core, gram
+from lora_proofs.ntk.canonical import Blocks, as_core, gram
 from lora_proofs.ntk.inputs import real_number
 from lora_proofs.ntk.problem import LinearizedProblem, check_problem
+from lora_proofs.ntk.solvers.burer_monteiro import evaluate, gradient, hessian
 from lora_proofs.ntk.units import normalised
 
 if TYPE_CHECKING:

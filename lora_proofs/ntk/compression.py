@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_proofs.ntk.core import Array, Blocks
+from lora_proofs.ntk.canonical import Array, Blocks
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients, Gradients
 from lora_proofs.ntk.problem import LinearizedProblem
 

@@ -93,7 +93,7 @@ def survey(
     ValueError
         If r or runs is not a positive whole number.
     """
-    from lora_proofs.ntk.solve import solve
+    from lora_proofs.ntk.solvers.solve import solve
 
     if check_rank("r", r) == 0 or check_rank("runs", runs) == 0:
         raise ValueError(f"r = {r}, runs = {runs}; pass positive whole numbers")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_proofs.extras import how_to_install
+from lora_proofs.backends import how_to_install
 from lora_proofs.linalg import check_matrix
 from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.inputs import real_array

@@ -12,7 +12,7 @@ from typing import Any
 import flint
 import numpy as np
 
-from lora_proofs.ntk.core import Array
+from lora_proofs.ntk.canonical import Array
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients, Gradients
 from lora_proofs.ntk.losses import CrossEntropy, Logistic
 

@@ -17,7 +17,7 @@ import flint
 import numpy as np
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk.core import Array, Blocks
+from lora_proofs.ntk.canonical import Array, Blocks
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients
 from lora_proofs.ntk.losses import CrossEntropy, Logistic
 from lora_proofs.ntk.null_space import feasible

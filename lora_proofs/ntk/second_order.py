@@ -26,13 +26,14 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
-from lora_proofs import exact
 from lora_proofs.display import Readable, show
+from lora_proofs.exact import matrices as exact
+from lora_proofs.exact.matrices import floats, inertia, inner
 from lora_proofs.linalg import spectral_norm
-from lora_proofs.ntk.core import as_core, gram
+from lora_proofs.ntk.canonical import as_core, gram
 from lora_proofs.ntk.hessian import Hessian, norm
 from lora_proofs.ntk.problem import LinearizedProblem, like_given
-from lora_proofs.ntk.rational_problem import Trap, floats, inertia, inner
+from lora_proofs.ntk.traps.rational_instance import Trap
 
 Array: TypeAlias = NDArray[np.float64]
 Blocks: TypeAlias = list[Array]

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky
 from scipy.sparse.linalg import eigsh
 
-from lora_proofs.ntk.core import Array
+from lora_proofs.ntk.canonical import Array
 
 _FULL = 160
 """Sizes up to which a full SVD costs less than an iteration."""

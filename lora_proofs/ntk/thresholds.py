@@ -51,7 +51,7 @@ from lora_proofs.linalg import check_rank
 from lora_proofs.ntk.problem import LinearizedProblem
 
 if TYPE_CHECKING:  # a table of sizes needs no solver
-    from lora_proofs.ntk.solve import Solution
+    from lora_proofs.ntk.solvers.solve import Solution
 
 _CAPACITY = Fraction(27, 20)
 """The constant C* of the capacity rule, from the abstract of arXiv 2605.03724."""

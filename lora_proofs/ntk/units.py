@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from lora_proofs.ntk.canonical import Array, Blocks, Core, DenseRows, Rows, ScaledRows, as_core
 from lora_proofs.ntk.compression import Compressed, compress
-from lora_proofs.ntk.core import Array, Blocks, Core, DenseRows, Rows, ScaledRows, as_core
 from lora_proofs.ntk.null_space import feasible
 
 _COPIED = 2**18

@@ -1,6 +1,6 @@
 """Gradient-trained baselines: what LoRA, or tuning the last layers, reaches by Adam. Needs JAX."""
 
-from lora_proofs.extras import how_to_install
+from lora_proofs.backends import how_to_install
 
 try:
     import jax as _  # noqa: F401

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lora_proofs.linalg import Array
-from lora_proofs.networks import TransformerNetwork
+from lora_proofs.networks.transformer import TransformerNetwork
 from lora_proofs.training import adam
 from lora_proofs.training.adam import Speeds
 from lora_proofs.training.data import Source

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lora_proofs.linalg import Array, check_matrix
-from lora_proofs.networks import ReluNetwork, TransformerNetwork
+from lora_proofs.networks.relu import ReluNetwork
+from lora_proofs.networks.transformer import HEAD_PARTS, TransformerNetwork
 from lora_proofs.training import forward
-from lora_proofs.transformers import HEAD_PARTS
 
 Network = ReluNetwork | TransformerNetwork | Sequence[Array]
 """A linear chain is the sequence of its matrices W_1, ..., W_L."""

@@ -12,9 +12,9 @@ from flint import fmpq
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact
 from lora_proofs.enclosure import Enclosure
+from lora_proofs.exact import inner
 from lora_proofs.ntk import LinearizedProblem, traps
 from lora_proofs.ntk.landscape import survey
-from lora_proofs.ntk.rational_problem import inner
 from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER, certified, gaussian_problem, largest

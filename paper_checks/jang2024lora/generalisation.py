@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from lora_proofs import Case, Comparison, OutOfScope, at_most, equal, exact, instances
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk.rational_problem import inner
+from lora_proofs.exact import inner
 
 from .paper import PAPER
 from .planted import diagonal

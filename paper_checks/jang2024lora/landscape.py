@@ -12,8 +12,8 @@ from itertools import pairwise
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances
+from lora_proofs.exact import inner
 from lora_proofs.ntk import traps
-from lora_proofs.ntk.rational_problem import inner
 
 from .paper import PAPER
 from .planted import diagonal, index, instance, is_stationary, planted, slack_matrix, slope

@@ -15,7 +15,7 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import exact, instances
-from lora_proofs.ntk.rational_problem import inertia, inner
+from lora_proofs.exact import inertia, inner
 from lora_proofs.ntk.traps import Trap
 
 

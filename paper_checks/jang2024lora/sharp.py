@@ -29,8 +29,8 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances
+from lora_proofs.exact import inner
 from lora_proofs.ntk import thresholds, traps
-from lora_proofs.ntk.rational_problem import inner
 from lora_proofs.ntk.thresholds import Thresholds
 from lora_proofs.ntk.traps import Trap
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from lora_proofs import Case, Comparison, at_most, equal, exact
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, certify, solve
+from lora_proofs.ntk import LinearizedProblem, certify
+from lora_proofs.ntk.solvers import solve
 from lora_proofs.ntk.spectrum import operator_norm_bound
 
 from .paper import PAPER, certified, gaussian_problem, over, sides

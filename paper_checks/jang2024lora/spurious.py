@@ -12,9 +12,9 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, equal, exact, instances
+from lora_proofs.exact import floats, inertia, inner
 from lora_proofs.ntk import LinearizedProblem, second_order, traps
 from lora_proofs.ntk.landscape import polish
-from lora_proofs.ntk.rational_problem import floats, inertia, inner
 from lora_proofs.ntk.second_order import exact_second_order
 from lora_proofs.ntk.traps import Trap
 

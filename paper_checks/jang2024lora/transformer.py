@@ -1,7 +1,7 @@
 r"""End to end: LoRA on the linearised last layer of a pretrained transformer, against its certified optimum.
 
 The set-up of the paper's experiments (N = 32 examples, two logits, query and value weights of the last layer) with a
-model and sentences that are at hand offline: `lora_proofs.ntk.few_shot`.
+model and sentences that are at hand offline: `lora_proofs.pretrained.few_shot`.
 """
 
 from functools import lru_cache
@@ -11,9 +11,10 @@ import numpy as np
 
 from lora_proofs import Case, Comparison, at_least, at_most, pretrained
 from lora_proofs.linalg import Array
-from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, solve, thresholds
+from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, thresholds
 from lora_proofs.ntk.compression import compress
-from lora_proofs.ntk.few_shot import few_shot_problem
+from lora_proofs.ntk.solvers import solve
+from lora_proofs.pretrained.few_shot import few_shot_problem
 
 from .paper import PAPER, sides
 

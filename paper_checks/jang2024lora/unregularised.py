@@ -19,8 +19,8 @@ from typing import Any
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances
+from lora_proofs.exact import inertia
 from lora_proofs.ntk import traps
-from lora_proofs.ntk.rational_problem import inertia
 from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER

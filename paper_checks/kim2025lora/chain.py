@@ -11,7 +11,7 @@ from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk.rational_problem import inertia, inner
+from lora_proofs.exact import inertia, inner
 
 from .paper import PAPER, Quadratic, above, plant
 

@@ -10,8 +10,8 @@ import numpy as np
 from flint import fmpq, fmpq_mat, fmpq_poly
 
 from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances
+from lora_proofs.exact import floats, inertia, inner
 from lora_proofs.ntk import traps
-from lora_proofs.ntk.rational_problem import floats, inertia, inner
 
 from .paper import PAPER, Quadratic, published, unit, vec
 

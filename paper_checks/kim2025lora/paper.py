@@ -14,7 +14,7 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import Paper, exact, instances
-from lora_proofs.ntk.rational_problem import inertia, inner
+from lora_proofs.exact import inertia, inner
 
 PAPER = Paper(
     key="kim2025lora",

@@ -12,7 +12,7 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
-from lora_proofs.ntk.rational_problem import inertia, inner
+from lora_proofs.exact import inertia, inner
 
 from .chain import RANKS, marginal_point, second_order_point
 from .paper import PAPER, Quadratic, above, column, plant

@@ -13,9 +13,10 @@ import flint
 import numpy as np
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
+from lora_proofs.exact import floats, inner
 from lora_proofs.ntk import LinearizedProblem, thresholds, traps
 from lora_proofs.ntk.landscape import descend
-from lora_proofs.ntk.rational_problem import Trap, floats, inner
+from lora_proofs.ntk.traps import Trap
 
 from .enclosure import Sum, enclose_minimum
 from .paper import CAPACITY, PAPER, capacity, capacity_ratio, defects

@@ -5,8 +5,8 @@ from dataclasses import replace
 import flint
 
 from lora_proofs import Paper
-from lora_proofs.ntk.rational_problem import Trap
 from lora_proofs.ntk.second_order import exact_second_order
+from lora_proofs.ntk.traps import Trap
 
 PAPER = Paper(
     key="park2026rank",

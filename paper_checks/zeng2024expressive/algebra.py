@@ -4,7 +4,8 @@ from typing import Any
 
 import sympy
 
-from lora_proofs import Case, Comparison, equal, symbolic
+from lora_proofs import Case, Comparison, equal
+from lora_proofs.exact import symbolic
 
 from .paper import PAPER
 

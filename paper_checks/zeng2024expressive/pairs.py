@@ -1,7 +1,7 @@
 """Rectangular factor pairs, planted over Q: what Lemma 1 becomes for an attention head.
 
 P_O and P_V are the projections onto range(O) and onto the row space of V, T is the target and E = T - O V. The theorem
-and its proof stand in `lora_proofs.constructions.factor_pair`.
+and its proof stand in `lora_proofs.constructions.chain.factor_pair`.
 """
 
 from fractions import Fraction

@@ -10,12 +10,12 @@ from flint import arb, ctx, fmpq
 
 from lora_proofs import Box, Case, Comparison, equal, exact, instances
 from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network
-from lora_proofs.constructions.gauge import adapt_by_gauge
-from lora_proofs.constructions.kink_count import count_admits
-from lora_proofs.constructions.kinks import KinkSystem, read_kinks
-from lora_proofs.constructions.low_rank import LowRankSystem, Pencil
-from lora_proofs.constructions.required_rank import required_rank
-from lora_proofs.constructions.staggered import adapt_staggered
+from lora_proofs.constructions.kinks.count import count_admits
+from lora_proofs.constructions.kinks.gauge import adapt_by_gauge
+from lora_proofs.constructions.kinks.pencils import LowRankSystem, Pencil
+from lora_proofs.constructions.kinks.required_rank import required_rank
+from lora_proofs.constructions.kinks.staggered import adapt_staggered
+from lora_proofs.constructions.kinks.system import KinkSystem, read_kinks
 from lora_proofs.enclosure import Enclosure
 
 from .paper import PAPER, certified_error

@@ -9,7 +9,7 @@ from flint import fmpq_mat
 from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, equal, exact, instances
 from lora_proofs.backends import array
 from lora_proofs.constructions import adapt_relu_network
-from lora_proofs.constructions.error_bounds import ErrorBounds, corrected_bound, error_bounds, fit_to_distribution
+from lora_proofs.constructions.relu.error_bounds import ErrorBounds, corrected_bound, error_bounds, fit_to_distribution
 from lora_proofs.linalg import frobenius_norm, like, namespace
 
 from .errors import attaining_networks, falling, mean_square, planted, planted_error
@@ -50,7 +50,7 @@ def theorem_5_sharp(case: Case) -> Comparison:
     The infimum is over T diagonal with A(T) positive definite; u = (N_1 \bar h_0, ..., N_{\bar L} \bar h_{\bar L - 1}),
     with \bar h_i the target's states and N_i what the truncation of block i leaves out; A(T) has the diagonal blocks
     2T_i, the last less I, and -T_i(\bar W_i - N_i) beside them. The distribution is uniform on 300 points of |x|_\infty
-    <= 4. Not the paper's: derived in `lora_proofs.constructions.error_bounds`. Measured: with the construction's
+    <= 4. Not the paper's: derived in `lora_proofs.constructions.relu.error_bounds`. Measured: with the construction's
     adapters; the root mean square is at least the mean that Theorem 5 bounds.
     """
     frozen, target, x, bounds = below_threshold(case)

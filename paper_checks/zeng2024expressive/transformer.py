@@ -9,11 +9,11 @@ from flint import fmpq_mat
 
 from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances
 from lora_proofs.backends import array
-from lora_proofs.constructions.transformer import AdaptedTransformer, adapt_transformer, functionality_gaps
-from lora_proofs.constructions.transformer_certificate import certify_transformer
+from lora_proofs.constructions.transformer.adapt import AdaptedTransformer, adapt_transformer, functionality_gaps
+from lora_proofs.constructions.transformer.certify import certify_transformer
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.linalg import to_numpy
-from lora_proofs.transformers import TransformerBlock, TransformerNetwork
+from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
 from .paper import PAPER, RATIONAL, certified
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lora_proofs import Box, instances
 from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network
-from lora_proofs.constructions.error_bounds import error_bounds, fit_to_distribution
+from lora_proofs.constructions.relu.error_bounds import error_bounds, fit_to_distribution
 
 BOUNDS = ("recalled", "corrected", "moments", "sharp")
 INITIALISATIONS = ("uniform", "scaled gaussian", "orthogonal")

@@ -1,0 +1,110 @@
+"""``lora-proofs audit``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from lora_proofs.cli.check import select_claims
+from lora_proofs.cli.terminal import (
+    INTERRUPTED,
+    bad_input,
+    note,
+    output_file,
+    parse_jobs,
+    progress_bar,
+    require_folders,
+    say,
+    write,
+)
+
+if TYPE_CHECKING:
+    from lora_proofs.judgement.audit.mutation import Audit
+
+
+@click.command()
+@click.argument("selectors", nargs=-1, metavar="[PATH|LABEL]...")
+@click.option("--json", "json_file", type=output_file, metavar="FILE", help="Write JSON ('-': stdout).")
+@click.option(
+    "-j", "--jobs", default=1, show_default=True, callback=parse_jobs, metavar="N",
+    help="Worker processes; -1 uses every core.",
+)  # fmt: skip
+@click.option("--raised", is_flag=True, help="List the replacements after which a check raises, too.")
+def audit(selectors: tuple[str, ...], json_file: str | None, jobs: int, raised: bool) -> None:
+    """Test checks by mutation: find what could be wrong in them without a verdict changing.
+
+    Each claim is run on its smallest case, with its controls. What one of the functions that it calls returns is
+    replaced: by zero, by 1000 or 0.45 times itself, by one more, by its negation, by a bracket that lies elsewhere. A
+    replacement after which the claim still holds and its controls are still caught is a survivor. It is printed with
+    the reason that audit.toml, beside the check files, gives for it.
+
+    Exit code: 0 no survivor without a reason; 1 some; 2 bad input; 130 interrupted, after what was found so far.
+    """
+    from lora_proofs.judgement.audit.explanations import read_explanations
+    from lora_proofs.judgement.audit.mutation import audit_all
+    from lora_proofs.judgement.workers import WorkerDied, processes
+
+    require_folders(json_file)
+    selections = select_claims(selectors)
+    with bad_input():
+        for selection in selections:
+            read_explanations(selection.path)
+    claims = [(selection.path, claim.label) for selection in selections for claim in selection.claims]
+    found: list[Audit] = []
+    interrupted = False
+    try:
+        with processes(jobs) as workers, progress_bar(len(claims), 0) as advance:
+            for audited in audit_all(claims, workers, lambda label: advance(label, 0)):
+                found.append(audited)
+                advance(audited.claim)
+    except KeyboardInterrupt:
+        interrupted = True
+    except WorkerDied as problem:
+        raise click.ClickException(f"{problem}; with -j 1 the audit needs the least memory") from None
+    order = {label: number for number, (_, label) in enumerate(claims)}
+    found.sort(key=lambda audited: order[audited.claim])
+    for text, style in _lines(found, raised):
+        say(text, style, json_file)
+    if json_file:
+        write(json_file, json.dumps({"claims": [audited.to_json() for audited in found]}, indent=1) + "\n")
+    if interrupted:
+        note(f"interrupted: {len(found)} of {len(claims)} claims are audited")
+        sys.exit(INTERRUPTED)
+    sys.exit(1 if any(audited.unexplained for audited in found) else 0)
+
+
+def _lines(found: Sequence[Audit], raised: bool) -> Iterator[tuple[str, str]]:
+    """Yield lines and styles for people."""
+    for audited in found:
+        if audited.skipped:
+            yield f"{audited.claim}: not audited, {audited.skipped}", "doubt"
+            continue
+        style = "bad" if audited.unexplained else "doubt" if audited.survivors else "good"
+        counts = f"killed {audited.killed}, survived {len(audited.survivors)}, raised {len(audited.raised)}"
+        yield f"{audited.claim}: {audited.replacements} replacements; {counts}", style
+        for survivor in audited.survivors:
+            reason = f"; explained: {survivor.reason}" if survivor.reason else ""
+            yield f"    survives: {survivor.function} ({survivor.place}): {survivor.replacement}{reason}", ""
+        for line in audited.notes:
+            yield f"    {line}", "doubt"
+        for other in audited.raised if raised else ():
+            yield f"    raises: {other.function} ({other.place}): {other.replacement}", ""
+    total = sum(audited.replacements for audited in found)
+    survivors = sum(len(audited.survivors) for audited in found)
+    unexplained = sum(len(audited.unexplained) for audited in found)
+    raising = sum(len(audited.raised) for audited in found)
+    killed = sum(audited.killed for audited in found)
+    yield (
+        f"{total} replacements in {len(found)} claims: killed {killed}, "
+        f"survived {survivors} ({_share(survivors, total)}, {unexplained} of them unexplained), "
+        f"raised {raising} ({_share(raising, total)})",
+        "bad" if unexplained else "good",
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "none"

@@ -1,0 +1,83 @@
+"""Exact arithmetic: linear algebra over the rationals, rigorous enclosures, and the constructions over Q.
+
+Inside the package the ground floor is `lora_proofs.exact.matrices`. This face hands on what stands on it, and lazily
+`adapt_linear_chain` and `adapt_relu_network`, the constructions, which lie far above.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lora_proofs.exact.adapter import RationalAdapter
+from lora_proofs.exact.enclosures import enclosure, singular_value_enclosures
+from lora_proofs.exact.matrices import (
+    Matrix,
+    Rational,
+    array,
+    block,
+    divide_right,
+    floats,
+    fraction,
+    frobenius_norm_squared,
+    full_rank_factorization,
+    identity,
+    inertia,
+    inner,
+    is_positive_semidefinite,
+    is_rational,
+    is_zero,
+    matrix,
+    number,
+    product,
+    rank,
+    rank_lower_bound,
+    sqrt_above,
+)
+
+if TYPE_CHECKING:
+    from lora_proofs.constructions.chain.rational_chain import adapt_linear_chain
+    from lora_proofs.constructions.relu.blocks import adapt_rational_relu_network as adapt_relu_network
+
+__all__ = [
+    "Matrix",
+    "Rational",
+    "RationalAdapter",
+    "adapt_linear_chain",
+    "adapt_relu_network",
+    "array",
+    "block",
+    "divide_right",
+    "enclosure",
+    "floats",
+    "fraction",
+    "frobenius_norm_squared",
+    "full_rank_factorization",
+    "identity",
+    "inertia",
+    "inner",
+    "is_positive_semidefinite",
+    "is_rational",
+    "is_zero",
+    "matrix",
+    "number",
+    "product",
+    "rank",
+    "rank_lower_bound",
+    "singular_value_enclosures",
+    "sqrt_above",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on the constructions over Q, which are built on this package."""
+    if name == "adapt_linear_chain":
+        from lora_proofs.constructions.chain.rational_chain import adapt_linear_chain
+
+        return adapt_linear_chain
+    if name == "adapt_relu_network":
+        from lora_proofs.constructions.relu.blocks import adapt_rational_relu_network
+
+        return adapt_rational_relu_network
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

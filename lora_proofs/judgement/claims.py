@@ -1,0 +1,463 @@
+"""Papers, their claims, and the cases on which a claim is tried.
+
+A check file makes one `Paper` and decorates functions with its methods. Each function takes a `Case` and
+returns a `Comparison`; what that comparison is worth is decided in `lora_proofs.verify`, not here::
+
+    PAPER = Paper(key="eckart1936approximation", title=..., authors=..., year=1936, arxiv="")
+
+    @PAPER.theorem("1", n=(4, 8), r=(1, 2))
+    def theorem_1(case):
+        "For every A in R^{n x n}: min over rank-r X of ||A - X||_2 = sigma_{r+1}(A)."
+        ...
+        return equal(error, sigma[case["r"]])
+
+    @theorem_1.control("one rank less")
+    def _(case): ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partialmethod
+from importlib.util import find_spec
+from typing import Any, Self
+
+import numpy as np
+from numpy import generic
+from numpy.random import PCG64, Generator
+from numpy.random.bit_generator import ISpawnableSeedSequence
+
+Value = bool | int | float | str
+Params = Mapping[str, Value]
+Check = Callable[["Case"], "Comparison"]
+
+RELATIONS = ("=", "<=", ">=")
+GAPS = ("typo", "local correction", "scope restriction", "false as printed")
+
+# A control shows that a check can see a violation; two instances show that as well as two hundred,
+# and a control climbs the whole precision ladder each time it is caught.
+CONTROL_SEEDS = 2
+
+
+class OutOfScope(Exception):
+    """Raised by a check when a hypothesis of its claim is false on the case at hand."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a check found: a measured value, a relation and the bound that the claim states.
+
+    Parameters
+    ----------
+    measured, bound
+        An exact number (int, ``Fraction``, ``flint.fmpz``, ``flint.fmpq``); an interval that is proved, an
+        `lora_proofs.enclosure.Enclosure` or a ``flint.arb``; a float or ``mpmath.mpf``, or a pair ``(lower, upper)``
+        of numbers that were computed; or a numerical rank, that is anything with the attributes ``rank`` and ``gap``.
+    relation : {"=", "<=", ">="}
+        ``measured relation bound`` is what the claim says.
+    """
+
+    measured: Any
+    relation: str
+    bound: Any
+
+    def __post_init__(self) -> None:
+        if self.relation not in RELATIONS:
+            raise ValueError(f"relation must be one of {', '.join(RELATIONS)}, not {self.relation!r}")
+
+
+def equal(measured: Any, bound: Any) -> Comparison:
+    """State that ``measured = bound``."""
+    return Comparison(measured, "=", bound)
+
+
+def at_most(measured: Any, bound: Any) -> Comparison:
+    """State that ``measured <= bound``."""
+    return Comparison(measured, "<=", bound)
+
+
+def at_least(measured: Any, bound: Any) -> Comparison:
+    """State that ``measured >= bound``."""
+    return Comparison(measured, ">=", bound)
+
+
+def format_point(params: Params) -> str:
+    """Write parameters as the command line reads them: ``D=8,L=2``."""
+    return ",".join(f"{name}={value}" for name, value in params.items())
+
+
+def parse_point(text: str) -> dict[str, Value]:
+    """Read ``D=8,L=2``: integers, finite floats and booleans by their look, all else as strings."""
+    params: dict[str, Value] = {}
+    for part in text.split(","):
+        name, separator, value = (piece.strip() for piece in part.partition("="))
+        if not (separator and name.isidentifier() and value):
+            raise ValueError(f"{part!r} is not NAME=VALUE; write for example D=8,L=2")
+        if name in params:
+            raise ValueError(f"parameter {name!r} is given twice")
+        params[name] = _parse_value(value)
+    return params
+
+
+def _parse_value(text: str) -> Value:
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            return number
+    return text
+
+
+class _Plain(dict[str, Value]):
+    """Parameters that `_plain` has looked at."""
+
+
+def _plain(params: Params) -> _Plain:
+    """Copy parameters, refusing what a command line could not give back."""
+    if isinstance(params, _Plain):  # each case of a sweep takes its parameters from a grid
+        return params
+    plain = {name: value.item() if isinstance(value, generic) else value for name, value in params.items()}
+    for name, value in plain.items():
+        if not (type(value) in (bool, int, float, str) and _can_be_written(name, value)):
+            raise ValueError(
+                f"parameter {name}={value!r} cannot be written on a command line; use an int, a finite float, "
+                "a bool, or a string without commas that does not read as a number (such as '1-0-2')"
+            )
+    return _Plain(plain)
+
+
+@lru_cache(4096, typed=True)  # a sweep makes many cases of few values
+def _can_be_written(name: str, value: Value) -> bool:
+    try:
+        ((_, back),) = parse_point(f"{name}={value}").items()
+    except ValueError:
+        return False
+    return type(back) is type(value) and back == value
+
+
+class _Digest(ISpawnableSeedSequence):
+    """The SHA-256 digest of a text as the state of a generator: 256 bits, which is all that PCG64 takes.
+
+    A digest needs none of the mixing that NumPy's ``SeedSequence`` does, which took half the time of a small check.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.spawned = 0
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        bits = hashlib.shake_256(self.text.encode()).digest(n_words * np.dtype(dtype).itemsize)
+        return np.frombuffer(bits, np.dtype(dtype).newbyteorder("<")).astype(dtype)
+
+    def spawn(self, n_children: int) -> list[Self]:
+        self.spawned += n_children
+        return [type(self)(f"{self.text}, child {self.spawned - n_children + i}") for i in range(n_children)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One instance of a claim: the only argument of a check.
+
+    ``case["D"]`` reads a parameter: an int, float, bool or str. Parameters and seed determine ``case.rng``;
+    ``case.digits`` is the working precision, in decimal digits, that the check should compute with. At 16 digits,
+    ``case.backend`` and ``case.dtype`` name the array library and the type of its floating numbers;
+    `lora_proofs.backends.array` turns an instance into them. A check that needs another instance takes it from
+    `derive`.
+    """
+
+    params: Params = field(default_factory=dict)
+    seed: int = 0
+    digits: int = 16
+    backend: str = field(default="numpy", kw_only=True)
+    dtype: str = field(default="float64", kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", _plain(self.params))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.params:
+            known = ", ".join(self.params) or "none"
+            raise KeyError(f"the case has no parameter {name!r}; it has: {known}")
+        return self.params[name]
+
+    @cached_property
+    def rng(self) -> Generator:
+        """Random numbers that depend on the parameters and the seed, and on nothing else.
+
+        The digits do not enter, so that each rung of the precision ladder sees the same instance.
+        """
+        digest: Any = _Digest(repr((sorted(self.params.items()), self.seed)))  # NumPy's stubs expect a SeedSequence
+        return Generator(PCG64(digest))
+
+    def derive(self, *, seed: int | None = None, **params: Value) -> Self:
+        """Return the case with some parameters, or the seed, put in place of its own: for instances within a check.
+
+        Everything else is kept: the digits, the array library, and the random numbers that a search moves.
+
+        Examples
+        --------
+        >>> case = Case({"D": 8, "R": 1}, digits=32)
+        >>> case.derive(R=2, L=3)
+        Case(params={'D': 8, 'R': 2, 'L': 3}, seed=0, digits=32, backend='numpy', dtype='float64')
+        """
+        return replace(self, params={**self.params, **params}, seed=self.seed if seed is None else seed)
+
+
+Grid = tuple[dict[str, Value], ...]
+
+
+def _grid(points: Sequence[Params], axes: Mapping[str, Sequence[Value]]) -> Grid:
+    """Unite the product of the axes with the explicit points."""
+    for name, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ValueError(f"grid parameter {name!r} must be a non-empty tuple of values, not {values!r}")
+    # The product of no axes is one empty point: wanted only where nothing else is given.
+    product = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    if points and not axes:
+        product = []
+    return _distinct(_plain(point) for point in (*product, *points))
+
+
+def _distinct(points: Iterator[dict[str, Value]]) -> Grid:
+    return tuple({repr(sorted(point.items())): point for point in points}.values())
+
+
+def _points(grid: Grid, at: Sequence[Params]) -> Grid:
+    """Put values in place of the grid's, for each mapping in turn; leave out points that lack one of its parameters."""
+    return _distinct({**point, **given} for given in at for point in grid if given.keys() <= point.keys())
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """A negative control: a check of something false, which the ladder must catch."""
+
+    description: str
+    check: Check = field(repr=False)
+    grid: Grid = field(repr=False)
+    seeded: bool = True
+
+    def points(self, at: Sequence[Params] = ({},)) -> Grid:
+        """Return the points of the grid; see `Claim.cases`."""
+        return _points(self.grid, at)
+
+    def seeds(self, seeds: int, seed0: int = 0) -> range:
+        """Return the seeds, of which a control gets at most `CONTROL_SEEDS`."""
+        return range(seed0, seed0 + min(seeds, CONTROL_SEEDS if self.seeded else 1))
+
+    def cases(self, seeds: int = 1, seed0: int = 0, at: Sequence[Params] = ({},)) -> Iterator[Case]:
+        """Iterate over the control's cases: as `Claim.cases`, on at most `CONTROL_SEEDS` seeds."""
+        return (Case(point, seed) for point in self.points(at) for seed in self.seeds(seeds, seed0))
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A numbered statement of a paper and the function that checks it. Made by the methods of `Paper`.
+
+    Attributes
+    ----------
+    paper : str
+        The paper's key.
+    kind, number, label : str
+        As in ``"lemma"``, ``"1-strengthened"``, ``"zeng2024expressive:lemma-1-strengthened"``.
+    statement : str
+        The docstring of the check: the statement with its hypotheses.
+    grid : tuple of dict
+        The parameter points on which the claim is tried.
+    check : callable
+        Takes a `Case`, returns a `Comparison` or raises `OutOfScope`.
+    gap : str
+        How the statement differs from the printed one: empty, or one of `GAPS` and a sentence.
+    tolerance : tuple of float and str, or None
+        A relative tolerance of its own, and the reason for it.
+    seeded : bool
+        False when the check draws no random numbers, so that one seed is all seeds.
+    sampled : bool
+        True for a "for all" statement that is only sampled.
+    requires : tuple of (module, command)
+        Modules that the check needs beyond the package's own, and how to get each.
+    controls : list of Control
+        Filled by `control`.
+    """
+
+    paper: str
+    kind: str
+    number: str
+    statement: str = field(repr=False)
+    grid: Grid = field(repr=False)
+    check: Check = field(repr=False)
+    gap: str = ""
+    tolerance: tuple[float, str] | None = None
+    seeded: bool = True
+    sampled: bool = False
+    requires: tuple[tuple[str, str], ...] = ()
+    controls: list[Control] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.+-]+", self.number):
+            raise ValueError(f"{self.paper}: number {self.number!r} may hold letters, digits and . + - _ only")
+        if not self.statement:
+            raise ValueError(f"{self.label}: the check needs a docstring, which is the claim's statement")
+        if not isinstance(self.gap, str) or (self.gap and not self.gap.startswith(GAPS)):
+            raise ValueError(f"{self.label}: a gap begins with one of {', '.join(GAPS)}; got {self.gap!r}")
+        if self.tolerance is not None and not (self.tolerance[0] > 0 and self.tolerance[1].strip()):
+            raise ValueError(f"{self.label}: a tolerance is a pair (rtol > 0, the reason for it)")
+        if not all(isinstance(need, tuple) and len(need) == 2 for need in self.requires):
+            raise ValueError(f"{self.label}: requires is a tuple of pairs (module, command that installs it)")
+
+    def __call__(self, case: Case) -> Comparison:
+        """Call the check."""
+        return self.check(case)
+
+    @property
+    def label(self) -> str:
+        """The name by which the command line and the reports know the claim."""
+        return f"{self.paper}:{self.kind}-{self.number}"
+
+    @property
+    def false_as_printed(self) -> bool:
+        """Whether the claim is expected to fail, being recorded as false."""
+        return self.gap.startswith("false as printed")
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """The required modules that are not installed, each with the command that installs it."""
+        return tuple((module, command) for module, command in self.requires if not _installed(module))
+
+    def points(self, at: Sequence[Params] = ({},)) -> Grid:
+        """Return the points of the grid; see `cases`."""
+        return _points(self.grid, at)
+
+    def seeds(self, seeds: int, seed0: int = 0) -> range:
+        """Return the seeds, which are only one where the check draws no random numbers."""
+        return range(seed0, seed0 + (seeds if self.seeded else 1))
+
+    def cases(self, seeds: int = 1, seed0: int = 0, at: Sequence[Params] = ({},)) -> Iterator[Case]:
+        """Iterate over the cases: every point of the grid on every seed.
+
+        Parameters
+        ----------
+        seeds, seed0 : int
+            The seeds are ``seed0, ..., seed0 + seeds - 1``.
+        at : sequence of mappings
+            Values that replace the grid's, for each mapping in turn. Points that lack one of its parameters
+            are left out.
+        """
+        return (Case(point, seed) for point in self.points(at) for seed in self.seeds(seeds, seed0))
+
+    def control(
+        self, description: str, /, *, points: Sequence[Params] = (), **grid: Sequence[Value]
+    ) -> Callable[[Check], Check]:
+        """Register a negative control, by default on the claim's own grid.
+
+        Parameters
+        ----------
+        description : str
+            What is wrong on purpose: ``"one rank less"``.
+        points, **grid
+            As for `Paper.claim`, where the control should run elsewhere than the claim.
+        """
+        if any(control.description == description for control in self.controls):
+            raise ValueError(f"{self.label} has two controls named {description!r}")
+
+        def register(check: Check) -> Check:
+            where = _grid(points, grid) if points or grid else self.grid
+            self.controls.append(Control(description, check, where, self.seeded))
+            return check
+
+        return register
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent package of a dotted name is absent
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class Paper:
+    """A paper and its claims, which the decorators below append.
+
+    Parameters
+    ----------
+    key : str
+        Citation key, the same as the name of the check file.
+    title : str
+    authors : tuple of str
+    year : int
+    arxiv : str
+        Identifier with its version, such as ``"2310.17513v3"``; empty when there is none.
+    """
+
+    key: str
+    title: str
+    authors: tuple[str, ...]
+    year: int
+    arxiv: str
+    claims: list[Claim] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w-]+", self.key):
+            raise ValueError(f"paper key {self.key!r} may hold letters, digits, - and _ only")
+
+    def claim(
+        self,
+        kind: str,
+        number: str,
+        /,
+        *,
+        points: Sequence[Params] = (),
+        gap: str = "",
+        tolerance: tuple[float, str] | None = None,
+        seeded: bool = True,
+        sampled: bool = False,
+        requires: tuple[tuple[str, str], ...] = (),
+        **grid: Sequence[Value],
+    ) -> Callable[[Check], Claim]:
+        """Turn a check function into a claim of this paper; `lemma` to `figure` fix the kind.
+
+        Parameters
+        ----------
+        kind, number : str
+            The two halves of the label.
+        points : sequence of mappings
+            Explicit parameter points, each one a case, beside those of the grid.
+        gap, tolerance, seeded, sampled, requires
+            See `Claim`.
+        **grid
+            Parameter name to a tuple of values; their product is the claim's grid.
+
+        Raises
+        ------
+        ValueError
+            When the label is taken, the docstring is missing, or a setting is malformed.
+        """
+
+        def register(check: Check) -> Claim:
+            claim = Claim(
+                self.key, kind, number, inspect.cleandoc(check.__doc__ or ""), _grid(points, grid), check,
+                gap, tolerance, seeded, sampled, requires,
+            )  # fmt: skip
+            if any(other.label == claim.label for other in self.claims):
+                raise ValueError(f"two claims are labelled {claim.label}")
+            self.claims.append(claim)
+            return claim
+
+        return register
+
+    lemma = partialmethod(claim, "lemma")
+    theorem = partialmethod(claim, "theorem")
+    corollary = partialmethod(claim, "corollary")
+    proposition = partialmethod(claim, "proposition")
+    formula = partialmethod(claim, "formula")
+    figure = partialmethod(claim, "figure")

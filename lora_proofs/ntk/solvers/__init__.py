@@ -1,0 +1,1 @@
+"""Certified optima of the linearised problem, by four methods."""

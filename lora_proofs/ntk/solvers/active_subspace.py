@@ -1,0 +1,114 @@
+r"""Active subspaces for large problems: solve in the span of the leading singular vectors of S, and enlarge the span.
+
+At the optimum delta = U X V^T, where U and V are singular vectors of S = grad risk(delta) of singular value lam: few,
+against the m x n entries of delta. So keep bases U (m x s) and V (n x s) of the leading singular vectors met so far and
+
+1. solve the problem with gradients U^T G_k V (s x s) by Burer-Monteiro, from the last solution;
+2. read G once for the new S, and bracket the optimum;
+3. unless the gap is closed, add the k leading singular vectors of S, reading G once for G_k V_new.
+
+The restricted dual asks |U^T S(q) V|_op <= lam only; its error is of second order in the angle between the bases and
+the active singular vectors, which is why a handful of rounds suffices. G_k V is kept (d x m x s), so that enlarging the
+bases never reads G for old columns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lora_proofs.ntk.canonical import Array, Core, DenseRows, Rows
+from lora_proofs.ntk.solvers.burer_monteiro import Point, minimise
+from lora_proofs.ntk.spectrum import leading
+
+_ROUNDS = 200
+_SLACK = 4
+"""Singular vectors added to each basis beyond the rank of the solution: more cost little, since G is read anyway."""
+
+_NARROWEST = 8
+
+_WIDEST, _KEPT = 6, 4
+"""Bases wider than six rounds' worth are cut to four: wider ones save passes, but cost more in the Newton steps."""
+
+
+@dataclass
+class _Basis:
+    """Bases of one block, W = G_k V (d, m, s), the restricted gradients U^T G_k V, and the factors x, y in them."""
+
+    U: Array
+    V: Array
+    W: Array
+    small: Array
+    x: Array
+    y: Array
+
+    def extended(self, U: Array, V: Array, W: Array) -> "_Basis":
+        """Return the bases with the columns U, V, given W = G_k V, appended."""
+        top = np.concatenate([self.small, self.U.T @ W], axis=2)
+        all_W = np.concatenate([self.W, W], axis=2)
+        return _Basis(
+            np.concatenate([self.U, U], axis=1),
+            np.concatenate([self.V, V], axis=1),
+            all_W,
+            np.concatenate([top, U.T @ all_W], axis=1),
+            np.pad(self.x, ((0, U.shape[1]), (0, 0))),
+            np.pad(self.y, ((0, V.shape[1]), (0, 0))),
+        )
+
+    def narrowed(self, S: Array, width: int) -> "_Basis":
+        """Return the bases cut to the span of the factors and the leading singular vectors of the restricted S."""
+        if max(S.shape) <= _WIDEST * width:
+            return self
+        left, _, right = leading(S, _KEPT * width)
+        P = np.linalg.qr(np.concatenate([self.x, left], axis=1))[0]
+        Q = np.linalg.qr(np.concatenate([self.y, right], axis=1))[0]
+        return _Basis(self.U @ P, self.V @ Q, self.W @ Q, (P.T @ self.small) @ Q, P.T @ self.x, Q.T @ self.y)
+
+
+def _beyond(basis: Array, x: Array) -> Array:
+    """Return an orthonormal basis of what the columns of x add to an orthonormal basis."""
+    room = basis.shape[0] - basis.shape[1]
+    for _ in range(2):
+        x = x - basis @ (basis.T @ x)
+    # Columns that are in the span already leave rounding errors, which another round makes orthogonal to it.
+    Q = np.linalg.qr(x[:, :room])[0]
+    return np.asarray(np.linalg.qr(Q - basis @ (basis.T @ Q))[0])
+
+
+def active_subspace(core: Core) -> Iterator[Point]:
+    """Yield better and better points with their slopes S; the caller brackets the optimum and stops.
+
+    Parameters
+    ----------
+    core : Core
+        A problem with lam > 0.
+    """
+    d, lam = len(core.w0), core.lam
+    S = core.adjoint(core.loss.slope(core.w0))
+    width = min(_NARROWEST, int(np.ceil(np.sqrt(2 * d))) + 1)
+    first = [leading(x, width) for x in S]
+    images = core.right([V for _, _, V in first])
+    bases = [
+        _Basis(U, V, W, U.T @ W, np.zeros((U.shape[1], 0)), np.zeros((V.shape[1], 0)))
+        for (U, _, V), W in zip(first, images, strict=True)
+    ]
+    tolerance = 1e-2
+    for _ in range(_ROUNDS):
+        rows: list[Rows] = [DenseRows(np.ascontiguousarray(basis.small)) for basis in bases]
+        restricted = Core(rows, core.w0, core.loss, lam)
+        inner = minimise(restricted, [b.x for b in bases], [b.y for b in bases], tolerance)
+        for basis, x, y in zip(bases, inner.u, inner.v, strict=True):
+            basis.x, basis.y = x, y
+        S = core.adjoint(core.loss.slope(inner.w))
+        u = [basis.U @ basis.x for basis in bases]
+        v = [basis.V @ basis.y for basis in bases]
+        width = max(_NARROWEST, max(x.shape[1] for x in u) + _SLACK)
+        triplets = [leading(x, width, basis.V) for x, basis in zip(S, bases, strict=True)]
+        top = max(float(s[0]) for _, s, _ in triplets)
+        yield Point(u, v, inner.w, S, inner.value, top)
+        tolerance = max(1e-12, min(tolerance / 3, abs(top / lam - 1) / 100))
+        bases = [basis.narrowed(x, width) for basis, x in zip(bases, inner.S, strict=True)]
+        new_u = [_beyond(basis.U, U) for basis, (U, _, _) in zip(bases, triplets, strict=True)]
+        new_v = [_beyond(basis.V, V) for basis, (_, _, V) in zip(bases, triplets, strict=True)]
+        images = core.right(new_v)
+        bases = [basis.extended(*new) for basis, *new in zip(bases, new_u, new_v, images, strict=True)]

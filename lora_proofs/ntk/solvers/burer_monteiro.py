@@ -1,0 +1,233 @@
+r"""Burer-Monteiro for small problems: Newton's method in the factors, with the rank grown until nothing is violated.
+
+At a stationary point of rank below the size, or one whose gradient S of the risk satisfies |S_t|_op <= lam for all
+blocks, (u, v) is a global minimum (arXiv 2402.11867v3). While some singular value exceeds lam, its pair of
+singular vectors, added as a new column, is a direction of descent: the objective along s (u_1, v_1) is
+s^2 (lam - sigma_1) + O(s^4). So spurious minima of one rank are left through the next rank, and at rank d + 1 at the
+latest none is left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from lora_proofs.ntk.canonical import Array, Blocks, Core
+
+_NEWTON_STEPS = 300
+_GAUGE = 1e-11
+"""Shift, as a share of the mean eigenvalue, that makes the Hessian definite along (u, v) -> (uO, vO), where it is 0."""
+
+_ROUNDING = 1e-12
+"""Share of the objective below which differences of it are not trusted."""
+
+_NULL = 1e-9
+"""Columns whose singular value is below this share of the largest are dropped; a wrong cut is undone by regrowth."""
+
+
+_MODERATE = 16.0
+"""Size of the rows up to which the exponential losses are solved as they are."""
+
+
+@dataclass
+class Point:
+    """Factors, rows w, gradient S of the risk in delta (one matrix a block), and the objective there.
+
+    ``top`` is max_t |S_t|_op or a little less, where it is known already.
+    """
+
+    u: Blocks
+    v: Blocks
+    w: Array
+    S: Blocks
+    value: float
+    top: float | None = None
+
+
+def evaluate(core: Core, u: Blocks, v: Blocks) -> Point:
+    """Return the point (u, v)."""
+    w = core.rows(u, v)
+    squares = sum(float(np.vdot(x, x)) for x in (*u, *v))
+    return Point(u, v, w, core.adjoint(core.loss.slope(w)), core.risk(w) + core.lam / 2 * squares)
+
+
+def gradient(core: Core, point: Point) -> Array:
+    """Return the gradient in (u_1, v_1, u_2, v_2, ...), flattened."""
+    parts = []
+    for u, v, S in zip(point.u, point.v, point.S, strict=True):
+        parts += [(S @ v + core.lam * u).ravel(), (S.T @ u + core.lam * v).ravel()]
+    return np.concatenate(parts)
+
+
+def jacobian(core: Core, point: Point) -> Array:
+    """Return the Jacobian of the rows in (u_1, v_1, u_2, v_2, ...), shape (d, sum (m_t + n_t) r_t)."""
+    columns = []
+    for rows, u, v in zip(core.blocks, point.u, point.v, strict=True):
+        columns += [rows.right(v).reshape(len(point.w), -1), rows.left(u).reshape(len(point.w), -1)]
+    return np.concatenate(columns, axis=1)
+
+
+def hessian(core: Core, point: Point) -> Array:
+    r"""Return the Hessian lam I + S's coupling of u and v + (1/N) J^T phi'' J, J the Jacobian of the rows."""
+    J = jacobian(core, point)
+    H = J.T @ core.loss.curvature(point.w, J / core.N)
+    H.flat[:: len(H) + 1] += core.lam
+    start = 0
+    for u, v, S in zip(point.u, point.v, point.S, strict=True):
+        (m, r), n = u.shape, v.shape[0]
+        middle, end = start + m * r, start + (m + n) * r
+        for a in range(r):
+            H[start + a : middle : r, middle + a : end : r] += S
+            H[middle + a : end : r, start + a : middle : r] += S.T
+        start = end
+    return H
+
+
+def _moved(point: Point, step: Array) -> tuple[Blocks, Blocks]:
+    sizes = [x.size for pair in zip(point.u, point.v, strict=True) for x in pair]
+    parts = np.split(step, np.cumsum(sizes)[:-1])
+    u = [x + part.reshape(x.shape) for x, part in zip(point.u, parts[0::2], strict=True)]
+    v = [x + part.reshape(x.shape) for x, part in zip(point.v, parts[1::2], strict=True)]
+    return u, v
+
+
+def newton(core: Core, point: Point, tolerance: float) -> Point:
+    """Return a stationary point: Newton steps until the gradient is below tolerance or lost in rounding."""
+    shift = 0.0
+    for _ in range(_NEWTON_STEPS):
+        g = gradient(core, point)
+        if np.linalg.norm(g) <= tolerance:
+            break
+        trial, shift = _descend(core, point, g, shift)
+        if trial is None:
+            break
+        point = trial
+    return point
+
+
+def _descend(core: Core, point: Point, g: Array, shift: float) -> tuple[Point | None, float]:
+    """Return a lower point and the next shift: Newton's step with the Hessian shifted as Levenberg's rule asks.
+
+    The shift grows until the Hessian is definite and the objective falls by a fair share of what the model promises.
+    The point is None when no step gains anything that rounding does not hide.
+    """
+    H = hessian(core, point)
+    diagonal = H.diagonal().copy()
+    scale = float(diagonal.mean())
+    while shift < 1e12 * scale:
+        mu = max(shift, _GAUGE * scale)
+        H.flat[:: len(H) + 1] = diagonal + mu
+        factor, indefinite = dpotrf(H.T, lower=True, clean=False)
+        if indefinite:
+            shift = max(10 * shift, 1e-4 * scale)
+            continue
+        step = -dpotrs(factor, g, lower=True)[0]
+        promised = float(mu * (step @ step) - g @ step) / 2
+        trial = evaluate(core, *_moved(point, step))
+        gained = point.value - trial.value
+        if promised <= _ROUNDING * abs(point.value):
+            # Rounding hides the descent, but not yet the decay of the gradient.
+            decays = np.linalg.norm(gradient(core, trial)) < 0.5 * np.linalg.norm(g)
+            return (trial if decays else None), shift
+        if gained > 0.1 * promised:
+            if gained > 0.75 * promised:
+                shift = shift / 4 if shift > 1e-9 * scale else 0.0
+            return trial, shift
+        shift = max(4 * shift, 1e-4 * scale)
+    return None, shift
+
+
+def balanced(u: Array, v: Array, null: float = _NULL) -> tuple[Array, Array]:
+    """Return factors of u v^T with u^T u = v^T v diagonal, descending, without singular values of a share up to `null`.
+
+    They have the least squares among all factors: |u|_F^2 = |v|_F^2 = |u v^T|_*.
+    """
+    Qu, Ru = np.linalg.qr(u)
+    Qv, Rv = np.linalg.qr(v)
+    left, s, right = np.linalg.svd(Ru @ Rv.T)
+    keep = s > null * s[:1].sum()
+    root = np.sqrt(s[keep])
+    return Qu @ left[:, : len(s)][:, keep] * root, Qv @ right.T[:, : len(s)][:, keep] * root
+
+
+def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
+    """Return the point with the violated singular pairs of S as new columns; None if there are none."""
+    triplets = [np.linalg.svd(S, full_matrices=False) for S in point.S]
+    violated = sorted(
+        ((float(sigma), t, i) for t, (_, s, _) in enumerate(triplets) for i, sigma in enumerate(s)), reverse=True
+    )
+    violated = [item for item in violated if item[0] > core.lam * (1 + tolerance)]
+    if not violated:
+        return None
+    rank = sum(u.shape[1] for u in point.u)
+    room = int(np.ceil(np.sqrt(2 * len(point.w) * len(point.u)))) - rank
+    chosen = violated[: max(1, room)]
+    new = [[i for _, t, i in chosen if t == block] for block in range(len(triplets))]
+    du = [-U[:, i] for (U, _, _), i in zip(triplets, new, strict=True)]
+    dv = [Vt[i].T for (_, _, Vt), i in zip(triplets, new, strict=True)]
+    a = core.image(du, dv)
+    bend = float(a @ core.loss.curvature(point.w, a)) / core.N
+    slope = sum(sigma - core.lam for sigma, _, _ in chosen)
+    # lam tau <= P is no restriction, and where the loss is flat to rounding the model knows no other.
+    tau = point.value / core.lam
+    tau = min(tau, slope / bend) if bend * tau > slope else tau
+    for _ in range(60):
+        root = np.sqrt(tau)
+        grown = evaluate(
+            core,
+            [np.concatenate([x, root * y], axis=1) for x, y in zip(point.u, du, strict=True)],
+            [np.concatenate([x, root * y], axis=1) for x, y in zip(point.v, dv, strict=True)],
+        )
+        if grown.value < point.value or tau * slope < _ROUNDING * point.value:
+            return grown
+        tau /= 4
+    return None
+
+
+def temperatures(core: Core) -> list[float]:
+    """Return falling temperatures T that end in 1, more than one only where the rows make the loss almost flat.
+
+    Margins of hundreds turn the exponential losses into hinges, whose curvature is 0 to rounding away from the kinks.
+    T phi(w / T) is phi seen from afar, with w / T of size 10. And with factors sqrt(T) u, sqrt(T) v it is T times the
+    same problem but for its w0, which is w0 / T: so a minimiser is followed from T to T / 4 without another loss.
+    """
+    hottest = 1.0 if core.loss.name == "squared" else float(np.abs(core.w0).max()) / _MODERATE
+    stages = int(np.ceil(np.log(max(hottest, 1.0)) / np.log(4)))
+    return [4.0**k for k in range(stages, -1, -1)]
+
+
+def minimise(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
+    """Return a global minimum as `minimise_at` does, by way of higher `temperatures`."""
+    for T in temperatures(core):
+        root = np.sqrt(T)
+        cooler = Core(core.blocks, core.w0 / T, core.loss, core.lam, core.passes) if T > 1 else core
+        point = minimise_at(cooler, [x / root for x in u], [x / root for x in v], max(tolerance, 1e-4 * (T > 1)))
+        u, v = [root * x for x in point.u], [root * x for x in point.v]
+        core.passes = cooler.passes
+    return point
+
+
+def minimise_at(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
+    """Return a global minimum of the LoRA objective (and so of the convex one), up to the tolerance.
+
+    Parameters
+    ----------
+    core : Core
+        A problem with lam > 0, small enough for dense Newton systems of size sum (m_t + n_t) r_t.
+    u, v : lists of (m_t, r_t), (n_t, r_t)
+        Where to start; r_t = 0 is fine.
+    tolerance : float
+        |S_t|_op <= lam (1 + tolerance) at the result, unless rounding does not allow it.
+    """
+    point = evaluate(core, u, v)
+    scale = max(core.lam, max(float(np.linalg.norm(S)) for S in point.S))
+    grown: Point | None = point
+    for _ in range(len(point.w) + 50):
+        if grown is None:
+            break
+        if any(x.size for x in grown.u):
+            point = newton(core, grown, 1e-3 * tolerance * scale)
+            pairs = [balanced(x, y) for x, y in zip(point.u, point.v, strict=True)]
+            point = evaluate(core, [x for x, _ in pairs], [y for _, y in pairs])
+        grown = _grown(core, point, tolerance)
+    return point

@@ -1,8 +1,0 @@
-"""The theorem index: static pages that anyone can read, and a table for a paper."""
-
-from lora_proofs.page.latex import write_latex
-from lora_proofs.page.pictures import Picture
-from lora_proofs.page.render import write_pages
-from lora_proofs.page.stored import read_report
-
-__all__ = ["Picture", "read_report", "write_latex", "write_pages"]

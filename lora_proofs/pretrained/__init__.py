@@ -1,0 +1,5 @@
+"""Models and labelled data that installed packages carry. Nothing is downloaded."""
+
+from lora_proofs.pretrained.bert import Head, PretrainedBert, available, how_to_get, load, model_folder, read_tensors
+
+__all__ = ["Head", "PretrainedBert", "available", "how_to_get", "load", "model_folder", "read_tensors"]

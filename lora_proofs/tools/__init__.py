@@ -1,0 +1,1 @@
+"""Commands on stored models and adapters: plan, export, compress, inspect."""
