@@ -14,8 +14,7 @@ import numpy as np
 from jang2024lora_tasks import NAMES, load
 
 from lora_proofs import plotting
-from lora_proofs.ntk import LinearizedProblem, thresholds
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import LinearizedProblem, solve, thresholds
 
 CLAIMS = ("jang2024lora:theorem-3.1",)
 SHARES = (0.7, 0.4, 0.2, 0.1, 0.04, 0.01, 0.004, 0.001)

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from lora_proofs import plotting
-from lora_proofs.ntk import LinearizedProblem, certify
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import LinearizedProblem, certify, solve
 
 CLAIMS = ("jang2024lora:formula-sdp-form-by-solvers",)
 N = 32

@@ -20,8 +20,7 @@ from jang2024lora_tasks import NAMES, Task, load
 from scipy.linalg import eigh, eigvalsh
 
 from lora_proofs import plotting
-from lora_proofs.ntk import Solution
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import Solution, solve
 
 CLAIMS = ("jang2024lora:theorem-4.1", "jang2024lora:figure-few-shot-descent")
 SHARE = 0.05  # of lam_max

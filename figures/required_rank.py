@@ -8,7 +8,7 @@ threshold is the least rank; for deeper targets smaller ranks do. The paper has 
 import math
 
 from lora_proofs import plotting
-from lora_proofs.constructions.kinks import required_rank
+from lora_proofs.constructions import required_rank
 
 CLAIMS = ("zeng2024expressive:proposition-required-rank",)
 WIDTHS, TARGETS, RATIO = (8, 16), (1, 2, 3), 4

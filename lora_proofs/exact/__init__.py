@@ -1,9 +1,11 @@
 """Exact arithmetic: linear algebra over the rationals, rigorous enclosures, and the constructions over Q.
 
-Inside the package the ground floor is `lora_proofs.exact.matrices`. This face hands on what stands on it, and lazily
-`adapt_linear_chain` and `adapt_relu_network`, the constructions, which lie far above.
+Inside the package the ground floor is `lora_proofs.exact.matrices`. This face hands on what stands on it: the algebra
+with symbols (`symbolic`, which loads sympy) and the constructions, `adapt_linear_chain` and `adapt_relu_network`, are
+loaded on first use.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lora_proofs.exact.adapter import RationalAdapter
@@ -35,6 +37,7 @@ from lora_proofs.exact.matrices import (
 if TYPE_CHECKING:
     from lora_proofs.constructions.chain.rational_chain import adapt_linear_chain
     from lora_proofs.constructions.relu.blocks import adapt_rational_relu_network as adapt_relu_network
+    from lora_proofs.exact import symbolic
 
 __all__ = [
     "Matrix",
@@ -63,11 +66,14 @@ __all__ = [
     "rank_lower_bound",
     "singular_value_enclosures",
     "sqrt_above",
+    "symbolic",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Hand on the constructions over Q, which are built on this package."""
+    """Load what is slow to load, or lies above, when it is asked for."""
+    if name == "symbolic":
+        return import_module("lora_proofs.exact.symbolic")
     if name == "adapt_linear_chain":
         from lora_proofs.constructions.chain.rational_chain import adapt_linear_chain
 

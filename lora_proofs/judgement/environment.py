@@ -8,9 +8,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import lora_proofs
-
-PACKAGE = Path(lora_proofs.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 """The folder of the package: what digests of the library take in, wherever the file lies that asks for one."""
 
 

@@ -161,7 +161,7 @@ def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
     The check runs with 16 digits, and where the claim is not met again with 32 and with 64. A violation counts as
     *fails* only if it is exact or certified; or is there at 64 digits while both sides have stopped moving since 32.
     Where the check returns the same floats whatever ``case.digits`` says, it has to survive other roundings, and be
-    large against what they scatter (`lora_proofs.judgement.ladder`). Where ``case.dtype`` is float32, that is tried first, and
+    large against what they scatter (see `ladder`). Where ``case.dtype`` is float32, that is tried first, and
     believed only if the claim holds.
 
     Parameters

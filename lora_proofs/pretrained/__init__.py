@@ -1,5 +1,14 @@
 """Models and labelled data that installed packages carry. Nothing is downloaded."""
 
-from lora_proofs.pretrained.bert import Head, PretrainedBert, available, how_to_get, load, model_folder, read_tensors
+from lora_proofs.pretrained.bert import (
+    REQUIRES,
+    Head,
+    PretrainedBert,
+    available,
+    how_to_get,
+    load,
+    model_folder,
+    read_tensors,
+)
 
-__all__ = ["Head", "PretrainedBert", "available", "how_to_get", "load", "model_folder", "read_tensors"]
+__all__ = ["REQUIRES", "Head", "PretrainedBert", "available", "how_to_get", "load", "model_folder", "read_tensors"]

@@ -12,8 +12,7 @@ from flint import fmpq, fmpq_mat
 from lora_proofs import Case, Comparison, at_most, equal, exact, instances
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.exact import floats
-from lora_proofs.ntk import LinearizedProblem, certify, stationarity_bound
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import LinearizedProblem, certify, solve, stationarity_bound
 from lora_proofs.ntk.spectrum import operator_norm_bound
 from lora_proofs.ntk.traps import Trap
 

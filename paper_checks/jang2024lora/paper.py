@@ -7,8 +7,7 @@ import numpy as np
 
 from lora_proofs import Paper, exact
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, solve
 
 PAPER = Paper(
     key="jang2024lora",

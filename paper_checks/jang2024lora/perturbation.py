@@ -15,9 +15,8 @@ from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_most, equal, exact, instances
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, traps
+from lora_proofs.ntk import LinearizedProblem, solve, traps
 from lora_proofs.ntk.landscape import polish, survey
-from lora_proofs.ntk.solvers import solve
 
 from .paper import PAPER, certified, gaussian_problem, largest
 

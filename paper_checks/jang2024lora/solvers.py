@@ -6,18 +6,19 @@ again, a lower end.
 """
 
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cvxpy as cp
 import numpy as np
 
 from lora_proofs import Case, Comparison, at_most, equal, exact
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, certify
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import LinearizedProblem, certify, solve
 from lora_proofs.ntk.spectrum import operator_norm_bound
 
 from .paper import PAPER, certified, gaussian_problem, over, sides
+
+if TYPE_CHECKING:
+    import cvxpy as cp  # loaded by the functions that use it: it takes seconds
 
 FORMS = ("nuclear_norm", "semidefinite", "dual")
 ACCURACY = {
@@ -27,16 +28,20 @@ ACCURACY = {
 LOOSE = (1e-5, "accuracy of the solvers; ours has a bracket of its own")
 
 
-def risk_of(problem: LinearizedProblem, w: cp.Expression) -> cp.Expression:
+def risk_of(problem: LinearizedProblem, w: "cp.Expression") -> "cp.Expression":
     """Return (1/N) sum phi(w) for canonical rows w."""
+    import cvxpy as cp
+
     if problem.loss == "squared":
         return cp.sum_squares(w) / (2 * problem.N)
     rows = cp.reshape(w, (problem.N, problem.d // problem.N), order="C")
     return sum(cp.log_sum_exp(cp.hstack([0, rows[i]])) for i in range(problem.N)) / problem.N
 
 
-def conjugate_of(problem: LinearizedProblem, q: cp.Variable) -> tuple[cp.Expression, list[cp.Constraint]]:
+def conjugate_of(problem: LinearizedProblem, q: "cp.Variable") -> "tuple[cp.Expression, list[cp.Constraint]]":
     """Return (1/N) sum phi*(q), and the constraints of its domain."""
+    import cvxpy as cp
+
     if problem.loss == "squared":
         return cp.sum_squares(q) / (2 * problem.N), []
     rows = cp.reshape(q, (problem.N, problem.d // problem.N), order="C")
@@ -52,6 +57,8 @@ def canonical_matrix(problem: LinearizedProblem) -> np.ndarray:
 
 def by_cvxpy(problem: LinearizedProblem, form: str, solver: str) -> tuple[np.ndarray, np.ndarray]:
     """Return delta and q from cvxpy: one is the solution, the other the dual variable."""
+    import cvxpy as cp
+
     (m, n), A = problem.shapes[0], canonical_matrix(problem)
     if form == "dual":
         q = cp.Variable(problem.d)

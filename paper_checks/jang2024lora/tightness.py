@@ -7,7 +7,7 @@ from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, equal, exact, instances
 from lora_proofs.exact import inner
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import solve
 from lora_proofs.ntk.traps import Trap, logistic_unregularised
 
 from .paper import PAPER

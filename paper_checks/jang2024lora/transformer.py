@@ -11,9 +11,8 @@ import numpy as np
 
 from lora_proofs import Case, Comparison, at_least, at_most, pretrained
 from lora_proofs.linalg import Array
-from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, thresholds
+from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, solve, thresholds
 from lora_proofs.ntk.compression import compress
-from lora_proofs.ntk.solvers import solve
 from lora_proofs.pretrained.few_shot import few_shot_problem
 
 from .paper import PAPER, sides

@@ -9,8 +9,7 @@ from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
 from lora_proofs.exact import inner
-from lora_proofs.ntk import certify
-from lora_proofs.ntk.solvers import solve
+from lora_proofs.ntk import certify, solve
 from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER, gaussian_problem, sides

@@ -10,9 +10,8 @@ import numpy as np
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, certify, second_order, traps
+from lora_proofs.ntk import LinearizedProblem, certify, second_order, solve, traps
 from lora_proofs.ntk.landscape import polish
-from lora_proofs.ntk.solvers import solve
 from lora_proofs.ntk.traps import Trap
 
 from .enclosure import Array, Sum, enclose_minimum

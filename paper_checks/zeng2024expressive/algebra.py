@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import sympy
-
-from lora_proofs import Case, Comparison, equal
-from lora_proofs.exact import symbolic
+from lora_proofs import Case, Comparison, equal, exact
 
 from .paper import PAPER
 
@@ -26,12 +23,12 @@ def telescoping(case: Case) -> Comparison:
 
     P_{l-1} is the product of the first l - 1 adapted layers. Checked as an identity of polynomials in the entries.
     """
-    return equal(nonzero_entries(symbolic.telescoping_residual(sizes(case, "dimensions"))), 0)
+    return equal(nonzero_entries(exact.symbolic.telescoping_residual(sizes(case, "dimensions"))), 0)
 
 
 @telescoping.control("without the term of the first layer", dimensions=("2-2-2",))
 def _(case: Case) -> Comparison:
-    return equal(nonzero_entries(symbolic.telescoping_residual(sizes(case, "dimensions"), omitted=0)), 0)
+    return equal(nonzero_entries(exact.symbolic.telescoping_residual(sizes(case, "dimensions"), omitted=0)), 0)
 
 
 @PAPER.formula("subadditivity", points=[
@@ -43,12 +40,14 @@ def subadditivity(case: Case) -> Comparison:
 
     The inner width is \sum_l R_l, so this is a rigorous upper bound of the rank of the difference, for all matrices.
     """
-    return equal(nonzero_entries(symbolic.subadditivity_residual(sizes(case, "dimensions"), sizes(case, "ranks"))), 0)
+    return equal(
+        nonzero_entries(exact.symbolic.subadditivity_residual(sizes(case, "dimensions"), sizes(case, "ranks"))), 0
+    )
 
 
 @subadditivity.control("without the columns of the last layer", points=[{"dimensions": "2-2-2", "ranks": "1-1"}])
 def _(case: Case) -> Comparison:
-    residual = symbolic.subadditivity_residual(sizes(case, "dimensions"), sizes(case, "ranks"), omitted=1)
+    residual = exact.symbolic.subadditivity_residual(sizes(case, "dimensions"), sizes(case, "ranks"), omitted=1)
     return equal(nonzero_entries(residual), 0)
 
 
@@ -59,12 +58,12 @@ def invariant(case: Case) -> Comparison:
     Checked for all frozen matrices with non-singular W_2, ..., W_L and all E = \sum_l U_l V_l^T, as an identity of
     rational functions; of the singular value decomposition only this form of E is used.
     """
-    return equal(sum(map(nonzero_entries, symbolic.invariant_residuals(case["n"], sizes(case, "ranks")))), 0)
+    return equal(sum(map(nonzero_entries, exact.symbolic.invariant_residuals(case["n"], sizes(case, "ranks")))), 0)
 
 
 @invariant.control("without U_2 V_2^T", points=[{"n": 2, "ranks": "1-1"}])
 def _(case: Case) -> Comparison:
-    residuals = symbolic.invariant_residuals(case["n"], sizes(case, "ranks"), omitted=1)
+    residuals = exact.symbolic.invariant_residuals(case["n"], sizes(case, "ranks"), omitted=1)
     return equal(sum(map(nonzero_entries, residuals)), 0)
 
 
@@ -81,10 +80,12 @@ def generic_rank(case: Case) -> Comparison:
 def rank_of_difference(case: Case, *, planted: bool) -> int:
     """Return the generic rank of target - W_L ... W_1; a planted target is the product plus a column times a row."""
     D, L = case["D"], case["L"]
+    import sympy  # here, so that collecting the claims does not load it
+
     matrices = [sympy.Matrix(D, D, sympy.symbols(f"W{layer}_:{D * D}")) for layer in range(L + 1)]
     product = sympy.prod(reversed(matrices[:L]), start=sympy.eye(D))
     target = product + matrices[L][:, :1] * matrices[L][:1, :] if planted else matrices[L]
-    return symbolic.generic_rank((target - product).expand(), case.rng)
+    return exact.symbolic.generic_rank((target - product).expand(), case.rng)
 
 
 @generic_rank.control("a target near the product", D=(2,), L=(2,))

@@ -7,8 +7,7 @@ import numpy as np
 from flint import arb, fmpq_mat
 
 from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, exact, instances
-from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network
-from lora_proofs.constructions.relu import error_bounds
+from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network, error_bounds
 
 from .paper import PAPER, RATIONAL, random_network
 

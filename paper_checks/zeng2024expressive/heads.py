@@ -1,7 +1,7 @@
 """Attention heads and layers of pretrained transformers: Lemma 1 on real weights.
 
 A head of width d < D enters a transformer through the products O V: W_O W_V, and W_K^T W_Q. Lemma 1's square factors do
-not cover it; the theorem of `lora_proofs.constructions.chain.factor_pair` does. P_O and P_V are the projections onto range(O)
+not cover it; the theorem of `constructions.chain.factor_pair` does. P_O and P_V are the projections onto range(O)
 and onto the row space of V, T the target and E = T - O V.
 """
 

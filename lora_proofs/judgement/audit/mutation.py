@@ -1,8 +1,8 @@
 """Mutation testing for checks: what could be wrong in a check without a verdict changing.
 
 A claim is run on the smallest case on which it holds, and each of its controls on the smallest on which it is caught.
-Of each function that the check calls (`lora_proofs.judgement.audit.tracing`) what it returns is replaced, one replacement at a time
-(`lora_proofs.judgement.audit.replacements`), in the claim and in its controls. A replacement is *killed* if the claim then no longer
+Of each function that the check calls (see `tracing`) what it returns is replaced, one replacement at a time
+(see `replacements`), in the claim and in its controls. A replacement is *killed* if the claim then no longer
 holds or a control is no longer caught, and a *survivor* if nothing is noticed. One after which the check raises, or
 takes too long, is neither: it is counted apart. Multiples that merely measure in another unit, in that they multiply
 both sides of every comparison, are not counted at all.

@@ -1,4 +1,4 @@
-"""What `lora_proofs.judgement.audit` puts in place of a value that a function returned: something of its own type and shape.
+"""What the audit puts in place of a value that a function returned: something of its own type and shape.
 
 A truth value is negated. A whole number becomes zero, or one more; any other number becomes zero, 1000 times and 0.45
 times itself. A bracket (an `Enclosure`, a ball, or a pair lower <= upper) is such a number, and is shifted up and down

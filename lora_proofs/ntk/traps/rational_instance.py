@@ -14,6 +14,7 @@ import flint
 import numpy as np
 
 from lora_proofs.exact import matrices as exact
+from lora_proofs.exact.matrices import floats, inner
 
 _HALF, _QUARTER = flint.fmpq(1, 2), flint.fmpq(1, 4)
 
