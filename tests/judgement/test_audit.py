@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lora_proofs.claims import Comparison, at_most
 from lora_proofs.cli import cli
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.judgement.audit.explanations import read_explanations
 from lora_proofs.judgement.audit.mutation import audit, notes
 from lora_proofs.judgement.audit.replacements import HELD, changes, is_number, options, replaced
 from lora_proofs.judgement.audit.tracing import Places, changed, functions_of, trace
+from lora_proofs.judgement.claims import Comparison, at_most
 from lora_proofs.judgement.collect import CollectError, load
 from lora_proofs.linalg import NumericalRank
 

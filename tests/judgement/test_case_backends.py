@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lora_proofs.backends import BACKENDS, array, namespace
-from lora_proofs.claims import Case, Paper, at_most, equal
+from lora_proofs.judgement.claims import Case, Paper, at_most, equal
 from lora_proofs.verify import Verdict, verify
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lora_proofs.claims import (
+from lora_proofs.judgement.claims import (
     CONTROL_SEEDS,
     Case,
     Comparison,

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from lora_proofs import cli
-from lora_proofs.claims import Paper, equal
 from lora_proofs.judgement import coverage
+from lora_proofs.judgement.claims import Paper, equal
 from lora_proofs.judgement.collect import CollectError, checks_folder, collect
 from lora_proofs.judgement.coverage import KNOWN, discrepancies, read_coverage
 

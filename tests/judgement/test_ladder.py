@@ -7,8 +7,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from lora_proofs.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
 from lora_proofs.enclosure import Enclosure
+from lora_proofs.judgement.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
 from lora_proofs.judgement.ladder import Finding, Outcome, _clearly_holds, look_once
 from lora_proofs.judgement.values import Evidence, read
 from lora_proofs.verify import verify

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lora_proofs import verify as exported
-from lora_proofs.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
 from lora_proofs.enclosure import Enclosure
+from lora_proofs.judgement.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
 from lora_proofs.judgement.ladder import DIRECTED
 from lora_proofs.verify import Evidence, Outcome, Verdict, verify
 
