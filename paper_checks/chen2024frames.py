@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from flint import fmpq, fmpq_mat
-from scipy.optimize import linprog
 
 from lora_proofs import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal, exact, instances
 
@@ -97,6 +96,8 @@ def has_dual_certificate(B: fmpq_mat, support: tuple[int, ...], signs: tuple[int
 
     A linear programme proposes y; it is moved over Q until the equations hold, and judged there.
     """
+    from scipy.optimize import linprog
+
     m, N = B.nrows(), B.ncols()
     floats = np.array([[float(x) for x in row] for row in B.table()])
     off = [j for j in range(N) if j not in support]

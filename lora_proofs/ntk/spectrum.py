@@ -1,8 +1,6 @@
 """Leading singular triplets, and upper bounds on the operator norm that hold in spite of rounding."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky
-from scipy.sparse.linalg import eigsh
 
 from lora_proofs.ntk.canonical import Array
 
@@ -51,6 +49,8 @@ def operator_norm_bound(S: Array) -> float:
     g = (n+1) eps / (1 - (n+1) eps) (Demmel 1989; Rump 2006, BIT 46). It is applied to
     c^2 I - S^T S, whose own rounding is at most (m + 4) eps |S|_F^2; c grows until the factorisation succeeds.
     """
+    from scipy.linalg import LinAlgError, cholesky
+
     if not min(S.shape) or not S.any():
         return 0.0
     S = S if S.shape[0] >= S.shape[1] else S.T
@@ -79,5 +79,7 @@ def operator_norm_bound(S: Array) -> float:
 
 def _largest_eigenvalue(A: Array) -> float:
     """Return the largest eigenvalue of a symmetric matrix by Lanczos' method, good to a few roundings."""
+    from scipy.sparse.linalg import eigsh
+
     start = np.random.default_rng(0).standard_normal(len(A))
     return float(eigsh(A, k=1, v0=start, ncv=min(len(A) - 1, 40), return_eigenvectors=False)[0])

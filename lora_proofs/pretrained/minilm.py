@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from lora_proofs.linalg import check_matrix
 from lora_proofs.ntk.gradients import FactoredGradients
@@ -246,6 +245,8 @@ def _softmax(logits: Matrix) -> Matrix:
 
 
 def _normal_cdf(z: Matrix) -> Matrix:
+    from scipy.special import erf
+
     cdf: Matrix = (1 + erf(z / np.sqrt(2))) / 2
     return cdf
 

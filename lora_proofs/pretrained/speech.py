@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
-from scipy.special import erf
 
 from lora_proofs.backends import how_to_install
 from lora_proofs.pretrained.encoders import Encoder
@@ -54,6 +52,8 @@ class SpeechEncoder:
         ValueError
             If a sound is not a vector, or seconds is not in (0, 30].
         """
+        from scipy.special import erf
+
         if not 0 < seconds <= 30:
             raise ValueError(f"seconds is {seconds!r}; pass a length in (0, 30]")
         x = np.stack([log_mel(_fit(sound, round(seconds * rate)), rate) for sound in sounds])
@@ -70,6 +70,8 @@ def log_mel(sound: NDArray[Any], rate: int) -> NDArray[np.float64]:
 
     Mel bands are those of Slaney's Auditory Toolbox: linear to 1 kHz, then logarithmic, triangles of equal area.
     """
+    from scipy.signal import resample_poly
+
     sound = resample_poly(sound, _RATE, rate)
     padded = np.pad(sound, _WINDOW // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: len(sound) : _HOP]

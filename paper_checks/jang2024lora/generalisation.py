@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from flint import arb, fmpq, fmpq_mat
-from scipy.stats import binom
 
 from lora_proofs import Case, Comparison, OutOfScope, at_most, equal, exact, instances
 from lora_proofs.enclosure import Enclosure
@@ -273,6 +272,8 @@ def _(case: Case) -> Comparison:
 
 def quantile_and_bound(case: Case) -> tuple[float, float]:
     """Return the 95 % quantile of the excess risk over all samples, and 2 lam |delta*|_*."""
+    from scipy.stats import binom
+
     N = case["N"]
     lam = 6 * (2**0.5 + np.log(20) ** 0.5) / N**0.5
     truth = 0.5 + case["signal"] * lam

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from flint import fmpq, fmpq_poly
-from scipy.optimize import minimize
 
 from lora_proofs import Case, Comparison, at_most, equal, exact
 from lora_proofs.enclosure import Enclosure
@@ -14,6 +13,8 @@ from .paper import NORMS, PAPER, hankel, random_poly, residual, value, weights
 
 def descend(case: Case, p: np.ndarray, w: np.ndarray, r: int) -> np.ndarray:
     """Return a second-order critical point of f_p, shape (r, d + 1): trust region from a random start, then Newton."""
+    from scipy.optimize import minimize
+
     n = len(p) // 2 + 1
 
     def parts(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from flint import fmpq_mat
-from scipy.optimize import minimize
 
 from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
 from lora_proofs.backends import array
@@ -156,6 +155,8 @@ def local_minimum(case: Case, ranks: list[int]) -> Comparison:
 
     In the Frobenius norm, and relative to the target.
     """
+    from scipy.optimize import minimize
+
     D, L, R = case["D"], case["L"], case["R"]
     frozen = instances.chain(case.rng, D, L, "orthogonal")
     target = instances.gaussian(case.rng, D, D)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from flint import fmpq_mat, fmpq_poly
-from scipy.optimize import least_squares
 
 from lora_proofs import Box, Case, Comparison, ReluNetwork, at_least, equal, exact, instances
 from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network, required_ranks, uniform_partition
@@ -168,6 +167,8 @@ STARTS = 6
 
 def nearest_jacobian(case: Case, *, R: int) -> float:
     """Return the least distance from the target's matrix found with adapters of rank R, relative to that for R = 1."""
+    from scipy.optimize import least_squares
+
     D, L = case["D"], case["L"]
     *frozen, target = instances.chain(case.rng, D, L + 1, "gaussian")
     tail = float(np.linalg.norm(singular_values(target - chain_product(frozen))[L:]))

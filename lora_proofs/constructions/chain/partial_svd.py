@@ -20,7 +20,6 @@ import array_api_extra as xpx
 import numpy as np
 from array_api_compat import is_numpy_array
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, eigh
 
 from lora_proofs.linalg import (
     Array,
@@ -190,6 +189,8 @@ def _width(gram: Host, R: Host, k: int) -> tuple[float, Host]:
 
     And the k + 1 Ritz vectors, in coordinates of the Krylov basis.
     """
+    from scipy.linalg import eigh
+
     m = len(gram)
     values, vectors = eigh(gram, subset_by_index=[max(0, m - k - 2), m - 1], check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -244,6 +245,8 @@ def _from_above(E: Array, V: Array, Y: Array, guess: float, width: float) -> flo
 
 def _exceeds(c: float, x: Array) -> bool:
     """Tell whether a Cholesky factorisation of c I - x runs to completion."""
+    from scipy.linalg import cholesky
+
     xp, n = namespace(x), x.shape[0]
     difference = xp.reshape(xpx.at(xp.reshape(-x, (-1,)))[:: n + 1].add(c), (n, n))
     try:

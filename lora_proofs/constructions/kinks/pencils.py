@@ -16,7 +16,6 @@ from typing import Any
 import flint
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr
 
 from lora_proofs.constructions.kinks.krawczyk import BITS, certify_root
 from lora_proofs.exact import matrices as exact
@@ -113,6 +112,8 @@ class LowRankSystem:
 
         Raises nothing: None says only that this could not be shown.
         """
+        from scipy.linalg import qr
+
         pencils = [_Schur.of(pencil, root) for pencil in self.pencils if pencil.corank]
         if not pencils:
             return [flint.arb(v) for v in root.tolist()]
@@ -150,6 +151,8 @@ class _Schur:
 
     @classmethod
     def of(cls, pencil: Pencil, root: Floats) -> "_Schur":
+        from scipy.linalg import qr
+
         M = pencil.rounded().at(root)
         columns = qr(M, mode="r", pivoting=True)[1]
         rows = qr(M[:, columns[: pencil.rank]].T, mode="r", pivoting=True)[1] if pencil.rank else np.zeros(0, int)

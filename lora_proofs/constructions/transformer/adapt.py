@@ -20,7 +20,6 @@ from functools import cached_property
 from math import isfinite
 from typing import Any, NamedTuple
 
-import mpmath
 import numpy as np
 
 from lora_proofs.adapters import Adapter
@@ -98,6 +97,8 @@ class AdaptedTransformer(Readable):
     @cached_property
     def _samples(self) -> tuple[Any, Any]:
         """The root mean squares of ||f(z) - target(z)||_2 and of ||target(z)||_2 over the tokens of seeded inputs."""
+        import mpmath
+
         networks, W = (self.network, self.target), self.network.W_out
         if is_object(W):
             distance, size = _sampled(*networks, inputs=1)

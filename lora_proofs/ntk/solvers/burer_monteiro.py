@@ -10,7 +10,6 @@ latest none is left.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from lora_proofs.ntk.canonical import Array, Blocks, Core
 
@@ -111,6 +110,8 @@ def _descend(core: Core, point: Point, g: Array, shift: float) -> tuple[Point | 
     The shift grows until the Hessian is definite and the objective falls by a fair share of what the model promises.
     The point is None when no step gains anything that rounding does not hide.
     """
+    from scipy.linalg.lapack import dpotrf, dpotrs
+
     H = hessian(core, point)
     diagonal = H.diagonal().copy()
     scale = float(diagonal.mean())

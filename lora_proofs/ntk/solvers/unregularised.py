@@ -14,7 +14,6 @@ several are tried. The lower end of the bracket makes no such choice; it is foun
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.optimize import linprog
 
 from lora_proofs.ntk.canonical import Array, Blocks, Core, Rows, ScaledRows, dense
 from lora_proofs.ntk.null_space import TooLarge
@@ -119,6 +118,8 @@ def _newton(core: Core, B: Array, w: Array) -> Array:
 
 def _require_inseparable(B: Array) -> None:
     """Raise unless no z has B z <= 0 but B z != 0; with rows of norm 1, lest small ones pass for 0."""
+    from scipy.optimize import linprog
+
     norms = np.linalg.norm(B, axis=1)
     seen = norms > _EPS
     B = B[seen] / norms[seen, None]
