@@ -62,13 +62,20 @@ def compress(adapter: str, out: str, rank: int | None, tolerance: float | None, 
 
     The result goes to another folder, OUT; its distance from the original is certified.
     """
-    from lora_proofs.tools.compress import compress_folder
+    from lora_proofs.tools.compress import compress_folder, compress_folder_linearized
 
     if sum(option is not None for option in (rank, tolerance, problem)) != 1:
         raise BadInput("pass one of --rank, --tolerance and --problem")
     with bad_input():
-        for line in compress_folder(adapter, out, rank, tolerance, problem):
-            say(line, "", None)
+        if problem is None:
+            for name, found in compress_folder(adapter, out, rank, tolerance).items():
+                say(f"{name}: {found}", "", None)
+            return
+        ranks, change = compress_folder_linearized(adapter, out, problem)
+        for name, (before, after) in ranks.items():
+            say(f"{name}: rank {before} -> {after}", "", None)
+        norms = f"nuclear norm {change.norm_before:.6g} -> {change.norm:.6g}"
+        say(f"outputs change by {change.fit_change:.1e} of the largest; {norms}", "", None)
 
 
 @click.command()
@@ -81,16 +88,16 @@ def inspect(adapter: str, base: str, json_file: str | None) -> None:
     Spectra, intruder dimensions and ranks of every module, beside the papers' thresholds. BASE is the model's folder,
     or its safetensors file.
     """
-    from lora_proofs.adapters import fan_in_fan_out, load_peft, tensors_beside
+    from lora_proofs.adapters import PeftFolder
     from lora_proofs.tools.inspect import inspect_adapter, read_base, table, to_json
 
     require_folders(json_file)
     with bad_input():
         weights, d_head = read_base(base)
-        reports = inspect_adapter(load_peft(adapter, beside=True), weights, d_head, fan_in_fan_out(adapter))
-        beside = tensors_beside(adapter)
+        folder = PeftFolder.read(adapter, beside=True)
+        reports = inspect_adapter(folder.adapters, weights, d_head, folder.fan_in_fan_out)
     say(table(reports), "", json_file)
-    if beside:
+    if beside := folder.beside:
         more = f" and {len(beside) - 5} more" if len(beside) > 5 else ""
         say(f"not inspected, though the adapter holds it: {', '.join(beside[:5])}{more}", "doubt", json_file)
     if json_file:

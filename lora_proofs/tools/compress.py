@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_proofs.adapters import Adapter, fan_in_fan_out, load_peft, load_peft_biases, save_peft
+from lora_proofs.adapters import Adapter, PeftFolder, save_peft
 from lora_proofs.float_bounds import Product, balance, distance_enclosure
 from lora_proofs.linalg import check_matrix, check_rank, check_share, svd, times_power
 from lora_proofs.ntk import LinearizedProblem, reduce_rank
@@ -20,6 +20,7 @@ __all__ = [
     "Compressed",
     "compress",
     "compress_folder",
+    "compress_folder_linearized",
     "compress_linearized",
     "difference_norm",
     "distance",
@@ -37,6 +38,8 @@ class Compressed:
     ----------
     adapter : Adapter
         NumPy arrays of the original's dtype.
+    before : int
+        The rank of the original.
     error : (float, float)
         Rigorous bracket of ``||delta - adapter.delta()||_F``, rounding of the stored factors included.
     norm : (float, float)
@@ -46,9 +49,18 @@ class Compressed:
     """
 
     adapter: Adapter
+    before: int
     error: tuple[float, float]
     norm: tuple[float, float]
     best: float
+
+    def __str__(self) -> str:
+        """Return one line: the ranks, the certified error, and the least possible one."""
+        share = self.error[1] / (self.norm[0] or 1)
+        return (
+            f"rank {self.before} -> {self.adapter.rank}, ||dW - dW'||_F <= {self.error[1]:.3e} "
+            f"({share:.1e} of ||dW||_F; least possible {self.best:.3e})"
+        )
 
 
 def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None = None) -> Compressed:
@@ -90,11 +102,9 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
             times_power((root[:, None] * Vt[:r]) @ Q_A.T, half),
         )
         kept = Adapter(A.astype(dtype), B.astype(dtype))
-        return Compressed(
-            kept, difference_norm(adapter, kept), norm, times_power(float(np.linalg.norm(s[r:])), exponent)
-        )
+        return Compressed(kept, adapter.rank, difference_norm(adapter, kept), norm, tails[r])
 
-    unchanged = Compressed(adapter, (0.0, 0.0), norm, 0.0)
+    unchanged = Compressed(adapter, adapter.rank, (0.0, 0.0), norm, 0.0)
     if rank is not None:
         return unchanged if check_rank("rank", rank) >= adapter.rank else truncated(min(rank, len(s)))
     assert tolerance is not None
@@ -107,45 +117,61 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
 
 
 def compress_folder(
-    folder: str | Path, out: str | Path, rank: int | None, tolerance: float | None, problem: str | Path | None
-) -> list[str]:
-    """Compress every adapter of a PEFT folder into another one; return what changed, a line a module.
-
-    Just one of `rank`, `tolerance` (see `compress`) and `problem` (see `read_problem`, `compress_linearized`) is given.
+    folder: str | Path, out: str | Path, rank: int | None = None, tolerance: float | None = None
+) -> dict[str, Compressed]:
+    """Compress every adapter of a PEFT folder into another one, by the rules of `compress`.
 
     Raises
     ------
     ValueError
-        As those functions and `load_peft` do, or if the problem belongs to other modules.
+        As `compress` and `PeftFolder.read` do, or if the result would overwrite the adapter or lose a bias.
     """
+    stored = _read(folder, out)
+    found = {name: compress(adapter, rank, tolerance) for name, adapter in stored.adapters.items()}
+    _write(stored, out, {name: result.adapter for name, result in found.items()})
+    return found
+
+
+def compress_folder_linearized(
+    folder: str | Path, out: str | Path, problem: str | Path
+) -> tuple[dict[str, tuple[int, int]], ReducedRank]:
+    """Compress a PEFT folder so that a linearised problem keeps its outputs; see `compress_linearized`.
+
+    Returns
+    -------
+    dict from str to (int, int)
+        The rank of each module, before and after.
+    ReducedRank
+
+    Raises
+    ------
+    ValueError
+        As `read_problem` and `PeftFolder.read` do, if the problem belongs to other modules, or as `compress_folder`.
+    """
+    stored, (linearized, modules) = _read(folder, out), read_problem(problem)
+    if modules != sorted(stored.adapters):
+        odd = ", ".join(sorted({*modules} ^ {*stored.adapters}))
+        raise ValueError(f"{problem} and {folder} are of different modules; look at {odd}")
+    reduced, change = compress_linearized(linearized, [stored.adapters[name] for name in modules])
+    kept = dict(zip(modules, reduced, strict=True))
+    _write(stored, out, kept)
+    return {name: (stored.adapters[name].rank, kept[name].rank) for name in modules}, change
+
+
+def _read(folder: str | Path, out: str | Path) -> PeftFolder:
     if Path(out).resolve() == Path(folder).resolve():
         raise ValueError(f"{out} holds the adapter itself; write to another folder")
-    adapters, biases = load_peft(folder), load_peft_biases(folder) or None
-    if lost := sorted((biases or {}).keys() - adapters.keys()):
+    stored = PeftFolder.read(folder)
+    if lost := sorted(stored.biases.keys() - stored.adapters.keys()):
         raise ValueError(
             f"{folder}: biases of modules without adapters ({', '.join(lost)}) are in it, and would be lost; drop them"
         )
-    if problem is not None:
-        linearized, modules = read_problem(problem)
-        if modules != sorted(adapters):
-            odd = ", ".join(sorted({*modules} ^ {*adapters}))
-            raise ValueError(f"{problem} and {folder} are of different modules; look at {odd}")
-        reduced, change = compress_linearized(linearized, [adapters[name] for name in modules])
-        kept = dict(zip(modules, reduced, strict=True))
-        lines = [f"{name}: rank {adapters[name].rank} -> {kept[name].rank}" for name in modules]
-        norms = f"nuclear norm {change.norm_before:.6g} -> {change.norm:.6g}"
-        lines.append(f"outputs change by {change.fit_change:.1e} of the largest; {norms}")
-    else:
-        found = {name: compress(adapter, rank, tolerance) for name, adapter in adapters.items()}
-        kept = {name: result.adapter for name, result in found.items()}
-        lines = [
-            f"{name}: rank {adapters[name].rank} -> {result.adapter.rank}, ||dW - dW'||_F <= {result.error[1]:.3e} "
-            f"({result.error[1] / (result.norm[0] or 1):.1e} of ||dW||_F; least possible {result.best:.3e})"
-            for name, result in found.items()
-        ]
-    biases = {name: b for name, b in biases.items() if kept[name].rank} if biases else None
-    save_peft(out, kept, biases, fan_in_fan_out=fan_in_fan_out(folder))
-    return lines
+    return stored
+
+
+def _write(stored: PeftFolder, out: str | Path, kept: dict[str, Adapter]) -> None:
+    biases = {name: bias for name, bias in stored.biases.items() if kept[name].rank}
+    save_peft(out, kept, biases if stored.biases else None, fan_in_fan_out=stored.fan_in_fan_out)
 
 
 def compress_linearized(problem: LinearizedProblem, adapters: list[Adapter]) -> tuple[list[Adapter], ReducedRank]:

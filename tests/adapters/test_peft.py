@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lora_proofs import Adapter
-from lora_proofs.adapters import fan_in_fan_out, load_peft, load_peft_biases, save_peft, tensors_beside
+from lora_proofs.adapters import PeftFolder, load_peft, save_peft
 from lora_proofs.tensor_files import read_tensors, write_tensors
 
 QUERY, VALUE = "encoder.layer.0.attention.self.query", "encoder.layer.0.attention.self.value"
@@ -42,7 +42,7 @@ def test_adapters_come_back_exactly(tmp_path, dtype):
     for name in saved:
         same(loaded[name], saved[name])
         np.testing.assert_array_equal(loaded[name].delta(), saved[name].delta())
-        np.testing.assert_array_equal(load_peft_biases(tmp_path / "new" / "folder")[name], biases[name])
+        np.testing.assert_array_equal(PeftFolder.read(tmp_path / "new" / "folder").biases[name], biases[name])
 
 
 def test_rank_zero_is_left_out_and_other_arrays_are_rounded_once(tmp_path):
@@ -188,13 +188,13 @@ def test_matching_takes_no_time_that_matters(tmp_path):
 
 def test_what_stands_beside_the_adapters_is_named(tmp_path):
     save_peft(tmp_path, {"a": adapter()}, fan_in_fan_out=True)
-    assert fan_in_fan_out(tmp_path)
+    assert PeftFolder.read(tmp_path).fan_in_fan_out
     weights(tmp_path, **{"classifier.weight": np.ones((2, 5))})
     config(tmp_path, modules_to_save=["classifier"])
     with pytest.raises(ValueError, match="modules_to_save is set"):
         load_peft(tmp_path)
-    assert load_peft(tmp_path, beside=True).keys() == {"a"}
-    assert tensors_beside(tmp_path) == ["classifier.weight"]
+    assert PeftFolder.read(tmp_path, beside=True).adapters.keys() == {"a"}
+    assert PeftFolder.read(tmp_path, beside=True).beside == ("classifier.weight",)
 
 
 def minilm():
@@ -238,7 +238,7 @@ def test_round_trip_through_peft_on_a_real_model(tmp_path):
         assert float((ours - theirs).abs().max()) <= rounding * size
 
     adapted.to(torch.float32).save_pretrained(tmp_path / "theirs")
-    again, again_biases = load_peft(tmp_path / "theirs"), load_peft_biases(tmp_path / "theirs")
+    again, again_biases = load_peft(tmp_path / "theirs"), PeftFolder.read(tmp_path / "theirs").biases
     assert again.keys() == saved.keys() == again_biases.keys()
     for name in modules:
         same(again[name], saved[name])
@@ -248,5 +248,5 @@ def test_round_trip_through_peft_on_a_real_model(tmp_path):
 
 def test_nothing_is_unpickled():
     root = Path(__file__).parents[2] / "lora_proofs"
-    for path in [*(root / "adapters").glob("*.py"), root / "tensor_files.py", root / "inspection.py"]:
+    for path in [*(root / "adapters").glob("*.py"), *(root / "tools").glob("*.py"), root / "tensor_files.py"]:
         assert not re.search(r"import pickle|torch\.load|allow_pickle=True", path.read_text())

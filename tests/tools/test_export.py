@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from lora_proofs import ReluNetwork, instances
-from lora_proofs.adapters import load_peft, load_peft_biases
+from lora_proofs.adapters import PeftFolder, load_peft
 from lora_proofs.cli import cli
 from lora_proofs.tensor_files import write_tensors
 from lora_proofs.tools.export import export_adapters
@@ -28,7 +28,7 @@ def test_theorem_3_in_a_peft_folder(networks, tmp_path):
     frozen_file, target_file, frozen, target = networks
     found = export_adapters(frozen_file, target_file, tmp_path / "out", rank=3, box=2.0)
     assert "on every x with |x_i| <= 2" in found.lines[0]
-    adapters, biases = load_peft(tmp_path / "out"), load_peft_biases(tmp_path / "out")
+    adapters, biases = load_peft(tmp_path / "out"), PeftFolder.read(tmp_path / "out").biases
     modules = ["0", "2", "4", "6"]
     assert list(adapters) == modules
     weights = [adapters[m].merge(W) for m, W in zip(modules, frozen.weights, strict=True)]
@@ -67,7 +67,7 @@ def test_a_changed_bias_goes_along(tmp_path):
     write_tensors(tmp_path / "base", base)
     write_tensors(tmp_path / "tuned", {"a.weight": np.ones((3, 3)), "a.bias": np.ones(3)})
     export_adapters(tmp_path / "base", tmp_path / "tuned", tmp_path / "out", rank=9)
-    np.testing.assert_array_equal(load_peft_biases(tmp_path / "out")["a"], np.ones(3))
+    np.testing.assert_array_equal(PeftFolder.read(tmp_path / "out").biases["a"], np.ones(3))
 
 
 def test_command_line(networks, tmp_path):
