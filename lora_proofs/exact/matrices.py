@@ -4,7 +4,7 @@ Matrices are ``flint.fmpq_mat``; every function accepts whatever is rational: in
 lists of them, and floats, since every finite float is a dyadic rational. Nothing here rounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -100,14 +100,199 @@ def is_rational(x: Any) -> bool:
     return all(isinstance(v, flint.fmpq | flint.fmpz | Fraction | int) for v in x.flat)
 
 
-def identity(n: int) -> Matrix:
-    """Return the n x n identity."""
-    return flint.fmpq_mat(n, n, [int(i == j) for i in range(n) for j in range(n)])
+# ----------------------------------------------------------------------------------- making and arranging matrices
 
 
-def block(x: Matrix, rows: range, columns: range) -> Matrix:
-    """Return the submatrix of x with these rows and columns."""
-    return flint.fmpq_mat(len(rows), len(columns), [x[i, j] for i in rows for j in columns])
+def identity(size: int) -> flint.fmpq_mat:
+    """Return the identity of this size."""
+    return diagonal([1] * size)
+
+
+def zeros(rows: int, columns: int) -> flint.fmpq_mat:
+    """Return the zero matrix of this shape.
+
+    Examples
+    --------
+    >>> zeros(2, 3)
+    [0, 0, 0]
+    [0, 0, 0]
+    """
+    return flint.fmpq_mat(rows, columns)
+
+
+def ones(rows: int, columns: int) -> flint.fmpq_mat:
+    """Return the matrix of this shape all of whose entries are 1.
+
+    Examples
+    --------
+    >>> ones(1, 3)
+    [1, 1, 1]
+    """
+    return flint.fmpq_mat(rows, columns, [1] * (rows * columns))
+
+
+def diagonal(values: Iterable[Rational]) -> flint.fmpq_mat:
+    """Return the square matrix with these numbers on its diagonal.
+
+    Examples
+    --------
+    >>> diagonal([1, Fraction(1, 2)])
+    [1,   0]
+    [0, 1/2]
+    """
+    entries = [number(value) for value in values]
+    out = flint.fmpq_mat(len(entries), len(entries))
+    for i, value in enumerate(entries):
+        out[i, i] = value
+    return out
+
+
+def vector(values: Iterable[Rational]) -> flint.fmpq_mat:
+    """Return the numbers of a sequence or a 1-d array as a matrix of one column.
+
+    Examples
+    --------
+    >>> vector([1, 0.25])
+    [  1]
+    [1/4]
+    """
+    entries = [number(value) for value in values]
+    return flint.fmpq_mat(len(entries), 1, entries)
+
+
+def unit_vector(size: int, index: int) -> flint.fmpq_mat:
+    """Return the unit vector e_index, the first one being e_0, as a matrix of one column.
+
+    Examples
+    --------
+    >>> unit_vector(3, 1).transpose()
+    [0, 1, 0]
+    """
+    return flint.fmpq_mat(size, 1, [int(i == index) for i in range(size)])
+
+
+def unit_matrix(rows: int, columns: int, row: int, column: int) -> flint.fmpq_mat:
+    """Return the matrix of this shape whose only entry that is not 0 is a 1 in this row and column, from 0 on.
+
+    Examples
+    --------
+    >>> unit_matrix(2, 3, 0, 2)
+    [0, 0, 1]
+    [0, 0, 0]
+    """
+    out = flint.fmpq_mat(rows, columns)
+    out[row, column] = 1
+    return out
+
+
+def block(operand: flint.fmpq_mat, rows: Sequence[int], columns: Sequence[int]) -> flint.fmpq_mat:
+    """Return the submatrix with these rows and columns.
+
+    Examples
+    --------
+    >>> block(diagonal([1, 2, 3]), range(2), [1])
+    [0]
+    [2]
+    """
+    return flint.fmpq_mat(len(rows), len(columns), [operand[i, j] for i in rows for j in columns])
+
+
+def column(operand: flint.fmpq_mat, index: int) -> flint.fmpq_mat:
+    """Return one column, the first one being 0, as a matrix.
+
+    Examples
+    --------
+    >>> column(matrix([[1, 2], [3, 4]]), 1)
+    [2]
+    [4]
+    """
+    return block(operand, range(operand.nrows()), [index])
+
+
+def row(operand: flint.fmpq_mat, index: int) -> flint.fmpq_mat:
+    """Return one row, the first one being 0, as a matrix.
+
+    Examples
+    --------
+    >>> row(matrix([[1, 2], [3, 4]]), 1)
+    [3, 4]
+    """
+    return block(operand, [index], range(operand.ncols()))
+
+
+def hstack(*blocks: Matrix) -> flint.fmpq_mat:
+    """Return the matrices side by side.
+
+    Examples
+    --------
+    >>> hstack(identity(2), vector([3, 4]))
+    [1, 0, 3]
+    [0, 1, 4]
+    """
+    parts = [matrix(part) for part in blocks]
+    tables = zip(*(part.table() for part in parts), strict=True)
+    entries = [value for rows in tables for part in rows for value in part]
+    return flint.fmpq_mat(parts[0].nrows(), sum(part.ncols() for part in parts), entries)
+
+
+def vstack(*blocks: Matrix) -> flint.fmpq_mat:
+    """Return the matrices one below the other.
+
+    Examples
+    --------
+    >>> vstack(identity(2), [[3, 4]])
+    [1, 0]
+    [0, 1]
+    [3, 4]
+    """
+    parts = [matrix(part) for part in blocks]
+    entries = [value for part in parts for value in part.entries()]
+    return flint.fmpq_mat(sum(part.nrows() for part in parts), parts[0].ncols(), entries)
+
+
+# ---------------------------------------------------------------------------------------------- products and sums
+
+
+def kron(left: Matrix, right: Matrix) -> flint.fmpq_mat:
+    """Return the Kronecker product, the block matrix of the left_ij times right.
+
+    Examples
+    --------
+    >>> kron(identity(2), [[1, 2]])
+    [1, 2, 0, 0]
+    [0, 0, 1, 2]
+    """
+    left, right = matrix(left), matrix(right)
+    entries = [a * b for first in left.table() for second in right.table() for a in first for b in second]
+    return flint.fmpq_mat(left.nrows() * right.nrows(), left.ncols() * right.ncols(), entries)
+
+
+def hadamard(left: Matrix, right: Matrix) -> flint.fmpq_mat:
+    """Return the entrywise product.
+
+    Examples
+    --------
+    >>> hadamard([[1, 2]], [[3, 4]])
+    [3, 8]
+    """
+    left, right = matrix(left), matrix(right)
+    if (left.nrows(), left.ncols()) != (right.nrows(), right.ncols()):
+        raise ValueError("the matrices are of different shapes")
+    entries = [a * b for a, b in zip(left.entries(), right.entries(), strict=True)]
+    return flint.fmpq_mat(left.nrows(), left.ncols(), entries)
+
+
+def combination(coefficients: Iterable[Rational], matrices: Iterable[Matrix]) -> flint.fmpq_mat:
+    """Return the linear combination of the matrices, at least one.
+
+    Examples
+    --------
+    >>> combination([2, -1], [identity(2), ones(2, 2)])
+    [ 1, -1]
+    [-1,  1]
+    """
+    terms = [number(c) * matrix(part) for c, part in zip(coefficients, matrices, strict=True)]
+    return sum(terms[1:], terms[0])
 
 
 def product(weights: Sequence[Matrix]) -> Matrix:
@@ -204,8 +389,62 @@ def is_positive_semidefinite(x: Matrix) -> bool:
     return True
 
 
-def inner(x: Matrix, y: Matrix) -> Rational:
-    """Return <x, y>, the sum of the products of the entries."""
+def kernel(operand: Matrix) -> flint.fmpq_mat:
+    """Return a basis of the null space {y : operand y = 0} as columns.
+
+    Examples
+    --------
+    >>> kernel([[1, 1, 0], [0, 0, 1]])
+    [ 1]
+    [-1]
+    [ 0]
+    """
+    basis, nullity = matrix(operand).numer_denom()[0].nullspace()
+    return block(flint.fmpq_mat(basis), range(basis.nrows()), range(nullity))
+
+
+def trace(operand: flint.fmpq_mat) -> flint.fmpq:
+    """Return the sum of the diagonal entries.
+
+    Examples
+    --------
+    >>> trace(diagonal([1, 2]))
+    3
+    """
+    return sum((operand[i, i] for i in range(operand.nrows())), flint.fmpq(0))
+
+
+def absolute(operand: flint.fmpq_mat) -> flint.fmpq_mat:
+    """Return the absolute values of the entries.
+
+    Examples
+    --------
+    >>> absolute(diagonal([1, -2]))
+    [1, 0]
+    [0, 2]
+    """
+    return flint.fmpq_mat(operand.nrows(), operand.ncols(), [abs(value) for value in operand.entries()])
+
+
+def count_nonzero(*matrices: Matrix) -> int:
+    """Return how many entries of the matrices are not 0.
+
+    Examples
+    --------
+    >>> count_nonzero(identity(2), zeros(2, 2))
+    2
+    """
+    return sum(value != 0 for part in matrices for value in matrix(part).entries())
+
+
+def inner(x: Matrix, y: Matrix) -> flint.fmpq:
+    """Return <x, y>, the sum of the products of the entries.
+
+    Examples
+    --------
+    >>> inner(vector([1, 2]), vector([3, 4]))
+    11
+    """
     return sum((a * b for a, b in zip(x.entries(), y.entries(), strict=True)), flint.fmpq(0))
 
 
