@@ -13,7 +13,7 @@ import numpy as np
 
 from lora_proofs.ntk import LinearizedProblem
 from lora_proofs.ntk.linearize import Linearization
-from lora_proofs.pretrained import datasets, docstrings
+from lora_proofs.pretrained import datasets
 from lora_proofs.pretrained.minilm import load_minilm
 from lora_proofs.pretrained.speech import load_speech_encoder
 from lora_proofs.pretrained.vision import load_vision_transformer
@@ -21,7 +21,7 @@ from lora_proofs.pretrained.vision import load_vision_transformer
 N, TEST = 32, 200
 TEMPERATURE = 10.0  # the logit of a cosine similarity of 1
 PROMPTS = {
-    "docstrings": tuple(docstrings.TOPICS),
+    "docstrings": ("mathematics", "file system"),
     "reviews": ("a bad movie", "a good movie"),
     "pairs": ("an irrelevant answer", "a relevant answer"),
 }
@@ -66,10 +66,7 @@ class Task(NamedTuple):
 @lru_cache(maxsize=1)
 def load(name: str, share: float, tests: int = TEST) -> Task:
     """Return a task at lam = share * lam_max."""
-    if name == "docstrings":
-        items, labels = docstrings.draw(N + tests, 0)
-    else:
-        items, labels = datasets.draw(classes(name), N + tests, 0)
+    items, labels = datasets.draw(classes(name), N + tests, 0)
     linearize = linearizer(name)
     signs = np.where(labels == 1, 1.0, -1.0)
     margins, rows = difference(linearize(items[:N]), np.float64)
@@ -92,7 +89,7 @@ def classes(name: str) -> datasets.Classes:
     if name == "pairs":
         pairs = datasets.load("privacy questions")
         return {key: tuple(" ".join(text.split()[:WORDS]) for text in texts) for key, texts in pairs.items()}
-    return datasets.load({"reviews": "movie reviews", "speech": "spoken prompts"}[name])
+    return datasets.load({"reviews": "movie reviews", "speech": "spoken prompts"}.get(name, name))
 
 
 def linearizer(name: str) -> Callable[[list[Any]], Linearization]:

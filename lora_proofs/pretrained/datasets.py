@@ -1,4 +1,4 @@
-"""Labelled data that packages carry: film reviews, questions on privacy policies, digits, spoken prompts.
+"""Labelled data that is at hand: film reviews, questions on privacy policies, digits, spoken prompts, docstrings.
 
 Nothing is downloaded here, and no package is imported: its files are read where they lie. What is missing is said in
 one line, with the command that fetches it. Packages that are no Python packages are looked for in the folder
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.backends import how_to_install
+from lora_proofs.pretrained import docstrings
 
 Classes: TypeAlias = Mapping[str, tuple[Any, ...]]
 """The items of each class, by its name; the position in the mapping is the class number."""
@@ -60,11 +61,12 @@ def load(name: str) -> Classes:
 
     Parameters
     ----------
-    name : {"movie reviews", "privacy questions", "digits", "spoken prompts"}
+    name : {"movie reviews", "privacy questions", "digits", "spoken prompts", "docstrings"}
         Snippets of film reviews from Rotten Tomatoes, by the sign of the mean rating of 20 readers (Hutto & Gilbert,
         ICWSM 2014); a question and a sentence of a privacy policy that answers it or not (PrivacyQA, Ravichander et
         al., arXiv 1911.00841v1); 28 x 28 images from MNIST, values in [0, 1], by digit; English and Spanish prompts
-        of a telephone exchange, spoken by one voice, 8000 samples a second, values in [-1, 1].
+        of a telephone exchange, spoken by one voice, 8000 samples a second, values in [-1, 1]; sentences on mathematics
+        and on files from Python's own library (see `docstrings`).
 
     Raises
     ------
@@ -78,6 +80,7 @@ def load(name: str) -> Classes:
         "privacy questions": _privacy_questions,
         "digits": _digits,
         "spoken prompts": _spoken_prompts,
+        "docstrings": docstrings.sentences,
     }
     if name not in readers:
         raise ValueError(f"unknown data {name!r}: choose one of {', '.join(map(repr, readers))}")

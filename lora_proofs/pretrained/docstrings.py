@@ -10,10 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "mathematics": ("cmath", "decimal", "fractions", "math", "numbers", "random", "statistics"),
@@ -36,48 +33,15 @@ _PROSE = re.compile(r"[A-Z][^>=|*{}<\\_\[\]`]*\.")
 _WORDS = range(4, 31)
 
 
-class Sample(NamedTuple):
-    """Sentences and their class numbers.
-
-    Attributes
-    ----------
-    sentences : list of N str
-    labels : ndarray of int, shape (N,)
-    """
-
-    sentences: list[str]
-    labels: NDArray[np.int64]
-
-
 @cache
-def corpus() -> tuple[tuple[str, ...], ...]:
+def sentences() -> dict[str, tuple[str, ...]]:
     """Return the sentences of each topic, sorted, without the ones that occur in two topics.
 
     ``python -OO`` leaves only the docstrings of functions written in C.
     """
-    found = [set(_sentences(modules)) for modules in TOPICS.values()]
-    shared = set.intersection(*found)
-    return tuple(tuple(sorted(topic - shared)) for topic in found)
-
-
-def draw(n: int, seed: int) -> Sample:
-    """Return n different sentences at random, the topics in turn, so that each has its share.
-
-    A larger draw with the same seed begins with these: its rest can be held out.
-
-    Raises
-    ------
-    ValueError
-        If n is not a positive multiple of the number of topics, or there are fewer sentences.
-    """
-    topics = corpus()
-    most = len(topics) * min(map(len, topics))
-    if n not in range(len(topics), most + 1, len(topics)):
-        raise ValueError(f"n is {n!r}; pass a multiple of {len(topics)}, the number of topics, up to {most}")
-    rng = np.random.default_rng(seed)
-    shuffled = [[topic[i] for i in rng.permutation(len(topic))] for topic in topics]
-    turns = list(zip(*shuffled, strict=False))[: n // len(topics)]
-    return Sample([sentence for turn in turns for sentence in turn], np.tile(np.arange(len(topics)), len(turns)))
+    found = {topic: set(_sentences(modules)) for topic, modules in TOPICS.items()}
+    shared = set.intersection(*found.values())
+    return {topic: tuple(sorted(those - shared)) for topic, those in found.items()}
 
 
 def _sentences(modules: tuple[str, ...]) -> Iterator[str]:

@@ -5,7 +5,7 @@ weights of the last layer), with a model and with sentences that are at hand off
 """
 
 from lora_proofs.ntk.problem import LinearizedProblem
-from lora_proofs.pretrained.docstrings import TOPICS, draw
+from lora_proofs.pretrained.datasets import draw, load
 from lora_proofs.pretrained.minilm import load_minilm
 
 _TEMPERATURE = 10.0
@@ -22,7 +22,7 @@ def few_shot_problem(n: int = 32, seed: int = 0, lam: float = 0.01) -> Linearize
     Parameters
     ----------
     n : int
-        Number of sentences, half of them from either topic; see `sentences.draw`.
+        Number of sentences, half of them from either topic; see `datasets.draw`.
     seed : int
         Of the draw.
     lam : float
@@ -35,8 +35,9 @@ def few_shot_problem(n: int = 32, seed: int = 0, lam: float = 0.01) -> Linearize
     ModuleNotFoundError
         If the model is not installed.
     """
-    sentences, labels = draw(n, seed)
+    topics = load("docstrings")
+    sentences, labels = draw(topics, n, seed)
     model = load_minilm()
-    gradients, offsets = model.linearize(sentences, head=_TEMPERATURE * model.embed(list(TOPICS)))
+    gradients, offsets = model.linearize(sentences, head=_TEMPERATURE * model.embed(list(topics)))
     unscaled = LinearizedProblem(gradients, offsets, labels, "cross_entropy", lam)
     return LinearizedProblem(gradients, offsets, labels, "cross_entropy", lam * unscaled.lam_max)

@@ -10,7 +10,8 @@ from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.linearize import linearize
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.solvers.solve import solve
-from lora_proofs.pretrained import docstrings
+from lora_proofs.pretrained import datasets
+from lora_proofs.pretrained.docstrings import TOPICS
 from lora_proofs.pretrained.few_shot import few_shot_problem
 from lora_proofs.pretrained.minilm import MiniLM, load_minilm
 
@@ -161,34 +162,6 @@ def test_importing_loads_neither_jax_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-# ------------------------------------------------------------------------------------------- sentences
-
-
-def test_the_corpus_has_two_topics_without_overlap():
-    topics = docstrings.corpus()
-    assert len(topics) == len(docstrings.TOPICS) == 2
-    assert not set(topics[0]) & set(topics[1])
-    assert all(len(topic) >= 150 and list(topic) == sorted(set(topic)) for topic in topics)
-    assert all(s[0].isupper() and s.endswith(".") and "\n" not in s for topic in topics for s in topic)
-    assert "Return the cosine of z." in topics[0]
-    assert any("directory" in s for s in topics[1])
-
-
-def test_a_draw_is_balanced_reproducible_and_nested():
-    small, large = docstrings.draw(8, 3), docstrings.draw(40, 3)
-    assert small.sentences == docstrings.draw(8, 3).sentences == large.sentences[:8]
-    assert small.sentences != docstrings.draw(8, 4).sentences
-    assert list(np.bincount(large.labels)) == [20, 20]
-    assert len(set(large.sentences)) == 40
-    assert all(s in docstrings.corpus()[k] for s, k in zip(*large, strict=True))
-
-
-@pytest.mark.parametrize("n", [0, -2, 3, 100_000, 2.5])
-def test_bad_sizes_of_a_draw(n):
-    with pytest.raises(ValueError, match="multiple of 2"):
-        docstrings.draw(n, 0)
 
 
 # ------------------------------------------------------------------------------------------- MiniLM
@@ -356,8 +329,8 @@ def test_the_few_shot_problem():
 
 
 def test_factored_and_written_out_gradients_have_one_optimum():
-    texts, labels = docstrings.draw(8, 0)
-    gradients, offsets = load_minilm().linearize(texts, 10 * load_minilm().embed(list(docstrings.TOPICS)))
+    texts, labels = datasets.draw(datasets.load("docstrings"), 8, 0)
+    gradients, offsets = load_minilm().linearize(texts, 10 * load_minilm().embed(list(TOPICS)))
     lam = few_shot_problem(8, 0, 0.1).lam
     dense = LinearizedProblem([written_out(G) for G in gradients], offsets, labels, "cross_entropy", lam)
     a, b = solve(few_shot_problem(8, 0, 0.1)), solve(dense)
@@ -402,8 +375,8 @@ def descend(problem, r, steps):
 
 def test_the_head_leaves_every_row_of_the_gradients_independent():
     """Opposite rows, as of a binary classifier with one weight vector, would halve the rank of the KN rows."""
-    model, texts = load_minilm(), docstrings.draw(8, 0).sentences
-    topics = model.embed(list(docstrings.TOPICS))
+    model, texts = load_minilm(), datasets.draw(datasets.load("docstrings"), 8, 0).items
+    topics = model.embed(list(TOPICS))
 
     def rank(rows):
         gradients, _ = model.linearize(texts, rows)
