@@ -1,6 +1,9 @@
 """The names that scripts rely on, importable from where they are promised."""
 
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +78,32 @@ def test_all_and_dir_tell_what_there_is():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
         lora_proofs.no_such_name  # noqa: B018
+
+
+PACKAGE = Path(lora_proofs.__file__).parent
+LAZY = sorted(
+    ".".join(["lora_proofs", *file.parent.relative_to(PACKAGE).parts])
+    for file in PACKAGE.rglob("__init__.py")
+    if "= lazy_face(__name__)" in file.read_text("utf-8")
+)
+
+
+@pytest.mark.parametrize("face", LAZY)
+def test_a_lazy_face_gives_each_of_its_names_whatever_is_loaded_first(face):
+    package = import_module(face)
+    folder = Path(package.__file__).parent
+    for file in folder.glob("[!_]*.py"):  # a module that is called as a name would stand in its place
+        if package.__name__ != "lora_proofs" and file.stem not in ("symbolic",):
+            import_module(f"{face}.{file.stem}")
+            assert file.stem not in package.__all__ or callable(getattr(package, file.stem)), file
+    assert dir(package) == sorted(package.__all__)
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        package.no_such_name  # noqa: B018
+
+
+def test_a_lazy_face_loads_what_is_asked_for_and_nothing_else():
+    code = "import sys, lora_proofs.constructions as c; c.Certificate; "
+    code += "print([m for m in sys.modules if m.startswith('lora_proofs.constructions.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['lora_proofs.constructions.certificate']"

@@ -1,22 +1,27 @@
 """The papers' constructions: adapters that provably realise a target, with their errors and certificates."""
 
-from lora_proofs.constructions.certificate import Certificate
-from lora_proofs.constructions.chain.conditioning import Conditioning
-from lora_proofs.constructions.chain.factor_pair import adapt_factor_pair
-from lora_proofs.constructions.chain.linear_chain import adapt_linear_chain
-from lora_proofs.constructions.chain.rational_pair import exact_factor_pair
-from lora_proofs.constructions.chain.square_chain import AdaptedChain
-from lora_proofs.constructions.kinks.gauge import RescaledNetwork, adapt_by_gauge
-from lora_proofs.constructions.kinks.required_rank import RequiredRank, required_rank
-from lora_proofs.constructions.kinks.staggered import StaggeredNetwork, adapt_staggered
-from lora_proofs.constructions.methods import adapt_relu_network
-from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork
-from lora_proofs.constructions.relu.certify import certify_relu_network
-from lora_proofs.constructions.relu.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
-from lora_proofs.constructions.relu.partition import best_partition, required_ranks, uniform_partition
-from lora_proofs.constructions.relu.reach import difference_at
-from lora_proofs.constructions.transformer.adapt import AdaptedTransformer, adapt_transformer, functionality_gaps
-from lora_proofs.constructions.transformer.certify import certify_transformer
+from typing import TYPE_CHECKING
+
+from lora_proofs import lazy_face
+
+if TYPE_CHECKING:
+    from lora_proofs.constructions.certificate import Certificate
+    from lora_proofs.constructions.chain.conditioning import Conditioning
+    from lora_proofs.constructions.chain.factor_pair import adapt_factor_pair
+    from lora_proofs.constructions.chain.linear_chain import adapt_linear_chain
+    from lora_proofs.constructions.chain.rational_pair import exact_factor_pair
+    from lora_proofs.constructions.chain.square_chain import AdaptedChain
+    from lora_proofs.constructions.kinks.gauge import RescaledNetwork, adapt_by_gauge
+    from lora_proofs.constructions.kinks.required_rank import RequiredRank, required_rank
+    from lora_proofs.constructions.kinks.staggered import StaggeredNetwork, adapt_staggered
+    from lora_proofs.constructions.methods import adapt_relu_network
+    from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork
+    from lora_proofs.constructions.relu.certify import certify_relu_network
+    from lora_proofs.constructions.relu.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
+    from lora_proofs.constructions.relu.partition import best_partition, required_ranks, uniform_partition
+    from lora_proofs.constructions.relu.reach import difference_at
+    from lora_proofs.constructions.transformer.adapt import AdaptedTransformer, adapt_transformer, functionality_gaps
+    from lora_proofs.constructions.transformer.certify import certify_transformer
 
 __all__ = [
     "AdaptedChain",
@@ -46,3 +51,5 @@ __all__ = [
     "required_ranks",
     "uniform_partition",
 ]
+
+__getattr__, __dir__ = lazy_face(__name__)

@@ -5,9 +5,9 @@ with symbols (`symbolic`, which loads sympy) and the constructions, `adapt_linea
 loaded on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lora_proofs import lazy_face
 from lora_proofs.exact.adapter import RationalAdapter
 from lora_proofs.exact.enclosures import enclosure, singular_value_enclosures
 from lora_proofs.exact.matrices import (
@@ -103,21 +103,4 @@ __all__ = [
     "zeros",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load what is slow to load, or lies above, when it is asked for."""
-    if name == "symbolic":
-        return import_module("lora_proofs.exact.symbolic")
-    if name == "adapt_linear_chain":
-        from lora_proofs.constructions.chain.rational_chain import adapt_linear_chain
-
-        return adapt_linear_chain
-    if name == "adapt_relu_network":
-        from lora_proofs.constructions.relu.blocks import adapt_rational_relu_network
-
-        return adapt_rational_relu_network
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_face(__name__)

@@ -1,7 +1,14 @@
 """Networks as their weights and their forward pass, and their files."""
 
-from lora_proofs.networks.files import read_network
-from lora_proofs.networks.relu import ReluNetwork
-from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
+from typing import TYPE_CHECKING
+
+from lora_proofs import lazy_face
+
+if TYPE_CHECKING:
+    from lora_proofs.networks.files import read_network
+    from lora_proofs.networks.relu import ReluNetwork
+    from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
 __all__ = ["ReluNetwork", "TransformerBlock", "TransformerNetwork", "read_network"]
+
+__getattr__, __dir__ = lazy_face(__name__)
