@@ -48,7 +48,7 @@ def test_the_checkout_has_its_own_checks_folder():
 
 
 def test_an_installed_copy_carries_its_checks(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "_PACKAGE", tmp_path / "site-packages" / "lora_proofs")
+    monkeypatch.setattr(module, "PACKAGE", tmp_path / "site-packages" / "lora_proofs")
     assert checks_folder() == tmp_path / "site-packages" / "lora_proofs" / "paper_checks"
 
 
