@@ -42,7 +42,7 @@ def lazy_face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str
 
 
 # Eager, because a submodule of the same name would otherwise shadow the function once it is imported.
-from lora_proofs.judgement.verify import verify  # noqa: E402
+from lora_proofs.verify import verify  # noqa: E402
 
 if TYPE_CHECKING:
     from lora_proofs import (

@@ -5,6 +5,7 @@ import pytest
 
 from lora_proofs import Adapter, exact
 from lora_proofs.constructions.chain import partial_svd as partial
+from lora_proofs.exact import enclosures
 from lora_proofs.float_bounds import Product, balance, distance_enclosure, frobenius_enclosure
 from lora_proofs.tools.compress import compress, difference_norm, distance
 
@@ -122,7 +123,7 @@ def test_brackets_of_a_part_of_the_spectrum_at_every_scale(scale):
 def test_enclosures_hold_where_the_guessed_vectors_are_no_basis(monkeypatch):
     """Both Gram matrices are far from I: a product of two negative factors is no bound."""
     guess = (3.0 * np.eye(2), np.ones(2), 3.0 * np.eye(2))
-    monkeypatch.setattr(exact, "svd", lambda x, full_matrices: guess)
+    monkeypatch.setattr(enclosures, "svd", lambda x, full_matrices: guess)
     lower, upper = exact.singular_value_enclosures([[9, 0], [0, 9]])
     assert max(lower) <= 9 <= min(upper)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from strategies import chains, generators, matrices, rational_matrices, sizes
 
 from lora_proofs import instances, pretrained
+from lora_proofs.pretrained import bert
 
 
 def identity(n):
@@ -132,7 +133,7 @@ def test_bad_requests_are_refused():
 
 @pytest.fixture
 def nothing_installed(monkeypatch):
-    monkeypatch.setattr(pretrained, "find_spec", lambda module: None)
+    monkeypatch.setattr(bert, "find_spec", lambda module: None)
     pretrained.load.cache_clear()
 
 
@@ -147,7 +148,7 @@ def test_a_missing_package_gives_one_clear_line(model):
 
 
 def test_only_what_is_missing_is_asked_for(monkeypatch):
-    monkeypatch.setattr(pretrained, "find_spec", lambda module: None if module == "torch" else object())
+    monkeypatch.setattr(bert, "find_spec", lambda module: None if module == "torch" else object())
     pretrained.load.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"needs torch, .*: pip install '\.\[pretrained\]'$"):
         pretrained.load("bert_ft")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import generators, matrices, rational_matrices, sizes
 
 from lora_proofs import exact, instances
+from lora_proofs.exact import enclosures
 
 # -------------------------------------------------------------------------------------------- reading numbers
 
@@ -239,7 +240,7 @@ def test_enclosures_tell_what_they_must():
 ])  # fmt: skip
 def test_enclosures_do_not_trust_the_floating_svd(monkeypatch, left, s, right):
     """Factors that are not orthogonal, or values that are wrong: the bounds are attained in dimension one."""
-    monkeypatch.setattr(exact, "svd", lambda x, **kwargs: (np.array([[left]]), np.array([s]), np.array([[right]])))
+    monkeypatch.setattr(enclosures, "svd", lambda x, **kwargs: (np.array([[left]]), np.array([s]), np.array([[right]])))
     (lower,), (upper,) = exact.singular_value_enclosures([[3]])
     assert lower <= 3 <= upper
 
@@ -247,7 +248,7 @@ def test_enclosures_do_not_trust_the_floating_svd(monkeypatch, left, s, right):
 def test_enclosures_survive_an_svd_that_failed_altogether(monkeypatch):
     """Both factors far from orthogonal: (1 - eps_U)(1 - eps_V) is large and positive."""
     three = np.diag([3.0, 0.0])
-    monkeypatch.setattr(exact, "svd", lambda x, **kwargs: (three, np.ones(2), three))
+    monkeypatch.setattr(enclosures, "svd", lambda x, **kwargs: (three, np.ones(2), three))
     lower, upper = exact.singular_value_enclosures([[9, 0], [0, 0]])
     assert (lower <= [9, 0]).all()
     assert (upper >= [9, 0]).all()
@@ -258,7 +259,7 @@ def test_enclosures_round_outwards(monkeypatch):
     rng = np.random.default_rng(0)
     guesses = np.ldexp(rng.random(2000), -rng.integers(20, 50, 2000))
     for guess, gap in zip(guesses, 2 - np.ldexp(rng.integers(1, 8, 2000).astype(float), -52), strict=True):
-        monkeypatch.setattr(exact, "svd", lambda x, guess=guess, **_: (np.eye(1), np.array([guess]), np.eye(1)))
+        monkeypatch.setattr(enclosures, "svd", lambda x, guess=guess, **_: (np.eye(1), np.array([guess]), np.eye(1)))
         true = Fraction(float(guess)) + Fraction(float(gap)) + Fraction(3, 8 * 2**52)
         (lower,), (upper,) = exact.singular_value_enclosures([[true]])
         assert Fraction(float(lower)) <= true <= Fraction(float(upper))

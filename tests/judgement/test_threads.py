@@ -48,7 +48,7 @@ def test_renewing_finds_nothing_new_twice():
 @pytest.mark.needs("torch")
 def test_a_library_that_appears_within_the_block_is_limited():
     code = """
-from lora_proofs.threads import one_thread
+from lora_proofs.judgement.threads import one_thread
 from threadpoolctl import threadpool_info
 import os
 with one_thread() as limit:

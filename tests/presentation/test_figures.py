@@ -38,7 +38,7 @@ PRINTED = {0: 0.16716726, 1: 0.10972966, 2: 0.066548623, 3: 0.035743482, 4: 0.01
 
 @cache
 def labels():
-    return {claim.label for selection in collect(["zeng2024expressive"], outlined=True) for claim in selection.claims}
+    return {claim.label for selection in collect(["zeng2024expressive"]) for claim in selection.claims}
 
 
 @pytest.fixture(params=NAMES)

@@ -16,7 +16,7 @@ from lora_proofs.presentation.page.mathml import typeset
 from lora_proofs.presentation.report import Report
 from lora_proofs.verify import verify
 
-STYLE = Path(__file__).parents[2] / "lora_proofs" / "page" / "templates" / "style.css"
+STYLE = Path(__file__).parents[2] / "lora_proofs" / "presentation" / "page" / "templates" / "style.css"
 VOID = {"meta", "link", "input", "br", "path", "use", "rect"}
 
 
@@ -213,7 +213,7 @@ def test_no_statement_loses_its_text():
     """Whatever is typeset, each word of a statement is still there, in an alttext or outside."""
     from lora_proofs.judgement.collect import collect
 
-    for selection in collect(outlined=True):
+    for selection in collect():
         for claim in selection.claims:
             found = typeset(claim.statement)
             kept = re.sub(r'<math alttext="([^"]*)">.*?</math>', r"\1", found, flags=re.DOTALL)

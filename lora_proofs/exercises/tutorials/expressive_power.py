@@ -8,9 +8,8 @@
 # %%
 import numpy as np
 
-from lora_proofs import Box, instances
+from lora_proofs import Box, exact, instances
 from lora_proofs.constructions import adapt_linear_chain, adapt_relu_network, certify_relu_network
-from lora_proofs.exact import matrices as exact
 
 rng = np.random.default_rng(0)
 

@@ -8,8 +8,7 @@
 # %%
 import numpy as np
 
-from lora_proofs import ntk
-from lora_proofs.exact import matrices as exact
+from lora_proofs import exact, ntk
 from lora_proofs.ntk import traps
 
 rng = np.random.default_rng(0)

@@ -26,9 +26,8 @@ from lora_proofs.judgement.audit.replacements import changes, is_number, options
 from lora_proofs.judgement.claims import Case
 from lora_proofs.judgement.environment import PACKAGE
 
-_JUDGEMENT = {"claims", "values", "verify", "ladder", "rounding", "enclosure", "threads", "falsify"}
-_INSTANCES = {"instances", "backends", "pretrained", "datasets", "sentences", "network_files", "tensor_files"}
-_INSTANCES |= {"ntk/speech.py", "ntk/vision.py", "ntk/minilm.py", "ntk/wordpiece.py"}
+_JUDGEMENT = {"judgement", "enclosure", "falsify"}
+_INSTANCES = {"instances", "backends", "pretrained", "networks/files.py", "tensor_files"}
 _CONVERSIONS = {f"lora_proofs.exact.matrices.{name}" for name in ("number", "matrix", "array", "identity")}
 """What writes numbers in another type, most of them the literals of an instance."""
 
