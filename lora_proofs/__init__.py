@@ -2,25 +2,24 @@
 
 The mathematics (adapters, constructions, exact arithmetic) and the judgement (claims, verdicts, reports)
 are two halves that do not import each other. Everything below loads on first use, so that importing the
-package costs numpy and nothing more.
+package costs next to nothing.
 """
 
 import ast
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 
-def lazy_face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` for a package that imports its public names under ``TYPE_CHECKING``.
+def lazy_face(package: str) -> None:
+    """Load the public names of a package on first use: those that it imports under ``TYPE_CHECKING``.
 
     Type checkers, editors and the test of layers see plain imports; when the package runs, each of them waits until
-    its name is asked for (PEP 562). A name that is also that of a module in the package cannot wait: once loaded, the
-    module would stand in its place.
+    its name is asked for (PEP 562).
     """
     face = sys.modules[package]
     tree = ast.parse(Path(str(face.__file__)).read_text("utf-8"))
@@ -28,21 +27,27 @@ def lazy_face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     homes = {alias.asname or alias.name: (str(node.module), alias.name) for node in imports for alias in node.names}
 
-    def load(name: str) -> Any:
-        if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, original = homes[name]
-        if module == package:
-            return import_module(f"{package}.{original}")
-        found = getattr(import_module(module), original)
-        setattr(face, name, found)
-        return found
+    class Face(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            if name not in homes:
+                raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            module, original = homes[name]
+            if module == package:
+                return import_module(f"{package}.{original}")
+            found = getattr(import_module(module), original)
+            setattr(self, name, found)
+            return found
 
-    return load, lambda: sorted(face.__all__)
+        def __setattr__(self, name: str, value: Any) -> None:
+            # A module that is loaded is set in its package, and would hide the public name that is called as it is.
+            if not isinstance(value, ModuleType) or homes.get(name, (package,))[0] == package:
+                super().__setattr__(name, value)
 
+        def __dir__(self) -> list[str]:
+            return sorted(self.__all__)
 
-# Eager, because a submodule of the same name would otherwise shadow the function once it is imported.
-from lora_proofs.verify import verify  # noqa: E402
+    face.__class__ = Face
+
 
 if TYPE_CHECKING:
     from lora_proofs import (
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
     from lora_proofs.enclosure import Enclosure
     from lora_proofs.networks import ReluNetwork, TransformerBlock, TransformerNetwork
     from lora_proofs.tools.planner import plan
+    from lora_proofs.verify import verify
 
 __all__ = [
     "Adapter", "Ball", "Box", "Case", "Comparison", "Enclosure", "OutOfScope", "Paper", "ReluNetwork",
@@ -75,4 +81,4 @@ __all__ = [
     "precision", "pretrained", "required_rank", "tools", "verify",
 ]  # fmt: skip
 
-__getattr__, __dir__ = lazy_face(__name__)
+lazy_face(__name__)

@@ -127,7 +127,7 @@ def test_checks_and_figures_use_public_names_only():
 def test_importing_the_package_loads_nothing_heavy(statement):
     heavy = ["scipy", "sympy", "cvxpy", "matplotlib", "flint", "mpmath", "joblib", "rich", "jax", "torch", "jinja2"]
     heavy += ["click"] if statement == "import lora_proofs" else []
-    code = f"{statement}; import sys; assert 'numpy' in sys.modules; print([m for m in {heavy} if m in sys.modules])"
+    code = f"{statement}; import sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

@@ -10,4 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Adapter", "PeftFolder", "load_peft", "save_peft"]
 
-__getattr__, __dir__ = lazy_face(__name__)
+lazy_face(__name__)

@@ -11,13 +11,21 @@ if TYPE_CHECKING:
     from lora_proofs.constructions.chain.linear_chain import adapt_linear_chain
     from lora_proofs.constructions.chain.rational_pair import exact_factor_pair
     from lora_proofs.constructions.chain.square_chain import AdaptedChain
+    from lora_proofs.constructions.kinks.count import count_admits
     from lora_proofs.constructions.kinks.gauge import RescaledNetwork, adapt_by_gauge
+    from lora_proofs.constructions.kinks.pencils import LowRankSystem, Pencil
     from lora_proofs.constructions.kinks.required_rank import RequiredRank, required_rank
     from lora_proofs.constructions.kinks.staggered import StaggeredNetwork, adapt_staggered
+    from lora_proofs.constructions.kinks.system import KinkSystem, read_kinks
     from lora_proofs.constructions.methods import adapt_relu_network
     from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork
     from lora_proofs.constructions.relu.certify import certify_relu_network
-    from lora_proofs.constructions.relu.error_bounds import ErrorBounds, error_bounds, fit_to_distribution
+    from lora_proofs.constructions.relu.error_bounds import (
+        ErrorBounds,
+        error_bounds,
+        fit_to_distribution,
+    )
+    from lora_proofs.constructions.relu.norm_bounds import corrected_bound
     from lora_proofs.constructions.relu.partition import best_partition, required_ranks, uniform_partition
     from lora_proofs.constructions.relu.reach import difference_at
     from lora_proofs.constructions.transformer.adapt import AdaptedTransformer, adapt_transformer, functionality_gaps
@@ -30,6 +38,9 @@ __all__ = [
     "Certificate",
     "Conditioning",
     "ErrorBounds",
+    "KinkSystem",
+    "LowRankSystem",
+    "Pencil",
     "RequiredRank",
     "RescaledNetwork",
     "StaggeredNetwork",
@@ -42,14 +53,17 @@ __all__ = [
     "best_partition",
     "certify_relu_network",
     "certify_transformer",
+    "corrected_bound",
+    "count_admits",
     "difference_at",
     "error_bounds",
     "exact_factor_pair",
     "fit_to_distribution",
     "functionality_gaps",
+    "read_kinks",
     "required_rank",
     "required_ranks",
     "uniform_partition",
 ]
 
-__getattr__, __dir__ = lazy_face(__name__)
+lazy_face(__name__)

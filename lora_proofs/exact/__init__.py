@@ -103,4 +103,4 @@ __all__ = [
     "zeros",
 ]
 
-__getattr__, __dir__ = lazy_face(__name__)
+lazy_face(__name__)

@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 __all__ = ["ReluNetwork", "TransformerBlock", "TransformerNetwork", "read_network"]
 
-__getattr__, __dir__ = lazy_face(__name__)
+lazy_face(__name__)

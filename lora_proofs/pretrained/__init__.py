@@ -15,7 +15,18 @@ if TYPE_CHECKING:
         model_folder,
         read_tensors,
     )
+    from lora_proofs.pretrained.few_shot import few_shot_problem
 
-__all__ = ["REQUIRES", "Head", "PretrainedBert", "available", "how_to_get", "load", "model_folder", "read_tensors"]
+__all__ = [
+    "REQUIRES",
+    "Head",
+    "PretrainedBert",
+    "available",
+    "few_shot_problem",
+    "how_to_get",
+    "load",
+    "model_folder",
+    "read_tensors",
+]
 
-__getattr__, __dir__ = lazy_face(__name__)
+lazy_face(__name__)

@@ -4,17 +4,16 @@ The dual of min_delta risk(delta) + lam |delta|_* is D(q) = (1/N)(<q, w0> - sum 
 (1/N) sum q_k G_k. Over Q, sums stand for means, the loss is squared, and D(q) = -<q, y> - |q|^2/2 with S = sum q_k G_k.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, at_most, equal, exact, instances, ntk
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.exact import floats
-from lora_proofs.ntk import LinearizedProblem, certify, solve, stationarity_bound
-from lora_proofs.ntk.spectrum import operator_norm_bound
-from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER, certified, gaussian_problem, over, sides
 from .planted import planted, slack_matrix
@@ -22,23 +21,23 @@ from .spurious import optimum, trap_named, value_and_norm
 from .variational import sizes
 
 
-def dual_value(trap: Trap, q: list[Any]) -> Any:
+def dual_value(trap: ntk.traps.Trap, q: list[Any]) -> Any:
     """Return D(q) of a squared instance."""
     return sum((-x * y - x * x / 2 for x, y in zip(q, trap.labels, strict=True)), fmpq(0))
 
 
-def adjoint(trap: Trap, q: list[Any]) -> fmpq_mat:
+def adjoint(trap: ntk.traps.Trap, q: list[Any]) -> fmpq_mat:
     """Return S(q) = sum q_k G_k."""
     return sum((x * G for x, G in zip(q, trap.gradients, strict=True)), fmpq_mat(*trap.shape))
 
 
-def into_domain(trap: Trap, q: list[Any]) -> list[Any]:
+def into_domain(trap: ntk.traps.Trap, q: list[Any]) -> list[Any]:
     """Return q scaled so that lam^2 I - S^T S >= 0, which is checked over Q."""
     S = adjoint(trap, q)
     if exact.is_positive_semidefinite(slack_matrix(S, trap.lam)):
         return q
     # Whatever this float is, what it leads to is checked.
-    bound = exact.number(operator_norm_bound(floats(S)))
+    bound = exact.number(ntk.operator_norm_bound(floats(S)))
     c = trap.lam / bound
     scaled = [c * x for x in q]
     if not exact.is_positive_semidefinite(slack_matrix(c * S, trap.lam)):
@@ -72,7 +71,7 @@ def _(case: Case) -> Comparison:
     return at_most(fmpq(101, 100) * dual_value(trap, into_domain(trap, [1000 * x for x in q])), trap.objective(u, v))
 
 
-def dual_case(case: Case) -> tuple[Trap, list[Any], fmpq_mat, fmpq_mat]:
+def dual_case(case: Case) -> tuple[ntk.traps.Trap, list[Any], fmpq_mat, fmpq_mat]:
     """Return an instance with a planted optimum, a dual point, and factors near the optimum."""
     m, n, k, d = sizes(case["shape"])
     trap = planted(case.rng, [(m, n)], [k], k, d, lam=2).trap
@@ -100,7 +99,7 @@ def _(case: Case) -> Comparison:
     return equal(dual_value(trap, into_domain(trap, trap.rows(trap.u, trap.v))), trap.value)
 
 
-def planted_with_top(case: Case, top: int) -> Trap:
+def planted_with_top(case: Case, top: int) -> ntk.traps.Trap:
     """Return a plant of the case's shape."""
     m, n, k, d = sizes(case["shape"])
     return planted(case.rng, [(m, n)], [k], k, d, lam=2, top=top).trap
@@ -125,11 +124,11 @@ def value_over_dual(case: Case, noise: float) -> Any:
     """Return L / D, exactly, at the solver's point moved by noise."""
     n, N = case["n"], case["N"]
     problem = gaussian_problem(case.rng, "squared", N, ((n, n),), K=1)
-    ((u, v),) = solve(problem, gap=1e-12).factors
+    ((u, v),) = ntk.solve(problem, gap=1e-12).factors
     u, v = (exact.matrix(x + noise * case.rng.standard_normal(x.shape)) for x in (u, v))
     G = tuple(exact.matrix(x) for x in problem.blocks[0].right(np.eye(n))[:, 0])
     labels = tuple(map(exact.number, problem.canonical_loss.labels.ravel().tolist()))
-    trap = Trap("floats", "squared", exact.number(problem.lam) * N, G, (fmpq(0),) * N, labels, u, v)
+    trap = ntk.traps.Trap("floats", "squared", exact.number(problem.lam) * N, G, (fmpq(0),) * N, labels, u, v)
     q = [exact.number(int(w.p) / int(w.q)) for w in trap.rows(u, v)]
     return trap.value / dual_value(trap, into_domain(trap, q))
 
@@ -153,9 +152,9 @@ def over_optimum(case: Case, noise: float) -> Enclosure:
     """Return an enclosure of L at the solver's point, moved by noise, over the optimum."""
     n = case["n"]
     problem = gaussian_problem(case.rng, case["loss"], 12, ((n, n),))
-    point = sides(solve(problem, gap=1e-13, method="interior_point"))
+    point = sides(ntk.solve(problem, gap=1e-13, method="interior_point"))
     u, v = ([x + noise * case.rng.standard_normal(x.shape) for x in side] for side in point)
-    best = certify(problem, *point, rigorous=True)
+    best = ntk.certify(problem, *point, rigorous=True)
     excess, low, high = best.excess(u, v), exact.number(best.lower), exact.number(best.upper)
     return exact.enclosure(1 + exact.number(excess.lower) / high, 1 + exact.number(excess.upper) / low)
 
@@ -184,8 +183,8 @@ def _(case: Case) -> Comparison:
 def outside(case: Case, x: Any) -> Any:
     """Return how far x is outside of the rigorous bracket: at most 0 inside."""
     problem = trap_named(case["trap"]).problem()
-    u, v = ([x + case["noise"] * case.rng.standard_normal(x.shape) for x in side] for side in sides(solve(problem)))
-    bracket = certify(problem, u, v, rigorous=True).enclosure
+    u, v = ([x + case["noise"] * case.rng.standard_normal(x.shape) for x in side] for side in sides(ntk.solve(problem)))
+    bracket = ntk.certify(problem, u, v, rigorous=True).enclosure
     return max(exact.number(bracket.lower) - x, x - exact.number(bracket.upper))
 
 
@@ -229,15 +228,15 @@ def near_stationary(case: Case) -> float | tuple[float, float]:
     if not case["noise"]:
         return at_the_tight_point(0.01, 0.5)
     problem = gaussian_problem(case.rng, case["loss"], 4, ((5, 5), (4, 6)))
-    solution = solve(problem, gap=1e-11)
+    solution = ntk.solve(problem, gap=1e-11)
     padded = [[np.pad(x, ((0, 0), (0, 1))) for x in side] for side in sides(solution)]
     u, v = ([x + case["noise"] * case.rng.standard_normal(x.shape) for x in side] for side in padded)
     return share_of_bound(problem, u, v)
 
 
-def share_of_bound(problem: LinearizedProblem, u: Any, v: Any) -> tuple[float, float]:
+def share_of_bound(problem: ntk.LinearizedProblem, u: Any, v: Any) -> tuple[float, float]:
     """Return a bracket of L(u, v) - L*, over the bound of `stationarity_bound`, which is a float."""
-    share = over(certified(problem).excess(u, v), stationarity_bound(problem, u, v))
+    share = over(certified(problem).excess(u, v), ntk.stationarity_bound(problem, u, v))
     return float(share.lower), float(share.upper)
 
 
@@ -258,9 +257,9 @@ def _(case: Case) -> Comparison:
 
 def at_the_tight_point(t: float, lam: float) -> float:
     """Return L - L* over the bound at u = v = (t, 0); L* = 0."""
-    problem = LinearizedProblem(np.ones((1, 1, 1, 1)), [[0.0]], [[0.0]], "squared", lam)
+    problem = ntk.LinearizedProblem(np.ones((1, 1, 1, 1)), [[0.0]], [[0.0]], "squared", lam)
     u = np.array([[t, 0.0]])
-    return float(problem.objective(u, u)) / stationarity_bound(problem, u, u)
+    return float(problem.objective(u, u)) / ntk.stationarity_bound(problem, u, u)
 
 
 @PAPER.theorem("approximate-stationarity-at-the-origin", label=(1.25, 2.0, 3.0), shape=("1-1", "4-3"))
@@ -284,7 +283,7 @@ def at_the_origin(case: Case) -> tuple[float, float]:
     a, b = (x / np.linalg.norm(x) for x in (case.rng.standard_normal(k) for k in (m, n)))
     lam = 0.5
     label = np.array([[case["label"] * lam]])
-    problem = LinearizedProblem(np.outer(a, b)[None, None], np.zeros((1, 1)), label, "squared", lam)
+    problem = ntk.LinearizedProblem(np.outer(a, b)[None, None], np.zeros((1, 1)), label, "squared", lam)
     return share_of_bound(problem, np.zeros((m, 1)), np.zeros((n, 1)))
 
 
@@ -337,4 +336,4 @@ def _(case: Case) -> Comparison:
 def library_bound(case: Case, factor: int) -> float:
     """Return N times the bound of `stationarity_bound` at that multiple of the trap's factors."""
     trap = trap_named(f"B-{case['r']}")
-    return trap.N * stationarity_bound(trap.problem(), *(factor * x for x in trap.factors()))
+    return trap.N * ntk.stationarity_bound(trap.problem(), *(factor * x for x in trap.factors()))

@@ -5,17 +5,16 @@ converges to second-order stationary points (remarks as recalled; to be compared
 certified bracket.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
 from flint import fmpq
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact
+from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, ntk
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.exact import inner
-from lora_proofs.ntk import LinearizedProblem, traps
-from lora_proofs.ntk.landscape import survey
-from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER, certified, gaussian_problem, largest
 from .planted import planted
@@ -41,13 +40,13 @@ def descent_above_the_threshold(case: Case) -> Comparison:
 
 @descent_above_the_threshold.control("one hundred runs on B_1", points=[{"r": 1}])
 def _(case: Case) -> Comparison:
-    return at_most(excess_of_runs(traps.family_b(case["r"]).problem(), case["r"], runs=100, seed=0), 0)
+    return at_most(excess_of_runs(ntk.traps.family_b(case["r"]).problem(), case["r"], runs=100, seed=0), 0)
 
 
-def excess_of_runs(problem: LinearizedProblem, r: int, runs: int, seed: int) -> Enclosure:
+def excess_of_runs(problem: ntk.LinearizedProblem, r: int, runs: int, seed: int) -> Enclosure:
     """Return the enclosure of the largest excess over the optimum among runs of gradient descent."""
     optimum = certified(problem)
-    return largest(optimum.excess(u, v) for u, v in survey(problem, r, runs=runs, steps=2000, seed=seed).points)
+    return largest(optimum.excess(u, v) for u, v in ntk.survey(problem, r, runs=runs, steps=2000, seed=seed).points)
 
 
 @PAPER.formula("descent-into-a-trap", r=(1, 2), seeded=False)
@@ -62,7 +61,7 @@ def descent_into_a_trap(case: Case) -> Comparison:
 
 def trapped(r: int, columns: int, runs: int) -> float:
     """Return how many runs with that many columns end in the trap B_r: a float, since it is judged in floats."""
-    found = survey(traps.family_b(r).problem(), columns, runs=runs)
+    found = ntk.survey(ntk.traps.family_b(r).problem(), columns, runs=runs)
     above = found.values > found.upper * (1 + 1e-6)
     return float(sum(ending == "trap" and up for ending, up in zip(found.endings, above, strict=True)))
 
@@ -127,16 +126,16 @@ def _(case: Case) -> Comparison:
     return equal(fourth_difference(growing(case)), 0)
 
 
-def growing(case: Case) -> Trap:
+def growing(case: Case) -> ntk.traps.Trap:
     """Return the case's instance."""
     return planted(case.rng, [(4, 3)], [2], 2, 3).trap if case["trap"] == "plant" else trap_named(case["trap"])
 
 
-def fourth_difference(trap: Trap) -> fmpq:
+def fourth_difference(trap: ntk.traps.Trap) -> fmpq:
     """Return L(0) - 4 L(1) + 6 L(2) - 4 L(3) + L(4) along t (u, v)."""
     return sum((c * trap.objective(t * trap.u, t * trap.v) for t, c in enumerate((1, -4, 6, -4, 1))), fmpq(0))
 
 
-def square_of_fits(trap: Trap) -> fmpq:
+def square_of_fits(trap: ntk.traps.Trap) -> fmpq:
     """Return |A(u v^T)|^2."""
     return sum((inner(G * trap.v, trap.u) ** 2 for G in trap.gradients), fmpq(0))

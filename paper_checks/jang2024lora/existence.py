@@ -12,6 +12,8 @@ columns:
    There a column is lost, and nothing else has changed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from math import isqrt
 from typing import Any
@@ -19,9 +21,8 @@ from typing import Any
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, at_most, equal, instances
+from lora_proofs import Case, Comparison, at_most, equal, instances, ntk
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, certify, reduce_rank
 
 from .paper import PAPER
 from .planted import Plant, on_face, planted
@@ -39,7 +40,7 @@ def minimiser(case: Case, top: Any = 0) -> Plant:
     return planted(case.rng, [(m, n)], [k], k, d, top=top, lam=2)
 
 
-def float_minimiser(case: Case, drop: int = 0) -> tuple[LinearizedProblem, list[Any], list[Any]]:
+def float_minimiser(case: Case, drop: int = 0) -> tuple[ntk.LinearizedProblem, list[Any], list[Any]]:
     """Return a squared problem with one block a shape and a planted minimiser of full rank in each, in floats."""
     shapes = [tuple(sizes(shape)) for shape in case["shapes"].split("+")]
     N, lam = case["d"] - drop, 0.3
@@ -51,13 +52,13 @@ def float_minimiser(case: Case, drop: int = 0) -> tuple[LinearizedProblem, list[
         g[0, 0] = (lam * N * U @ V.T - np.tensordot(rho[1:], g[1:, 0], 1)) / rho[0]
         R = case.rng.standard_normal((min(m, n),) * 2) + 2 * np.eye(min(m, n))
         G, u, v = [*G, g], [*u, U @ R], [*v, V @ R]
-    free = LinearizedProblem(G, np.zeros(N), np.zeros(N), "squared", lam)
-    return LinearizedProblem(G, np.zeros(N), free.bilinear(u, v) + rho, "squared", lam), u, v
+    free = ntk.LinearizedProblem(G, np.zeros(N), np.zeros(N), "squared", lam)
+    return ntk.LinearizedProblem(G, np.zeros(N), free.bilinear(u, v) + rho, "squared", lam), u, v
 
 
-def excess(problem: LinearizedProblem, minimiser: tuple[Any, Any], point: tuple[Any, Any]) -> Enclosure:
+def excess(problem: ntk.LinearizedProblem, minimiser: tuple[Any, Any], point: tuple[Any, Any]) -> Enclosure:
     """Return the enclosure, in ball arithmetic, of how far a point is above the optimum that the minimiser attains."""
-    return certify(problem, *minimiser, rigorous=True).excess(*point)
+    return ntk.certify(problem, *minimiser, rigorous=True).excess(*point)
 
 
 def spent(factors: list[Any]) -> int:
@@ -77,7 +78,7 @@ def theorem_3_1(case: Case) -> Comparison:
     columns as the theorem allows: what the reduction leaves beyond them is cut off.
     """
     problem, u, v = float_minimiser(case)
-    reduced = reduce_rank(problem, u, v)
+    reduced = ntk.reduce_rank(problem, u, v)
     return at_most(excess(problem, (u, v), leading_columns(reduced.u, reduced.v, largest_rank(problem.d))), 0)
 
 
@@ -156,7 +157,7 @@ def theorem_3_1_blocks(case: Case) -> Comparison:
     minimiser.
     """
     problem, u, v = float_minimiser(case)
-    return at_most(spent(reduce_rank(problem, u, v).u), case["d"])
+    return at_most(spent(ntk.reduce_rank(problem, u, v).u), case["d"])
 
 
 @theorem_3_1_blocks.control("before the reduction")
@@ -169,14 +170,14 @@ def _(case: Case) -> Comparison:
 def theorem_3_1_blocks_optimal(case: Case) -> Comparison:
     r"""The point of theorem-3.1-blocks is a minimiser. Measured: an enclosure of its excess over the optimum."""
     problem, u, v = float_minimiser(case)
-    reduced = reduce_rank(problem, u, v)
+    reduced = ntk.reduce_rank(problem, u, v)
     return at_most(excess(problem, (u, v), (reduced.u, reduced.v)), 0)
 
 
 @theorem_3_1_blocks_optimal.control("its last column set to 0 in one block")
 def _(case: Case) -> Comparison:
     problem, u, v = float_minimiser(case)
-    reduced = reduce_rank(problem, u, v)
+    reduced = ntk.reduce_rank(problem, u, v)
     t = int(np.argmax(reduced.ranks))
     less = [x * (np.arange(x.shape[1]) > 0) if k == t else x for k, x in enumerate(reduced.u)]
     return at_most(excess(problem, (u, v), (less, reduced.v)), 0)

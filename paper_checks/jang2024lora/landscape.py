@@ -6,14 +6,15 @@ the slack, the gradient is 2 S Q, and at a SOSP the Hessian has no negative eige
     lam (|x|^2 + |y|^2) - 2 <M, x y^T> + 2 <P, z z^T> + sum phi''(w_k) A_k(x v^T + u y^T)^2 >= 0,    z = [x; y].
 """
 
+from __future__ import annotations
+
 from fractions import Fraction
 from itertools import pairwise
 
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances
+from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances, ntk
 from lora_proofs.exact import inner
-from lora_proofs.ntk import traps
 
 from .paper import PAPER
 from .planted import diagonal, index, instance, is_stationary, planted, slack_matrix, slope
@@ -105,7 +106,7 @@ def negative_at_sosp(H: fmpq_mat, S: fmpq_mat) -> int:
 
 def trapped(r: int) -> tuple[fmpq_mat, fmpq_mat]:
     """Return the Hessian and 2 S at the trap B_r, where M is the sum of the first r functionals."""
-    trap = traps.family_b(r)
+    trap = ntk.traps.family_b(r)
     M = sum(trap.gradients[:r], fmpq_mat(*trap.shape))
     return trap.hessian(), slack_matrix(M, trap.lam)
 
@@ -173,4 +174,4 @@ def rank_deficient_unregularised(case: Case) -> Comparison:
 
 @rank_deficient_unregularised.control("u and v of rank r: the trap D_n", points=[{"n": n} for n in (2, 3, 5)])
 def _(case: Case) -> Comparison:
-    return at_least(index(traps.family_d(case["n"]).hessian()), 1)
+    return at_least(index(ntk.traps.family_d(case["n"]).hessian()), 1)

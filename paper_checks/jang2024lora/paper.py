@@ -1,13 +1,14 @@
 """The paper, and the random problems on which its statements are tried in floating point."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from lora_proofs import Paper, exact
+from lora_proofs import Paper, exact, ntk
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, solve
 
 PAPER = Paper(
     key="jang2024lora",
@@ -27,7 +28,7 @@ def gaussian_problem(
     shapes: tuple[tuple[int, int], ...] = ((6, 6),),
     share: float = 0.1,
     K: int = 2,
-) -> LinearizedProblem:
+) -> ntk.LinearizedProblem:
     """Return a problem with independent N(0, 1) gradients and random labels, at lam = share * lam_max.
 
     The logistic loss has one output whatever K is.
@@ -39,18 +40,18 @@ def gaussian_problem(
         labels = rng.standard_normal((N, K))
     else:
         labels = rng.choice([-1, 1], N) if loss == "logistic" else rng.integers(0, K, N)
-    unit = LinearizedProblem(gradients, np.zeros((N, K)), labels, loss, 1.0)
-    return LinearizedProblem(gradients, np.zeros((N, K)), labels, loss, share * unit.lam_max)
+    unit = ntk.LinearizedProblem(gradients, np.zeros((N, K)), labels, loss, 1.0)
+    return ntk.LinearizedProblem(gradients, np.zeros((N, K)), labels, loss, share * unit.lam_max)
 
 
-def sides(solution: Solution) -> tuple[list[Any], list[Any]]:
+def sides(solution: ntk.Solution) -> tuple[list[Any], list[Any]]:
     """Return the factors of a solution as two lists, u and v."""
     return [u for u, _ in solution.factors], [v for _, v in solution.factors]
 
 
-def certified(problem: LinearizedProblem, gap: float = 1e-10) -> Certificate:
+def certified(problem: ntk.LinearizedProblem, gap: float = 1e-10) -> ntk.Certificate:
     """Return the rigorous bracket of the optimum at the solver's point; its ``excess(u, v)`` is that of any other."""
-    return certify(problem, *sides(solve(problem, gap=gap)), rigorous=True)
+    return ntk.certify(problem, *sides(ntk.solve(problem, gap=gap)), rigorous=True)
 
 
 def largest(brackets: Iterable[Enclosure]) -> Enclosure:

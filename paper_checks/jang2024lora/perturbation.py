@@ -8,15 +8,15 @@ For P = diag(P_1, P_2) put u' = (I + 2 P_1 / lam)^{1/2} u, v' alike, G' = (I + 2
 (I + 2 P_2 / lam)^{-1/2}: then L_P(u, v) is L of G' at (u', v'), and its optimum can be certified.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, OutOfScope, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, OutOfScope, at_most, equal, exact, instances, ntk
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, solve, traps
-from lora_proofs.ntk.landscape import polish, survey
 
 from .paper import PAPER, certified, gaussian_problem, largest
 
@@ -57,7 +57,9 @@ def corank_rank(case: Case, missing: int) -> int:
     return exact.rank(fmpq_mat(out))
 
 
-def perturbed(problem: LinearizedProblem, rng: np.random.Generator, size: float) -> tuple[LinearizedProblem, list[Any]]:
+def perturbed(
+    problem: ntk.LinearizedProblem, rng: np.random.Generator, size: float
+) -> tuple[ntk.LinearizedProblem, list[Any]]:
     """Return the problem whose L is L_P for a random P = diag(P_1, P_2) >= 0, and (I + 2 P_i / lam)^{1/2}."""
     (m, n), (block,) = problem.shapes[0], problem.blocks
     roots = []
@@ -68,7 +70,7 @@ def perturbed(problem: LinearizedProblem, rng: np.random.Generator, size: float)
     left, right = map(np.linalg.inv, roots)
     G = left @ block.right(right)
     labels = problem.canonical_loss.labels
-    return LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam), roots
+    return ntk.LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam), roots
 
 
 @PAPER.theorem(
@@ -109,7 +111,7 @@ def excess_of_descent(case: Case) -> Enclosure:
     problem = gaussian_problem(case.rng, case["loss"], case["N"], share=0.2, K=1)
     moved, _ = perturbed(problem, case.rng, 0.1 * problem.lam)
     optimum = certified(moved)
-    points = survey(moved, case["r"], runs=6, steps=2000, seed=case.seed).points
+    points = ntk.survey(moved, case["r"], runs=6, steps=2000, seed=case.seed).points
     return largest(optimum.excess(u, v) for u, v in points)
 
 
@@ -130,13 +132,13 @@ def _(case: Case) -> Comparison:
 
 def excess_from_trap(case: Case, share: float) -> Enclosure:
     """Return an enclosure of what is left above the optimum after a descent from C_r, with |P|_op = share * lam."""
-    trap = traps.family_c(case["r"])
+    trap = ntk.traps.family_c(case["r"])
     problem = trap.problem()
     problem, roots = perturbed(problem, case.rng, share * problem.lam)
     starts = [root @ x for root, x in zip(roots, trap.factors(), strict=True)]
     u, v = ([x + 1e-2 * case.rng.standard_normal(x.shape)] for x in starts)
     for _ in range(10):
-        u, v = polish(problem, u, v)
+        u, v = ntk.polish(problem, u, v)
     return certified(problem).excess(u, v)
 
 
@@ -206,7 +208,7 @@ def small_perturbation(case: Case) -> tuple[Enclosure, fmpq]:
     """Return an enclosure of the excess in L of the minimiser of L_P, and <P, Q* Q*^T>."""
     problem = gaussian_problem(case.rng, case["loss"], 6, share=0.2, K=1)
     moved, roots = perturbed(problem, case.rng, case["size"] * problem.lam)
-    (there,), (pair,) = solve(moved).factors, solve(problem).factors
+    (there,), (pair,) = ntk.solve(moved).factors, ntk.solve(problem).factors
     u, v = (np.linalg.solve(root, x) for root, x in zip(roots, there, strict=True))
     # <P_i, x x^T> = lam / 2 (|root x|^2 - |x|^2)
     exactly = ((exact.matrix(root) * exact.matrix(x), exact.matrix(x)) for root, x in zip(roots, pair, strict=True))

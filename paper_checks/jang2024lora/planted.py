@@ -6,6 +6,8 @@ first gradient G_1 = (M - sum_{k>1} rho_k G_k) / rho_1 makes M the slope of the 
 random integers. With several blocks, everything is block diagonal, as in Section 2 of the paper.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,16 +16,15 @@ from typing import Any
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import exact, instances
+from lora_proofs import exact, instances, ntk
 from lora_proofs.exact import inertia, inner
-from lora_proofs.ntk.traps import Trap
 
 
 @dataclass(frozen=True)
 class Plant:
     """A rational instance with its point, and the singular vectors of M by block, in the coordinates of all blocks."""
 
-    trap: Trap
+    trap: ntk.traps.Trap
     M: fmpq_mat
     left: tuple[fmpq_mat, ...]
     right: tuple[fmpq_mat, ...]
@@ -97,7 +98,7 @@ def instance(
     lam: Any,
     loss: str = "squared",
     gradients: str = "integers",
-) -> Trap:
+) -> ntk.traps.Trap:
     """Return d rows, all gradients but the first free, for which M is the slope at (u, v)."""
     G = [FREE[gradients](rng, shapes) for _ in range(d - 1)]
     rho = [fmpq(1)] + [fmpq(int(x)) for x in rng.choice([-3, -2, -1, 1, 2, 3], d - 1)]
@@ -107,8 +108,12 @@ def instance(
     fits = [inner(g * v, u) for g in G]
     zeros = (fmpq(0),) * d
     if loss == "logistic":
-        return Trap("planted", loss, fmpq(lam), tuple(G), tuple(-f for f in fits), tuple(2 * x for x in rho), u, v)
-    return Trap("planted", loss, fmpq(lam), tuple(G), zeros, tuple(f + x for f, x in zip(fits, rho, strict=True)), u, v)
+        return ntk.traps.Trap(
+            "planted", loss, fmpq(lam), tuple(G), tuple(-f for f in fits), tuple(2 * x for x in rho), u, v
+        )
+    return ntk.traps.Trap(
+        "planted", loss, fmpq(lam), tuple(G), zeros, tuple(f + x for f, x in zip(fits, rho, strict=True)), u, v
+    )
 
 
 def block_integers(rng: np.random.Generator, shapes: Sequence[tuple[int, int]]) -> fmpq_mat:
@@ -153,13 +158,13 @@ def index(H: fmpq_mat) -> int:
     return inertia(H)[0]
 
 
-def is_stationary(trap: Trap) -> bool:
+def is_stationary(trap: ntk.traps.Trap) -> bool:
     """Tell whether M v = lam u and M^T u = lam v, exactly; a logistic point with every margin 0."""
     M = slope(trap)
     return exact.is_zero(M * trap.v - trap.lam * trap.u) and exact.is_zero(M.transpose() * trap.u - trap.lam * trap.v)
 
 
-def slope(trap: Trap) -> fmpq_mat:
+def slope(trap: ntk.traps.Trap) -> fmpq_mat:
     """Return M = -sum_k phi'(w_k) G_k, of the logistic loss only where every margin is 0."""
     rows = trap.rows(trap.u, trap.v)
     if trap.loss == "logistic" and any(rows):
@@ -179,12 +184,12 @@ def as_rows(directions: Sequence[tuple[fmpq_mat, fmpq_mat]]) -> fmpq_mat:
     return fmpq_mat([x.entries() + y.entries() for x, y in directions])
 
 
-def jacobian(trap: Trap) -> fmpq_mat:
+def jacobian(trap: ntk.traps.Trap) -> fmpq_mat:
     """Return J, d x (m + n) r, of (x, y) -> A(x v^T + u y^T)."""
     return fmpq_mat([(G * trap.v).entries() + (G.transpose() * trap.u).entries() for G in trap.gradients])
 
 
-def on_face(trap: Trap, U0: fmpq_mat, V0: fmpq_mat) -> fmpq_mat:
+def on_face(trap: ntk.traps.Trap, U0: fmpq_mat, V0: fmpq_mat) -> fmpq_mat:
     """Return the d x k(k+1)/2 matrix of the symmetric S -> A(U_0 S V_0^T), off-diagonal entries counted once."""
     k, out = U0.ncols(), []
     for G in trap.gradients:

@@ -21,6 +21,8 @@ v^T + u y^T), q(x, y) = lam (|x|^2 + |y|^2) - 2 <M, x y^T>, C = J^T H J with H =
 For every G, J(u, v) != 0 replaces p by 1 in step 5, since <M, u v^T> = lam |u v^T|_* > 0: d >= r + 1.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -28,11 +30,8 @@ from typing import Any
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances
+from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances, ntk
 from lora_proofs.exact import inner
-from lora_proofs.ntk import thresholds, traps
-from lora_proofs.ntk.thresholds import Thresholds
-from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER
 from .planted import (
@@ -76,7 +75,7 @@ def require_injective(plant: Plant) -> None:
         raise OutOfScope("G is in the null set: A is not injective on the face")
 
 
-def escape_index(trap: Trap, directions: list[Any], flat: int = 0) -> int:
+def escape_index(trap: ntk.traps.Trap, directions: list[Any], flat: int = 0) -> int:
     """Return the index of the Hessian on the span of directions, with phi'' = 0 in the first `flat` rows."""
     W = as_rows(directions)
     H, curvature = restricted(trap.hessian(), directions), fmpq(1, 4) if trap.loss == "logistic" else fmpq(1)
@@ -112,24 +111,24 @@ def theorem_4_1_sharp(case: Case) -> Comparison:
 
 @theorem_4_1_sharp.control("at the threshold: the traps B_r, d = r(r+3)/2", points=[{"r": r} for r in (1, 2, 3, 4)])
 def _(case: Case) -> Comparison:
-    trap = traps.family_b(case["r"])
+    trap = ntk.traps.family_b(case["r"])
     return at_least(escape_index(trap, everything(trap)), 1)
 
 
 @theorem_4_1_sharp.control("B_r, and two rows more in which phi'' = 0", points=[{"r": r} for r in (1, 2, 3)])
 def _(case: Case) -> Comparison:
-    trap = with_fitted_rows(traps.family_b(case["r"]), [instances.nonsingular(case.rng, case["r"] + 1)] * 2)
+    trap = with_fitted_rows(ntk.traps.family_b(case["r"]), [instances.nonsingular(case.rng, case["r"] + 1)] * 2)
     return at_least(escape_index(trap, everything(trap), 2), 1)
 
 
-def everything(trap: Trap) -> list[Any]:
+def everything(trap: ntk.traps.Trap) -> list[Any]:
     """Return a basis of all directions (x, y)."""
     (m, n), r = trap.shape, trap.r
     units = [[int(i == k) for i in range((m + n) * r)] for k in range((m + n) * r)]
     return [(fmpq_mat(m, r, e[: m * r]), fmpq_mat(n, r, e[m * r :])) for e in units]
 
 
-def with_fitted_rows(trap: Trap, gradients: list[Any]) -> Trap:
+def with_fitted_rows(trap: ntk.traps.Trap, gradients: list[Any]) -> ntk.traps.Trap:
     """Return a squared instance with further rows in front, whose labels make their residuals 0."""
     labels = tuple(inner(G * trap.v, trap.u) for G in gradients)
     zeros = (fmpq(0),) * len(gradients)
@@ -192,7 +191,7 @@ def any_gradients(case: Case) -> Comparison:
 
 @any_gradients.control("a row more: the traps C_r", points=[{"r": r} for r in (2, 3, 4, 5)])
 def _(case: Case) -> Comparison:
-    trap = traps.family_c(case["r"])
+    trap = ntk.traps.family_c(case["r"])
     return at_least(escape_index(trap, everything(trap)), 1)
 
 
@@ -208,20 +207,20 @@ def thresholds_for_roberta(case: Case) -> Comparison:
     rank 7 or less exists. Measured: the smallest rank that satisfies each, counted here; the table of the library is
     the bound.
     """
-    return compared(case["rule"].replace("_", " "), thresholds(N=32, **SETTING))
+    return compared(case["rule"].replace("_", " "), ntk.thresholds(N=32, **SETTING))
 
 
 @thresholds_for_roberta.control("the table for twice as many data", rule=tuple(set(RULES) - {"lam_=_0"}))
 def _(case: Case) -> Comparison:
-    return compared(case["rule"].replace("_", " "), thresholds(N=64, **SETTING))
+    return compared(case["rule"].replace("_", " "), ntk.thresholds(N=64, **SETTING))
 
 
 @thresholds_for_roberta.control("the table for blocks of 31 x 31", rule=("lam_=_0",))
 def _(case: Case) -> Comparison:
-    return compared(case["rule"].replace("_", " "), thresholds(N=32, **(SETTING | {"shapes": [(31, 31)]})))
+    return compared(case["rule"].replace("_", " "), ntk.thresholds(N=32, **(SETTING | {"shapes": [(31, 31)]})))
 
 
-def compared(rule: str, table: Thresholds) -> Comparison:
+def compared(rule: str, table: ntk.Thresholds) -> Comparison:
     """Compare the smallest rank that satisfies a rule in the paper's set-up with that of a table."""
     return equal(least_rank(rule, 32), table[rule].rank)
 

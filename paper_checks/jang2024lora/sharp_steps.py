@@ -1,13 +1,13 @@
 r"""The steps of the sharp theorem, one by one and over Q; the proof, its numbers and its letters are in `sharp`."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, equal, exact, instances
+from lora_proofs import Case, Comparison, equal, exact, instances, ntk
 from lora_proofs.exact import inertia
-from lora_proofs.ntk import traps
-from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER
 from .planted import Plant, as_rows, jacobian, on_face, violated_and_null
@@ -99,7 +99,7 @@ def injective_on_the_face(case: Case) -> Comparison:
 
 @injective_on_the_face.control("on the traps C_r, whose G are not generic", points=[{"r": r} for r in (2, 3, 4)])
 def _(case: Case) -> Comparison:
-    trap = traps.family_c(case["r"])
+    trap = ntk.traps.family_c(case["r"])
     return equal(exact.rank(on_face(trap, trap.u, trap.v)), half(case["r"]))
 
 
@@ -144,7 +144,7 @@ def ranks_at_the_threshold(case: Case) -> Comparison:
 
     Measured: rank J - r - r(r+1)/2 over Q, after a check that A has the rank r(r+1)/2 on the face.
     """
-    trap = traps.family_b(case["r"]) if case["family"] == "B" else traps.logistic(case["r"])
+    trap = ntk.traps.family_b(case["r"]) if case["family"] == "B" else ntk.traps.logistic(case["r"])
     if exact.rank(on_face(trap, trap.u, trap.v)) != half(trap.r):
         raise ArithmeticError("A is not injective on the face")
     return equal(spare_rank(trap), 0)
@@ -152,10 +152,10 @@ def ranks_at_the_threshold(case: Case) -> Comparison:
 
 @ranks_at_the_threshold.control("a functional fewer", r=(2, 3), family=("B",))
 def _(case: Case) -> Comparison:
-    trap = traps.family_b(case["r"])
+    trap = ntk.traps.family_b(case["r"])
     return equal(spare_rank(trap.without(trap.N - 1)), 0)
 
 
-def spare_rank(trap: Trap) -> int:
+def spare_rank(trap: ntk.traps.Trap) -> int:
     """Return rank J - r - r(r+1)/2."""
     return exact.rank(jacobian(trap)) - trap.r - half(trap.r)

@@ -5,15 +5,15 @@ its dual variables are scaled into |S(q)|_op <= lam, and into the domain of phi*
 again, a lower end.
 """
 
+from __future__ import annotations
+
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lora_proofs import Case, Comparison, at_most, equal, exact
+from lora_proofs import Case, Comparison, at_most, equal, exact, ntk
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, certify, solve
-from lora_proofs.ntk.spectrum import operator_norm_bound
 
 from .paper import PAPER, certified, gaussian_problem, over, sides
 
@@ -28,7 +28,7 @@ ACCURACY = {
 LOOSE = (1e-5, "accuracy of the solvers; ours has a bracket of its own")
 
 
-def risk_of(problem: LinearizedProblem, w: "cp.Expression") -> "cp.Expression":
+def risk_of(problem: ntk.LinearizedProblem, w: cp.Expression) -> cp.Expression:
     """Return (1/N) sum phi(w) for canonical rows w."""
     import cvxpy as cp
 
@@ -38,7 +38,7 @@ def risk_of(problem: LinearizedProblem, w: "cp.Expression") -> "cp.Expression":
     return sum(cp.log_sum_exp(cp.hstack([0, rows[i]])) for i in range(problem.N)) / problem.N
 
 
-def conjugate_of(problem: LinearizedProblem, q: "cp.Variable") -> "tuple[cp.Expression, list[cp.Constraint]]":
+def conjugate_of(problem: ntk.LinearizedProblem, q: cp.Variable) -> tuple[cp.Expression, list[cp.Constraint]]:
     """Return (1/N) sum phi*(q), and the constraints of its domain."""
     import cvxpy as cp
 
@@ -49,13 +49,13 @@ def conjugate_of(problem: LinearizedProblem, q: "cp.Variable") -> "tuple[cp.Expr
     return -(cp.sum(cp.entr(rows)) + cp.sum(cp.entr(rest))) / problem.N, [rest >= 0]
 
 
-def canonical_matrix(problem: LinearizedProblem) -> np.ndarray:
+def canonical_matrix(problem: ntk.LinearizedProblem) -> np.ndarray:
     """Return the rows of the only block as an array (d, m n)."""
     (m, n), (block,) = problem.shapes[0], problem.blocks
     return problem.canonical_loss.canonical(block.right(np.eye(n))).reshape(problem.d, m * n)
 
 
-def by_cvxpy(problem: LinearizedProblem, form: str, solver: str) -> tuple[np.ndarray, np.ndarray]:
+def by_cvxpy(problem: ntk.LinearizedProblem, form: str, solver: str) -> tuple[np.ndarray, np.ndarray]:
     """Return delta and q from cvxpy: one is the solution, the other the dual variable."""
     import cvxpy as cp
 
@@ -81,24 +81,24 @@ def by_cvxpy(problem: LinearizedProblem, form: str, solver: str) -> tuple[np.nda
     return np.asarray(delta.value), q * np.sign(q @ problem.slope(np.asarray(w.value)))
 
 
-def checked_dual(problem: LinearizedProblem, q: np.ndarray) -> float:
+def checked_dual(problem: ntk.LinearizedProblem, q: np.ndarray) -> float:
     """Return the dual objective at q once it is in the domain of phi* and scaled to |S(q)|_op <= lam; at least 0."""
     if problem.loss != "squared":
         rows = np.maximum(q, 0).reshape(problem.N, -1)
         q = (rows / np.maximum(1, rows.sum(axis=1, keepdims=True))).ravel()
-    norm = max(operator_norm_bound(S) for S in problem.adjoint(q))
+    norm = max(ntk.operator_norm_bound(S) for S in problem.adjoint(q))
     q = q / max(1.0, norm / problem.lam)
     return max(0.0, float(q @ problem.w0) / problem.N - problem.conjugate(q))
 
 
-def excess_of(problem: LinearizedProblem, delta: np.ndarray) -> Enclosure:
+def excess_of(problem: ntk.LinearizedProblem, delta: np.ndarray) -> Enclosure:
     """Return the enclosure of what the balanced factors of delta are above the optimum, relatively."""
     U, s, Vt = np.linalg.svd(delta, full_matrices=False)
     root, optimum = np.sqrt(s), certified(problem)
     return over(optimum.excess([U * root], [Vt.T * root]), optimum.upper)
 
 
-def small_problem(case: Case) -> LinearizedProblem:
+def small_problem(case: Case) -> ntk.LinearizedProblem:
     """Return a Gaussian problem of 5 x 4 with four data."""
     return gaussian_problem(case.rng, case["loss"], 4, ((5, 4),), share=0.2, K=1 if case["loss"] == "squared" else 2)
 
@@ -125,10 +125,10 @@ def sdp_form_multipliers(case: Case) -> Comparison:
     """
     problem = small_problem(case)
     _, q = by_cvxpy(problem, case["form"], case["solver"])
-    return equal(checked_dual(problem, stretched(problem, q)), solve(problem).upper)
+    return equal(checked_dual(problem, stretched(problem, q)), ntk.solve(problem).upper)
 
 
-def stretched(problem: LinearizedProblem, q: np.ndarray) -> np.ndarray:
+def stretched(problem: ntk.LinearizedProblem, q: np.ndarray) -> np.ndarray:
     """Return 2 q for the squared loss, whose scaling back into the domain gives q again; q for the others."""
     return 2 * q if problem.loss == "squared" else q
 
@@ -137,14 +137,14 @@ def stretched(problem: LinearizedProblem, q: np.ndarray) -> np.ndarray:
 def _(case: Case) -> Comparison:
     problem = small_problem(case)
     _, q = by_cvxpy(problem, case["form"], case["solver"])
-    return equal(checked_dual(problem, -q), solve(problem).upper)
+    return equal(checked_dual(problem, -q), ntk.solve(problem).upper)
 
 
 @sdp_form_by_solvers.control("half the trace", loss=("squared",), solver=("CLARABEL",), form=("semidefinite",))
 def _(case: Case) -> Comparison:
     problem = small_problem(case)
     G, labels = problem.blocks[0].right(np.eye(4)), problem.canonical_loss.labels
-    halved = LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam / 2)
+    halved = ntk.LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam / 2)
     delta, _ = by_cvxpy(halved, case["form"], case["solver"])
     return equal(excess_of(problem, delta), 0)
 
@@ -158,14 +158,14 @@ def dual_by_solvers(case: Case) -> Comparison:
     """
     problem = small_problem(case)
     _, q = by_cvxpy(problem, "dual", case["solver"])
-    return equal(checked_dual(problem, stretched(problem, q)), solve(problem).upper)
+    return equal(checked_dual(problem, stretched(problem, q)), ntk.solve(problem).upper)
 
 
 @dual_by_solvers.control("another q, scaled back", loss=("squared",), solver=("CLARABEL",))
 def _(case: Case) -> Comparison:
     problem = small_problem(case)
     _, q = by_cvxpy(problem, "dual", case["solver"])
-    return equal(checked_dual(problem, q + 3 * np.abs(q).max()), solve(problem).upper)
+    return equal(checked_dual(problem, q + 3 * np.abs(q).max()), ntk.solve(problem).upper)
 
 
 @PAPER.formula("three-methods", loss=GRID["loss"], n=(6, 24), blocks=(1, 2))
@@ -198,9 +198,9 @@ def worst(case: Case, methods: tuple[str, ...], changed: str = "") -> Enclosure:
             G: Any = problem.blocks[0].right(np.eye(problem.shapes[0][1])).copy()
             G[0, 0] *= 1.01
             labels = problem.canonical_loss.labels
-            given = LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam)
-        points.append(sides(solve(given, gap=1e-9, method=method)))
-    certificates = [certify(problem, *point, rigorous=True) for point in points]
+            given = ntk.LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam)
+        points.append(sides(ntk.solve(given, gap=1e-9, method=method)))
+    certificates = [ntk.certify(problem, *point, rigorous=True) for point in points]
     # Each point against the lowest value that is known: that of the best of the other points.
     best = min(certificates, key=lambda c: c.upper)
     low, high = exact.number(best.lower), exact.number(best.upper)

@@ -5,18 +5,16 @@ C_r with r + 1 rows. Each is judged over Q: exact gradient, exact inertia by Des
 same rank.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, equal, exact, instances
+from lora_proofs import Case, Comparison, equal, exact, instances, ntk
 from lora_proofs.exact import floats, inertia, inner
-from lora_proofs.ntk import LinearizedProblem, second_order, traps
-from lora_proofs.ntk.landscape import polish
-from lora_proofs.ntk.second_order import exact_second_order
-from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER
 from .planted import diagonal, is_stationary
@@ -25,19 +23,24 @@ from .sharp import sharp
 TRAPS = ("A-1", *(f"B-{r}" for r in range(1, 7)), *(f"L+-{r}" for r in range(1, 7)))
 
 
-def trap_named(name: str) -> Trap:
+def trap_named(name: str) -> ntk.traps.Trap:
     """Return the trap of ``"B-3"``."""
     family, r = name.split("-")
-    make = {"A": lambda _: traps.family_a(), "B": traps.family_b, "C": traps.family_c, "L+": traps.logistic}
+    make = {
+        "A": lambda _: ntk.traps.family_a(),
+        "B": ntk.traps.family_b,
+        "C": ntk.traps.family_c,
+        "L+": ntk.traps.logistic,
+    }
     return make[family](int(r))
 
 
-def surplus(trap: Trap) -> int:
+def surplus(trap: ntk.traps.Trap) -> int:
     """Return the number of eigenvalues <= 0 of the Hessian beyond the orbit's, and of gradient entries that are not 0.
 
     If there is none, the point is a strict minimum up to the orbit.
     """
-    verdict = exact_second_order(trap)
+    verdict = ntk.exact_second_order(trap)
     slopes = sum(int(x != 0) for part in trap.gradient() for x in part.entries())
     return slopes + verdict.inertia[0] + verdict.inertia[1] - verdict.gauge
 
@@ -88,21 +91,21 @@ def value_above_optimum(case: Case) -> Comparison:
 
 @value_above_optimum.control("the better point that the families state is no optimum", family=("B",), r=(1, 2))
 def _(case: Case) -> Comparison:
-    trap = traps.family_b(case["r"])
+    trap = ntk.traps.family_b(case["r"])
     return equal(above(trap, trap.objective(*trap.better)), fmpq(11, 50))
 
 
-def above(trap: Trap, value: Any) -> Any:
+def above(trap: ntk.traps.Trap, value: Any) -> Any:
     """Return how far the trap lies above a value."""
     return trap.value - value
 
 
-def optimum(trap: Trap, family: str) -> Any:
+def optimum(trap: ntk.traps.Trap, family: str) -> Any:
     """Return the optimum of full fine-tuning for B_r or C_r, after checking the conditions for it."""
     return value_and_norm(trap, family)[0]
 
 
-def value_and_norm(trap: Trap, family: str) -> tuple[Any, Any]:
+def value_and_norm(trap: ntk.traps.Trap, family: str) -> tuple[Any, Any]:
     """Return the optimum of full fine-tuning, and |delta*|_*, after checking the conditions for them."""
     r = trap.r
     last = fmpq(24, 25) if family == "B" else fmpq(20 * r + 4, 25)
@@ -123,7 +126,7 @@ def perturbation_is_needed(case: Case) -> Comparison:
     points of theorem-4.1-needs-its-perturbation-sphere: by the Morse-Bott lemma a local minimum, of value r + 1/2. So
     Theorem 4.1 does not extend to P = 0, nor r >= d to r = d - 1. Measured: the nullity, after a check of the rest.
     """
-    trap = traps.family_c(case["r"])
+    trap = ntk.traps.family_c(case["r"])
     if not (is_stationary(trap) and trap.is_spurious() and trap.r * (trap.r + 1) > 2 * trap.N == 2 * (trap.r + 1)):
         raise ArithmeticError("C_r is not what it should be")
     return equal(nullity_at_minimum(trap), trap.r**2 - 1)
@@ -131,10 +134,10 @@ def perturbation_is_needed(case: Case) -> Comparison:
 
 @perturbation_is_needed.control("without one of the couplings: a saddle, and the nullity differs")
 def _(case: Case) -> Comparison:
-    return equal(nullity_at_minimum(traps.family_c(case["r"]).without(1)), case["r"] ** 2 - 1)
+    return equal(nullity_at_minimum(ntk.traps.family_c(case["r"]).without(1)), case["r"] ** 2 - 1)
 
 
-def nullity_at_minimum(trap: Trap) -> int:
+def nullity_at_minimum(trap: ntk.traps.Trap) -> int:
     """Return the number of zero eigenvalues of the Hessian, or -1 if it has a negative one."""
     negative, zero, _ = inertia(trap.hessian())
     return -1 if negative else zero
@@ -171,14 +174,14 @@ def value_on_sphere(case: Case, scale: int) -> Any:
     return on_sphere(case, scale).value
 
 
-def slope_squared(trap: Trap) -> Any:
+def slope_squared(trap: ntk.traps.Trap) -> Any:
     """Return the square of the gradient."""
     return sum((inner(g, g) for g in trap.gradient()), fmpq(0))
 
 
-def on_sphere(case: Case, scale: int) -> Trap:
+def on_sphere(case: Case, scale: int) -> ntk.traps.Trap:
     """Return C_r at scale times a random point of the sphere: a reflection of the identity."""
-    trap, r = traps.family_c(case["r"]), case["r"]
+    trap, r = ntk.traps.family_c(case["r"]), case["r"]
     eye, h = exact.identity(r), instances.nonsingular(case.rng, r)
     R = scale * (eye - 2 * inner(eye, h) / inner(h, h) * h)
     u = fmpq_mat([*R.table(), [fmpq(0)] * r])
@@ -199,10 +202,10 @@ def padded(case: Case) -> Comparison:
 
 @padded.control("at lam = 0: D_n", points=[{"n": 3, "more": "1-0"}, {"n": 2, "more": "2-3"}])
 def _(case: Case) -> Comparison:
-    return equal(surplus(padded_trap(traps.family_d(case["n"]), case["more"])), 0)
+    return equal(surplus(padded_trap(ntk.traps.family_d(case["n"]), case["more"])), 0)
 
 
-def padded_trap(trap: Trap, more: str) -> Trap:
+def padded_trap(trap: ntk.traps.Trap, more: str) -> ntk.traps.Trap:
     """Return the trap with further rows and columns of zeros."""
     rows, columns = (int(k) for k in more.split("-"))
 
@@ -223,28 +226,28 @@ def open_set(case: Case) -> Comparison:
     Ten draws of Gaussian noise of size 10^{-3}; the stationary point next to the trap is found by Newton's method,
     and must be a strict minimum with a better point known. Measured: how many persist.
     """
-    return equal(number_that_persists(case, traps.family_b(case["r"]), 1e-3), 10)
+    return equal(number_that_persists(case, ntk.traps.family_b(case["r"]), 1e-3), 10)
 
 
 @open_set.control("C_r with noise 0.05", points=[{"r": r} for r in (3, 4)])
 def _(case: Case) -> Comparison:
-    return equal(number_that_persists(case, traps.family_c(case["r"]), 0.05), 10)
+    return equal(number_that_persists(case, ntk.traps.family_c(case["r"]), 0.05), 10)
 
 
-def number_that_persists(case: Case, trap: Trap, noise: float) -> float:
+def number_that_persists(case: Case, trap: ntk.traps.Trap, noise: float) -> float:
     """Return in how many of ten draws the trap is still one: a float, since it is judged in floats."""
     G, y = np.stack([floats(g) for g in trap.gradients]), trap.problem().canonical_loss.labels
     better = [floats(x) for x in trap.better or ()]
     kept = 0
     for _ in range(10):
         moved = G + noise * case.rng.standard_normal(G.shape)
-        problem = LinearizedProblem(moved[:, None], np.zeros(trap.N), y, "squared", 1 / trap.N)
+        problem = ntk.LinearizedProblem(moved[:, None], np.zeros(trap.N), y, "squared", 1 / trap.N)
         start = [x + 1e-2 * case.rng.standard_normal(x.shape) for x in trap.factors()]
-        u, v = polish(problem, *([x] for x in start))
+        u, v = ntk.polish(problem, *([x] for x in start))
         value, lower = (
             (((np.einsum("kij,ic,jc->k", moved, a, b) - y.ravel()) ** 2).sum() + (a**2).sum() + (b**2).sum()) / 2
             for a, b in ((u[0], v[0]), better)
         )
-        found = second_order(problem, u, v)
+        found = ntk.second_order(problem, u, v)
         kept += value > lower + 1e-3 and found.verdict == "strict minimum" and found.min_curvature > 0
     return float(kept)

@@ -1,21 +1,21 @@
 r"""Where Theorem 3.1 is tight, where it is not, what it needs, and how many rows the cross-entropy sees."""
 
+from __future__ import annotations
+
 from itertools import combinations
 from typing import Any
 
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, equal, exact, instances
+from lora_proofs import Case, Comparison, equal, exact, instances, ntk
 from lora_proofs.exact import inner
-from lora_proofs.ntk import solve
-from lora_proofs.ntk.traps import Trap, logistic_unregularised
 
 from .paper import PAPER
 from .planted import diagonal, on_face
 from .variational import sizes
 
 
-def tight_instance(r: int, lam: int) -> Trap:
+def tight_instance(r: int, lam: int) -> ntk.traps.Trap:
     """Return G_ii = E_ii, G_ij = (E_ij + E_ji)/2, labels 1 + lam and 0, at the identity: KN = r(r+1)/2."""
     G = [diagonal([int(i == j) for j in range(r)]) for i in range(r)]
     for i, j in combinations(range(r), 2):
@@ -24,7 +24,7 @@ def tight_instance(r: int, lam: int) -> Trap:
         G.append(g)
     labels = tuple(fmpq(1 + lam if i < r else 0) for i in range(len(G)))
     eye = exact.identity(r)
-    return Trap("tight", "squared", fmpq(lam), tuple(G), (fmpq(0),) * len(G), labels, eye, eye)
+    return ntk.traps.Trap("tight", "squared", fmpq(lam), tuple(G), (fmpq(0),) * len(G), labels, eye, eye)
 
 
 @PAPER.theorem("3.1-tight", r=(1, 2, 3, 4, 5), lam=(1, 3), seeded=False)
@@ -46,7 +46,7 @@ def _(case: Case) -> Comparison:
     return equal(rank_if_unique(trap.without(trap.N - 1)), trap.N)
 
 
-def rank_if_unique(trap: Trap) -> int:
+def rank_if_unique(trap: ntk.traps.Trap) -> int:
     """Return the rank of the functionals on symmetric matrices, after checking that the identity is stationary."""
     if not all(exact.is_zero(part) for part in trap.gradient()):
         raise ArithmeticError("the identity is no minimiser")
@@ -76,7 +76,7 @@ def _(case: Case) -> Comparison:
     return equal(kernel_dimension(trap.without(trap.N - 1)), case["r"] * (case["r"] - 1) // 2)
 
 
-def kernel_dimension(trap: Trap) -> int:
+def kernel_dimension(trap: ntk.traps.Trap) -> int:
     """Return the dimension of the kernel of delta -> A(delta)."""
     m, n = trap.shape
     return m * n - exact.rank(fmpq_mat([G.entries() for G in trap.gradients]))
@@ -121,9 +121,9 @@ def no_minimiser(case: Case) -> Comparison:
     loss tends to 0, which it never attains. `solve` refuses it. (For \lambda > 0, L >= \lambda|\delta|_*: a minimiser
     exists.)
     """
-    trap = logistic_unregularised(case["n"])
+    trap = ntk.traps.logistic_unregularised(case["n"])
     try:
-        solve(trap.problem())
+        ntk.solve(trap.problem())
     except ValueError:
         return equal(falling_rows(trap), trap.N)
     raise ArithmeticError("the solver has found a minimiser, which there is not")
@@ -131,13 +131,13 @@ def no_minimiser(case: Case) -> Comparison:
 
 @no_minimiser.control("with the opposite label as well on one datum")
 def _(case: Case) -> Comparison:
-    trap = logistic_unregularised(case["n"])
+    trap = ntk.traps.logistic_unregularised(case["n"])
     both = (*trap.gradients, trap.gradients[0]), (*trap.offsets, trap.offsets[0]), (*trap.labels, -trap.labels[0])
-    doubled = Trap("inseparable", "logistic", trap.lam, *both, trap.u, trap.v, None, trap.better)
+    doubled = ntk.traps.Trap("inseparable", "logistic", trap.lam, *both, trap.u, trap.v, None, trap.better)
     return equal(falling_rows(doubled), doubled.N)
 
 
-def falling_rows(trap: Trap) -> int:
+def falling_rows(trap: ntk.traps.Trap) -> int:
     """Return the number of data whose margin falls along t delta for the better point delta, of one column."""
     u, v = trap.better if trap.better else (trap.u, trap.v)
     return sum(int(y * (u.transpose() * G * v)[0, 0] > 0) for G, y in zip(trap.gradients, trap.labels, strict=True))

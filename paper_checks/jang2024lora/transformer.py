@@ -4,16 +4,15 @@ The set-up of the paper's experiments (N = 32 examples, two logits, query and va
 model and sentences that are at hand offline: `lora_proofs.pretrained.few_shot`.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from lora_proofs import Case, Comparison, at_least, at_most, pretrained
+from lora_proofs import Case, Comparison, at_least, at_most, ntk, pretrained
 from lora_proofs.linalg import Array
-from lora_proofs.ntk import Certificate, LinearizedProblem, Solution, certify, solve, thresholds
-from lora_proofs.ntk.compression import compress
-from lora_proofs.pretrained.few_shot import few_shot_problem
 
 from .paper import PAPER, sides
 
@@ -22,20 +21,20 @@ RANKS = (1, 2, 4, 8, 11, 16)
 
 
 @lru_cache(maxsize=4)
-def few_shot(percent: int) -> tuple[LinearizedProblem, Solution]:
+def few_shot(percent: int) -> tuple[ntk.LinearizedProblem, ntk.Solution]:
     """Return the problem at lam = percent/100 of lam_max, without what its gradients do not see, and its solution."""
-    problem = compress(few_shot_problem(32, 0, percent / 100)).problem
-    return problem, solve(problem)
+    problem = ntk.compress(pretrained.few_shot_problem(32, 0, percent / 100)).problem
+    return problem, ntk.solve(problem)
 
 
 @lru_cache(maxsize=4)
-def optimum(percent: int) -> Certificate:
+def optimum(percent: int) -> ntk.Certificate:
     """Return the bracket of that problem's optimum, in floats, from a finer solution than that of `few_shot`.
 
     In ball arithmetic it takes twenty seconds, and says the same.
     """
     problem, _ = few_shot(percent)
-    return certify(problem, *sides(solve(problem, gap=1e-10)))
+    return ntk.certify(problem, *sides(ntk.solve(problem, gap=1e-10)))
 
 
 @PAPER.figure("few-shot-optimum", percent=(1, 10), seeded=False, requires=MINILM)
@@ -80,7 +79,7 @@ def spare_rank(case: Case, **sizes: Any) -> float:
     problem, solution = few_shot(case["percent"])
     if not any(k and np.any(u) for k, (u, _) in zip(solution.ranks, solution.factors, strict=True)):
         raise ArithmeticError("the optimum is 0, whose rank says nothing")
-    return float(thresholds(**sizes, shapes=problem.shapes)["theorem 4.1"].rank - max(solution.ranks))
+    return float(ntk.thresholds(**sizes, shapes=problem.shapes)["theorem 4.1"].rank - max(solution.ranks))
 
 
 @PAPER.figure("few-shot-descent", r=RANKS, steps=(150,), seeded=False, requires=MINILM)

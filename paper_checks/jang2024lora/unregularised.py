@@ -14,14 +14,14 @@ m x n. Let (u, v) be a SOSP of L with M != 0, s = rank M; notation of `sharp`.
 For every G: d - 1 >= r s >= r, so r >= d suffices. Several blocks: everything in a block with M_t != 0.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances
+from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, instances, ntk
 from lora_proofs.exact import inertia
-from lora_proofs.ntk import traps
-from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER
 from .planted import Plant, as_rows, column, index, is_stationary, jacobian, planted, restricted
@@ -82,7 +82,7 @@ def unregularised(case: Case) -> Comparison:
 
 @unregularised.control("a row more: the traps D", points=[{"sizes": t} for t in ("2-1-2", "4-1-4", "4-2-4", "3-2-5")])
 def _(case: Case) -> Comparison:
-    trap = traps.family_d(*sizes(case["sizes"]))
+    trap = ntk.traps.family_d(*sizes(case["sizes"]))
     return at_least(escape_index(trap, everything(trap)), 1)
 
 
@@ -131,7 +131,7 @@ def unregularised_any_gradients(case: Case) -> Comparison:
 
 @unregularised_any_gradients.control("two rows more, at r = 1: the trap D_2", points=[{"n": 2}])
 def _(case: Case) -> Comparison:
-    trap = traps.family_d(case["n"])
+    trap = ntk.traps.family_d(case["n"])
     return at_least(escape_index(trap, everything(trap)), 1)
 
 
@@ -204,7 +204,7 @@ def rank_on_null(plant: Plant, s: int) -> int:
     return exact.rank(J * N.transpose())
 
 
-def fits(trap: Trap) -> list[Any]:
+def fits(trap: ntk.traps.Trap) -> list[Any]:
     """Return A(u v^T) plus the offsets."""
     return [w + y for w, y in zip(trap.rows(trap.u, trap.v), trap.labels, strict=True)]
 
@@ -238,8 +238,8 @@ def _(case: Case) -> Comparison:
     return equal(surplus(unregularised_trap(case["trap"]).without(1)), 0)
 
 
-def unregularised_trap(name: str) -> Trap:
+def unregularised_trap(name: str) -> ntk.traps.Trap:
     """Return the trap of ``"D-n-r-m"`` or ``"L0-n"``."""
     family, *numbers = name.split("-")
-    make = traps.family_d if family == "D" else traps.logistic_unregularised
+    make = ntk.traps.family_d if family == "D" else ntk.traps.logistic_unregularised
     return make(*map(int, numbers))

@@ -3,14 +3,14 @@ r"""The lemmas on the regulariser: the nuclear norm as a minimum over factors, a
 u is m x r, v is n x r, delta = u v^T, Q = [u; v], Z = Q Q^T, M the negative gradient of the risk in delta.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances, ntk
 from lora_proofs.exact import inner
-from lora_proofs.ntk import certify, solve
-from lora_proofs.ntk.traps import Trap
 
 from .paper import PAPER, gaussian_problem, sides
 from .planted import diagonal, planted
@@ -176,7 +176,7 @@ def _(case: Case) -> Comparison:
 # ----------------------------------------------------------------------------------------------- first-order identities
 
 
-def stationary_identities(trap: Trap, M: fmpq_mat) -> list[Any]:
+def stationary_identities(trap: ntk.traps.Trap, M: fmpq_mat) -> list[Any]:
     """Return what vanishes at a stationary point with lam > 0."""
     u, v, lam = trap.u, trap.v, trap.lam
     balance = u.transpose() * u - v.transpose() * v
@@ -203,7 +203,7 @@ def _(case: Case) -> Comparison:
     m, n, k = sizes(case["shape"])
     k = min(k, m - 1, n - 1)
     plant = planted(case.rng, [(m, n)], [k], k, 3, top=case["top"], lam=case["lam"])
-    moved = Trap("moved", "squared", plant.trap.lam, (), (), (), 2 * plant.trap.u, plant.trap.v)
+    moved = ntk.traps.Trap("moved", "squared", plant.trap.lam, (), (), (), 2 * plant.trap.u, plant.trap.v)
     return equal(sum((x * x for x in stationary_identities(moved, plant.M)), fmpq(0)), 0)
 
 
@@ -230,6 +230,6 @@ def _(case: Case) -> Comparison:
 def violation(case: Case, scale: float) -> float:
     """Return how far |M|_op <= lam and <M, delta> = lam |delta|_* are from holding at `scale` times the solution."""
     problem = gaussian_problem(case.rng, case["loss"], 5, ((5, 6), (4, 3)), case["share"])
-    solution = sides(solve(problem, gap=1e-11))
-    certificate = certify(problem, *[[x * scale**0.5 for x in side] for side in solution])
+    solution = sides(ntk.solve(problem, gap=1e-11))
+    certificate = ntk.certify(problem, *[[x * scale**0.5 for x in side] for side in solution])
     return float(max(certificate.operator_norm_ratio - 1, 0.0) + certificate.complementary_slackness)

@@ -3,15 +3,16 @@ r"""The instance at r = r*, where gradient descent goes on it, and what restrict
 A linearised loss is f(X) = risk(A(X)) with a linear A: R^{m x n} -> R^d; see `lora_proofs.ntk.problem`.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from flint import fmpq, fmpq_mat, fmpq_poly
 
-from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances, ntk
 from lora_proofs.exact import floats, inertia, inner
-from lora_proofs.ntk import traps
 
 from .paper import PAPER, Quadratic, published, unit, vec
 
@@ -199,7 +200,7 @@ def ridge(eps: Any) -> Quadratic:
     G_1 = E_11 + 5/4 E_22, G_2 = (E_12 + E_21)/2, y = (2 + eps, 0), X = E_11, M = diag(1, 5/4 (1 + eps), 0).
     X* = c E_22 with 25/16 c + eps c = 5/4 (2 + eps) - 1, and M* = diag(2 + eps - 5/4 c, 1, 0).
     """
-    eps, trap = exact.number(eps), traps.family_b(1)
+    eps, trap = exact.number(eps), ntk.traps.family_b(1)
     rows = [vec(padded(G)) for G in trap.gradients]
     B = sum((g * g.transpose() for g in rows), eps * exact.identity(9))
     c = (fmpq(5, 4) * (2 + eps) - 1) / (fmpq(25, 16) + eps)

@@ -5,6 +5,8 @@ nor what Gaussian-iid features are; it makes its guarantees "conditional on stan
 states one reading. F(u, v) = sum_k phi(w_k) + lam/2 (|u|^2 + |v|^2), as in `lora_proofs.ntk.traps`.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from math import isqrt
 from typing import Any
@@ -12,11 +14,8 @@ from typing import Any
 import flint
 import numpy as np
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances, ntk
 from lora_proofs.exact import floats, inner
-from lora_proofs.ntk import LinearizedProblem, thresholds, traps
-from lora_proofs.ntk.landscape import descend
-from lora_proofs.ntk.traps import Trap
 
 from .enclosure import Sum, enclose_minimum
 from .paper import CAPACITY, PAPER, capacity, capacity_ratio, defects
@@ -44,7 +43,7 @@ def _(case: Case) -> Comparison:
 
 def prescribed(KN: int) -> int | None:
     """Return the rank of the library's rule r(r+1)/2 > KN."""
-    return thresholds(N=KN, K=1, shapes=[(768, 768)], loss="squared")["theorem 4.1"].rank
+    return ntk.thresholds(N=KN, K=1, shapes=[(768, 768)], loss="squared")["theorem 4.1"].rank
 
 
 @PAPER.formula("rank-1", seeded=False)
@@ -76,7 +75,7 @@ def _(case: Case) -> Comparison:
 
 def sufficient(N: int) -> int | None:
     """Return the rank of the library's rule for lam = 0, on that set-up with N data."""
-    return thresholds(**(ROBERTA | {"N": N}), lam=0.0)["lam = 0"].rank
+    return ntk.thresholds(**(ROBERTA | {"N": N}), lam=0.0)["lam = 0"].rank
 
 
 SCOPE = "scope restriction: the capacity rule is read for typical labels; for all labels no constant C* < 2 does"
@@ -94,7 +93,7 @@ def capacity_all_labels(case: Case) -> Comparison:
     of (G, y): with iid Gaussian G they have positive probability. Rank-one interpolants, or loss tending to 0, exist
     beside them. Counted over Q: defects of the point.
     """
-    trap = (traps.family_d if case["loss"] == "squared" else traps.logistic_unregularised)(case["n"])
+    trap = (ntk.traps.family_d if case["loss"] == "squared" else ntk.traps.logistic_unregularised)(case["n"])
     if not capacity_ratio(trap) > CAPACITY:
         raise OutOfScope("the capacity is below 1.35 KN")
     return equal(defects(trap), 0)
@@ -102,7 +101,7 @@ def capacity_all_labels(case: Case) -> Comparison:
 
 @capacity_all_labels.control("a functional less: KN = r max(m, n)")
 def _(case: Case) -> Comparison:
-    trap = (traps.family_d if case["loss"] == "squared" else traps.logistic_unregularised)(case["n"])
+    trap = (ntk.traps.family_d if case["loss"] == "squared" else ntk.traps.logistic_unregularised)(case["n"])
     smaller = replace(trap.without(1), better=trap.better)
     return equal(defects(smaller), 0)
 
@@ -126,7 +125,7 @@ def _(case: Case) -> Comparison:
 
 def noisy(case: Case) -> tuple[flint.arb, flint.arb]:
     """Return balls for the values at the local minimum and at the better point of a noisy D_4."""
-    trap, noise = traps.family_d(4), case["noise"]
+    trap, noise = ntk.traps.family_d(4), case["noise"]
     G = np.stack([floats(g) for g in trap.gradients]) + noise * case.rng.standard_normal((5, 4, 4))
     y = np.array([float(x) for x in trap.labels]) + noise * case.rng.standard_normal(5)
     data = Sum(G, y, 0.0)
@@ -154,7 +153,7 @@ def _(case: Case) -> Comparison:
 
 def small_loss(case: Case, scale: flint.fmpq) -> flint.arb:
     """Return the loss over 10^-12 at a multiple of the better point's factors."""
-    trap = traps.logistic_unregularised(case["n"])
+    trap = ntk.traps.logistic_unregularised(case["n"])
     u, v = trap.better
     return trap.objective(scale * u, scale * v) * 10**12
 
@@ -174,13 +173,13 @@ def no_global_pl(case: Case) -> Comparison:
 
 @no_global_pl.control("at a point that is not stationary: u with twice the scale, the margins kept at 0")
 def _(case: Case) -> Comparison:
-    trap = traps.logistic_unregularised(case["n"])
+    trap = ntk.traps.logistic_unregularised(case["n"])
     ones = flint.fmpq_mat(trap.u.nrows(), 1, [1] * trap.u.nrows())
     moved = replace(trap, u=ones, v=ones, offsets=tuple(-inner(g * ones, ones) for g in trap.gradients))
     return equal(slope_squared(moved), 0)
 
 
-def slope_squared(trap: Trap) -> flint.fmpq:
+def slope_squared(trap: ntk.traps.Trap) -> flint.fmpq:
     """Return the squared norm of the gradient."""
     return sum((inner(x, x) for x in trap.gradient()), flint.fmpq(0))
 
@@ -204,14 +203,14 @@ def _(case: Case) -> Comparison:
     return at_least(excess_over_better(logistic_point(case), flint.fmpq(1, 10)), flint.fmpq(69, 100))
 
 
-def excess_over_better(trap: Trap, scale: Any) -> flint.arb:
+def excess_over_better(trap: ntk.traps.Trap, scale: Any) -> flint.arb:
     """Return the objective less that at a multiple of the better factors, over N."""
     return (trap.value - trap.objective(*(scale * x for x in trap.better))) / trap.N
 
 
-def logistic_point(case: Case) -> Trap:
+def logistic_point(case: Case) -> ntk.traps.Trap:
     """Return L0_n, or the same functionals without offsets at u = v = 0."""
-    trap = traps.logistic_unregularised(case["n"])
+    trap = ntk.traps.logistic_unregularised(case["n"])
     if case["point"] == "trap":
         return trap
     zero, none = 0 * trap.u, (flint.fmpq(0),) * trap.N
@@ -251,7 +250,9 @@ def next_to_the_least(case: Case) -> tuple[flint.fmpq, flint.fmpq, flint.fmpq]:
     if mu <= 0 or not exact.is_positive_semidefinite(gram - mu * exact.identity(d)):
         raise ArithmeticError("mu is not a positive lower bound")
     y = flint.fmpq_mat(d, 1, [inner(g * v, u) for g in G]) - exact.matrix(vectors[:, :1])
-    trap = Trap("next to the least", "squared", flint.fmpq(0), tuple(G), (flint.fmpq(0),) * d, tuple(y.entries()), u, v)
+    trap = ntk.traps.Trap(
+        "next to the least", "squared", flint.fmpq(0), tuple(G), (flint.fmpq(0),) * d, tuple(y.entries()), u, v
+    )
     return sum(inner(x, x) for x in trap.gradient()), trap.value, mu
 
 
@@ -273,9 +274,9 @@ def _(case: Case) -> Comparison:
 def share_interpolating(case: Case, N: int) -> float:
     """Return the share of runs that reach 1/1000 of the loss at the start."""
     rng, n = case.rng, case["n"]
-    problem = LinearizedProblem(
+    problem = ntk.LinearizedProblem(
         rng.standard_normal((N, 1, n, n)), np.zeros((N, 1)), rng.standard_normal((N, 1)), "squared", 0.0
     )
-    U, V = descend(problem, case["r"], rng, runs=20, scale=0.1, steps=3000)
+    U, V = ntk.descend(problem, case["r"], rng, runs=20, scale=0.1, steps=3000)
     values = np.array([problem.objective(u, v) for u, v in zip(U[0], V[0], strict=True)])
     return float((values < 1e-3 * problem.risk(problem.w0)).mean())

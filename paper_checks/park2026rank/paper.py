@@ -1,12 +1,12 @@
 """The paper, and two instances of which the others are made."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import flint
 
-from lora_proofs import Paper
-from lora_proofs.ntk.second_order import exact_second_order
-from lora_proofs.ntk.traps import Trap
+from lora_proofs import Paper, ntk
 
 PAPER = Paper(
     key="park2026rank",
@@ -25,24 +25,24 @@ def capacity(m: int, n: int, r: int) -> int:
     return r * (m + n) - r * r
 
 
-def capacity_ratio(trap: Trap) -> flint.fmpq:
+def capacity_ratio(trap: ntk.traps.Trap) -> flint.fmpq:
     """Return the capacity over KN."""
     return flint.fmpq(capacity(*trap.shape, trap.r), trap.N)
 
 
-def defects(trap: Trap) -> int:
+def defects(trap: ntk.traps.Trap) -> int:
     """Return how far the point of a trap is from a strict minimum up to the gauge that is not global: 0 if it is one.
 
     Counted over Q: gradient entries that are not 0, negative curvatures, zero ones in excess of the dimension of the
     gauge orbit; and 1 unless a better point of the same rank is known.
     """
-    verdict = exact_second_order(trap)
+    verdict = ntk.exact_second_order(trap)
     stationary = sum(x != 0 for part in trap.gradient() for x in part.entries())
     negative, zero, _ = verdict.inertia
     return stationary + negative + zero - verdict.gauge + (not trap.is_spurious())
 
 
-def padded(trap: Trap, n: int) -> Trap:
+def padded(trap: ntk.traps.Trap, n: int) -> ntk.traps.Trap:
     """Return the instance within n x n matrices, zeros elsewhere: for lam > 0 a strict minimum stays one.
 
     On the new entries of u and v the Hessian is lam.

@@ -3,16 +3,15 @@ r"""lam > 0: no capacity excludes strict minima that are not global, nor lets a 
 "Global" is meant in two senses, which each claim tells apart: among the points of rank r, and for full fine-tuning.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import flint
 import numpy as np
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal
+from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, ntk
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk import LinearizedProblem, certify, second_order, solve, traps
-from lora_proofs.ntk.landscape import polish
-from lora_proofs.ntk.traps import Trap
 
 from .enclosure import Array, Sum, enclose_minimum
 from .paper import CAPACITY, PAPER, capacity, capacity_ratio, defects, padded
@@ -29,7 +28,7 @@ def regularised_exact(case: Case) -> Comparison:
     Family B_r of `lora_proofs.ntk.traps`, KN = r(r+3)/2, within n x n matrices: r(2n - r) / KN grows with n. Counted
     over Q: defects.
     """
-    trap = padded(traps.family_b(case["r"]), case["n"])
+    trap = padded(ntk.traps.family_b(case["r"]), case["n"])
     if not capacity_ratio(trap) > CAPACITY:
         raise OutOfScope("the capacity is below 1.35 KN")
     return equal(defects(trap), 0)
@@ -37,7 +36,7 @@ def regularised_exact(case: Case) -> Comparison:
 
 @regularised_exact.control("a functional less: KN < r(r+3)/2")
 def _(case: Case) -> Comparison:
-    trap = padded(traps.family_b(case["r"]), case["n"])
+    trap = padded(ntk.traps.family_b(case["r"]), case["n"])
     return equal(defects(replace(trap.without(trap.N - 1), better=trap.better)), 0)
 
 
@@ -82,15 +81,15 @@ def gaussian_trap(case: Case) -> tuple[Sum, Array, Array, tuple[Array, Array]]:
         rotation = np.linalg.qr(u[:r].T)[0]
         u, v = u @ rotation, v @ rotation
         y = np.einsum("kij,ia,ja->k", G, u, v) + rho
-        problem = LinearizedProblem(G[:, None], np.zeros((N, 1)), y[:, None], "squared", 1 / N)
-        if s[0] < 1.01 or second_order(problem, u, v).verdict != "strict minimum":
+        problem = ntk.LinearizedProblem(G[:, None], np.zeros((N, 1)), y[:, None], "squared", 1 / N)
+        if s[0] < 1.01 or ntk.second_order(problem, u, v).verdict != "strict minimum":
             continue
         u[np.triu_indices(r, 1)] = 0.0
         value = problem.objective(u, v)
         for size in (0.5, 0.8, 1.1):
             start = u.copy(), v.copy()
             start[0][:, 0], start[1][:, 0] = size * U[:, 0], size * Vt[0]
-            (a,), (b,) = polish(problem, [start[0]], [start[1]])
+            (a,), (b,) = ntk.polish(problem, [start[0]], [start[1]])
             if problem.objective(a, b) < (1 - 2e-3) * value:
                 return Sum(G, y, 1.0), u, v, (a, b)
     raise OutOfScope("no such labels found for 60 draws of G")
@@ -144,7 +143,7 @@ def diagonal(n: int, r: int) -> tuple[flint.fmpq_mat, flint.fmpq_mat]:
     return u, u
 
 
-def observed_block(k: int, n: int) -> Trap:
+def observed_block(k: int, n: int) -> ntk.traps.Trap:
     """Return that instance, at its optimum u = v = [I_k; 0]."""
     G = []
     for i in range(k):
@@ -153,7 +152,9 @@ def observed_block(k: int, n: int) -> Trap:
             g[i, j] = 1
             G.append(g)
     y = [flint.fmpq(2 * (i == j)) for i in range(k) for j in range(k)]
-    return Trap("block", "squared", flint.fmpq(1), tuple(G), (flint.fmpq(0),) * k**2, tuple(y), *diagonal(n, k))
+    return ntk.traps.Trap(
+        "block", "squared", flint.fmpq(1), tuple(G), (flint.fmpq(0),) * k**2, tuple(y), *diagonal(n, k)
+    )
 
 
 @PAPER.proposition("rank-of-the-optimum", loss=("squared", "logistic"), share=(0.02, 0.1))
@@ -175,16 +176,16 @@ def excess_of_columns(case: Case, fewer: int) -> Enclosure | tuple[float, float]
     """Return the enclosure of the excess of a Newton descent from the optimum's largest columns, less `fewer`."""
     problem, u, v = solved(case)
     k = max(1, u.shape[1] - fewer)
-    return certify(problem, u, v, rigorous=True).excess(*polish(problem, [u[:, :k]], [v[:, :k]]))
+    return ntk.certify(problem, u, v, rigorous=True).excess(*ntk.polish(problem, [u[:, :k]], [v[:, :k]]))
 
 
-def solved(case: Case) -> tuple[LinearizedProblem, Array, Array]:
+def solved(case: Case) -> tuple[ntk.LinearizedProblem, Array, Array]:
     """Return a Gaussian problem and the factors of its optimum, the largest column first."""
     rng, N = case.rng, 12
     G, zeros = rng.standard_normal((N, 1, 12, 12)), np.zeros((N, 1))
     labels = rng.standard_normal((N, 1)) if case["loss"] == "squared" else rng.choice([-1, 1], N)
-    unit = LinearizedProblem(G, zeros, labels, case["loss"], 1.0)
-    problem = LinearizedProblem(G, zeros, labels, case["loss"], case["share"] * unit.lam_max)
-    ((u, v),) = solve(problem, gap=1e-10).factors
+    unit = ntk.LinearizedProblem(G, zeros, labels, case["loss"], 1.0)
+    problem = ntk.LinearizedProblem(G, zeros, labels, case["loss"], case["share"] * unit.lam_max)
+    ((u, v),) = ntk.solve(problem, gap=1e-10).factors
     order = np.argsort(-(u * u).sum(axis=0))
     return problem, u[:, order], v[:, order]

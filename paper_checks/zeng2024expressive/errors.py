@@ -1,13 +1,14 @@
 """Errors below the threshold: Lemma 2 and Theorems 5 and 6, as recalled and corrected."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from flint import arb, fmpq_mat
 
-from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, exact, instances
-from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network, error_bounds
+from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, constructions, exact, instances
 
 from .paper import PAPER, RATIONAL, random_network
 
@@ -81,7 +82,7 @@ def planted_error(
         kept[i, i] = spectrum[i]
     bias = exact.array([10**6] * D if active else case.rng.integers(-3, 4, D))
     best = ReluNetwork([exact.array(Pi + U * kept * V.transpose())], [bias])
-    adapted = adapt_relu_network(frozen, best, R, domain=Box(-3, 3))
+    adapted = constructions.adapt_relu_network(frozen, best, R, domain=Box(-3, 3))
     x = exact.array(points)
     Sigma = exact.matrix(x.T @ x) * (exact.number(1) / len(points))
     return mean_square(adapted.network, ReluNetwork([exact.array(Pi + E)], [bias]), x), Sigma
@@ -166,7 +167,7 @@ def _(case: Case) -> Comparison:
     return at_most(error**2, Fraction(99, 100) * exact.frobenius_norm_squared(Sigma) * sum(s * s for s in tail) ** 2)
 
 
-def mean_error(result: AdaptedReluNetwork, x: np.ndarray) -> float:
+def mean_error(result: constructions.AdaptedReluNetwork, x: np.ndarray) -> float:
     """Return the mean of |f(x) - target(x)|_2."""
     return float(np.mean(np.linalg.norm(result(x) - result.target(x), axis=1)))
 
@@ -189,8 +190,8 @@ def error_and_corrected(case: Case, sizes: list[int], ranks: list[int], claimed:
     else:
         frozen, target = (instances.relu_network(case.rng, D, depth) for depth in (sum(sizes), len(sizes)))
         x = case.rng.uniform(-4, 4, (500, D))
-    result = adapt_relu_network(frozen, target, ranks, domain=Box(-4.0, 4.0), partition=sizes)
-    bounds = error_bounds(frozen, target, ranks if claimed is None else claimed, x, partition=sizes)
+    result = constructions.adapt_relu_network(frozen, target, ranks, domain=Box(-4.0, 4.0), partition=sizes)
+    bounds = constructions.error_bounds(frozen, target, ranks if claimed is None else claimed, x, partition=sizes)
     return mean_error(result, x), bounds.corrected
 
 

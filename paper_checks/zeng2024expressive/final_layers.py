@@ -1,11 +1,12 @@
 """Tuning the final layers instead: Lemma 4 and the count of parameters."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from flint import fmpq_mat
 
-from lora_proofs import Box, Case, Comparison, OutOfScope, ReluNetwork, at_most, equal, exact, instances
-from lora_proofs.constructions import certify_relu_network
+from lora_proofs import Box, Case, Comparison, OutOfScope, ReluNetwork, at_most, constructions, equal, exact, instances
 
 from .linear import adapter_parameters
 from .paper import PAPER
@@ -98,7 +99,7 @@ def lemma_4_bounded_domain(case: Case) -> Comparison:
         [exact.array(first), exact.array(second)], [exact.array(b)[:, 0], exact.array(b_bar - second * b)[:, 0]]
     )
     goal = ReluNetwork([exact.array(target)], [exact.array(b_bar)[:, 0]])
-    return equal(int(not certify_relu_network(network, goal, Box(-4, 4)).holds), 1)
+    return equal(int(not constructions.certify_relu_network(network, goal, Box(-4, 4)).holds), 1)
 
 
 @PAPER.formula(

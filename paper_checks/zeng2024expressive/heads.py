@@ -5,13 +5,14 @@ not cover it; the theorem of `constructions.chain.factor_pair` does. P_O and P_V
 and onto the row space of V, T the target and E = T - O V.
 """
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np
 from flint import fmpq_mat, fmpz_mat
 
-from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, pretrained
-from lora_proofs.constructions import AdaptedChain, adapt_factor_pair, adapt_linear_chain
+from lora_proofs import Case, Comparison, at_least, at_most, constructions, equal, exact, pretrained
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.linalg import singular_values
 
@@ -88,14 +89,14 @@ def integer_matrix(x: np.ndarray) -> fmpz_mat:
 
 def head_error(pair: Pair, R: int) -> Enclosure:
     """Return an enclosure of ||(O + Delta_O)(V + Delta_V) - O' V'||_F for float64 adapters of rank R."""
-    merged = exact_product(pair.V, pair.O, adapt_factor_pair([pair.V, pair.O], pair.target, R))
+    merged = exact_product(pair.V, pair.O, constructions.adapt_factor_pair([pair.V, pair.O], pair.target, R))
     error = merged - exact.matrix(pair.target_O) * exact.matrix(pair.target_V)
     square = exact.number(exact.frobenius_norm_squared(error))
     above = exact.sqrt_above(square)
     return exact.enclosure(square / above if above else above, above)
 
 
-def exact_product(V: np.ndarray, O: np.ndarray, result: AdaptedChain) -> fmpq_mat:
+def exact_product(V: np.ndarray, O: np.ndarray, result: constructions.AdaptedChain) -> fmpq_mat:
     """Return (O + B_O A_O)(V + B_V A_V) without rounding."""
     on_V, on_O = (exact.matrix(adapter.B) * exact.matrix(adapter.A) for adapter in result.adapters)
     return (exact.matrix(O) + on_O) * (exact.matrix(V) + on_V)
@@ -163,10 +164,10 @@ def _(case: Case) -> Comparison:
     return at_least(result.error / result.bound, 1.5)
 
 
-def adapters_below(case: Case) -> AdaptedChain:
+def adapters_below(case: Case) -> constructions.AdaptedChain:
     """Return the adapters of rank R of a head of bert_pretrained for that of bert_ft."""
     pair = fine_tuned(case)
-    return adapt_factor_pair([pair.V, pair.O], pair.target, case["R"])
+    return constructions.adapt_factor_pair([pair.V, pair.O], pair.target, case["R"])
 
 
 @PAPER.lemma("1-heads-core", points=[
@@ -194,7 +195,7 @@ def core_error(case: Case, spent: int) -> Comparison:
     pair = fine_tuned(case)
     Q_O, Q_V = np.linalg.qr(pair.O)[0], np.linalg.qr(pair.V.T)[0]
     V, O, T = pair.V @ Q_V, Q_O.T @ pair.O, Q_O.T @ pair.target @ Q_V
-    result = adapt_linear_chain([V, O], T, case["R"])
+    result = constructions.adapt_linear_chain([V, O], T, case["R"])
     error = enclosed(exact_product(V, O, result) - exact.matrix(T), 0)
     return equal(error, enclosed(exact.matrix(T) - exact.matrix(O) * exact.matrix(V), spent))
 
@@ -216,13 +217,17 @@ def layers(case: Case) -> Comparison:
     The error is \sigma_{2R+1}(E), and 0 from R = 128 on. The frozen matrices are non-singular.
     """
     pair = fine_tuned_layer(case)
-    return equal(adapt_linear_chain([pair.V, pair.O], pair.target, case["R"]).error, tail(pair, 2 * case["R"]))
+    return equal(
+        constructions.adapt_linear_chain([pair.V, pair.O], pair.target, case["R"]).error, tail(pair, 2 * case["R"])
+    )
 
 
 @layers.control("R = 127 is claimed to be exact", layer=(0,), factors=("OV",), R=(127,))
 def _(case: Case) -> Comparison:
     pair = fine_tuned_layer(case)
-    return equal(adapt_linear_chain([pair.V, pair.O], pair.target, case["R"]).error, tail(pair, 2 * case["R"] + 2))
+    return equal(
+        constructions.adapt_linear_chain([pair.V, pair.O], pair.target, case["R"]).error, tail(pair, 2 * case["R"] + 2)
+    )
 
 
 def tail(pair: Pair, i: int) -> float:

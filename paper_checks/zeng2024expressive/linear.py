@@ -1,5 +1,7 @@
 """Linear models: Lemma 1, its strengthened form, ranks per layer, parameter counts."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -7,9 +9,8 @@ from typing import Any
 import numpy as np
 from flint import fmpq_mat
 
-from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, constructions, equal, exact, instances
 from lora_proofs.backends import array
-from lora_proofs.constructions import adapt_linear_chain
 from lora_proofs.linalg import like, singular_values, spectral_norm
 
 from .paper import PAPER, RATIONAL, frozen_chain, residual, target_matrix
@@ -45,7 +46,7 @@ def best_error(case: Case, ranks: list[int], spent: int) -> Comparison:
         spectrum = list(range(2 * D, 0, -2))
         return equal(adapted_to_planted(case, ranks, spectrum), spectrum[spent] if spent < D else 0)
     frozen, target = frozen_chain(case), target_matrix(case)
-    result = adapt_linear_chain(frozen, target, ranks)
+    result = constructions.adapt_linear_chain(frozen, target, ranks)
     error = like(result.adapters[0].B, result.error)  # the scalar in the library and type that it comes from
     if spent == sum(ranks):
         return equal(error, result.bound)
@@ -289,7 +290,7 @@ def largest_error(case: Case, *, less: int = 0) -> Any:
         R = -(-rank // case["L"]) - (less if rank else 0)
         *weights, goal = (in_floats(W, case) for W in (*frozen, target))
         size = max(spectral_norm(goal), spectral_norm(_product(weights)))
-        worst = max(worst, adapt_linear_chain(weights, goal, R).error / (size or 1.0))
+        worst = max(worst, constructions.adapt_linear_chain(weights, goal, R).error / (size or 1.0))
     return worst
 
 

@@ -1,7 +1,8 @@
 """Random models, general partitions, narrower targets: Corollary 4, Theorem 6, the appendix on dimensions."""
 
-from lora_proofs import Box, Case, Comparison, ReluNetwork, equal, exact, instances
-from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network, best_partition, required_ranks
+from __future__ import annotations
+
+from lora_proofs import Box, Case, Comparison, ReluNetwork, constructions, equal, exact, instances
 
 from .paper import PAPER, RATIONAL, certified_error, input_domain, random_network
 from .relu import threshold
@@ -26,11 +27,11 @@ def corollary_4(case: Case) -> Comparison:
     return equal(certified_error(random_model(case)), 0)
 
 
-def random_model(case: Case, less: int = 0) -> AdaptedReluNetwork:
+def random_model(case: Case, less: int = 0) -> constructions.AdaptedReluNetwork:
     """Return the adapted network for R = ceil(D / floor(L / Lbar)) - less."""
     frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["D"], case["Lbar"])
     R = -(-case["D"] // (case["L"] // case["Lbar"])) - less
-    return adapt_relu_network(frozen, target, R, domain=input_domain(case))
+    return constructions.adapt_relu_network(frozen, target, R, domain=input_domain(case))
 
 
 @corollary_4.control("one rank less", points=[{"family": "uniform", "domain": "box", "D": 4, "L": 4, "Lbar": 2}])
@@ -111,7 +112,9 @@ def theorem_6(case: Case) -> Comparison:
     biases. Measured as in lemma-2.
     """
     frozen, target, sizes, ranks = general_partition(case)
-    return equal(certified_error(adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4), partition=sizes)), 0)
+    return equal(
+        certified_error(constructions.adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4), partition=sizes)), 0
+    )
 
 
 @theorem_6.control("one rank less in the second block", points=[
@@ -119,7 +122,9 @@ def theorem_6(case: Case) -> Comparison:
 ])  # fmt: skip
 def _(case: Case) -> Comparison:
     frozen, target, sizes, ranks = general_partition(case)
-    return equal(certified_error(adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4), partition=sizes)), 0)
+    return equal(
+        certified_error(constructions.adapt_relu_network(frozen, target, ranks, domain=Box(-4, 4), partition=sizes)), 0
+    )
 
 
 @PAPER.theorem("6-best-partition", D=(6, 7), L=(5, 6), Lbar=(2, 3))
@@ -140,12 +145,12 @@ def best_uniform_rank(case: Case, planted: int | None = None) -> int:
     )
     if planted is not None:
         target[0] = frozen[0] + exact.array(instances.rational_planted_rank(case.rng, D, D, planted))
-    rank = required_ranks(frozen, [lambda _, W=W: W for W in target])
+    rank = constructions.required_ranks(frozen, [lambda _, W=W: W for W in target])
 
     def cost(i: int, block: range) -> int:
         return -(-rank(i, block) // len(block))
 
-    return max(cost(i, P) for i, P in enumerate(best_partition(L, Lbar, cost)))
+    return max(cost(i, P) for i, P in enumerate(constructions.best_partition(L, Lbar, cost)))
 
 
 @theorem_6_best_partition.control(
@@ -172,11 +177,11 @@ def narrower_target(case: Case) -> Comparison:
     return equal(certified_error(narrow_model(case)), 0)
 
 
-def narrow_model(case: Case, less: int = 0) -> AdaptedReluNetwork:
+def narrow_model(case: Case, less: int = 0) -> constructions.AdaptedReluNetwork:
     """Return the adapted network for R = ceil(d / M) - less."""
     frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["d"], case["Lbar"])
     R = -(-case["d"] // (case["L"] // case["Lbar"])) - less
-    return adapt_relu_network(frozen, target, R, domain=input_domain(case))
+    return constructions.adapt_relu_network(frozen, target, R, domain=input_domain(case))
 
 
 @narrower_target.control(

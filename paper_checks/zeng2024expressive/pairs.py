@@ -4,14 +4,15 @@ P_O and P_V are the projections onto range(O) and onto the row space of V, T is 
 and its proof stand in `lora_proofs.constructions.chain.factor_pair`.
 """
 
+from __future__ import annotations
+
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from flint import fmpq_mat
 
-from lora_proofs import Case, Comparison, at_least, equal, exact, instances
-from lora_proofs.constructions import exact_factor_pair
+from lora_proofs import Case, Comparison, at_least, constructions, equal, exact, instances
 
 from .paper import PAPER, residual
 
@@ -85,7 +86,7 @@ def misses(case: Case, *, less: int = 0, exchanged: bool = False) -> Fraction:
     goal = planted_pair(case)[2] if exchanged else T
     residuals, excess = [], 0
     for ranks in least_ranks(thresholds(V, O, T), V.nrows()):
-        adapters = exact_factor_pair([V, O], T, ranks).adapters
+        adapters = constructions.exact_factor_pair([V, O], T, ranks).adapters
         excess += sum(max(exact.rank(a.delta()) - max(r - less, 0), 0) for a, r in zip(adapters, ranks, strict=True))
         residuals.append(exact.frobenius_norm_squared(residual([V, O], adapters, goal)))
     return max(residuals) + excess

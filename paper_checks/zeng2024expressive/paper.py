@@ -1,13 +1,14 @@
 """The paper, and the families of instances on which its statements are tried."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 from typing import Any
 
 from flint import fmpq_mat
 
-from lora_proofs import Ball, Box, Case, Paper, ReluNetwork, exact, instances
+from lora_proofs import Ball, Box, Case, Paper, ReluNetwork, constructions, exact, instances
 from lora_proofs.backends import array
-from lora_proofs.constructions import AdaptedReluNetwork, Certificate
 from lora_proofs.enclosure import Enclosure
 
 PAPER = Paper(
@@ -48,7 +49,7 @@ def input_domain(case: Case) -> Box | Ball:
     return Box(-4, 4) if case["domain"] == "box" else Ball(4)
 
 
-def certified_error(result: AdaptedReluNetwork) -> Fraction | Enclosure | tuple[Fraction, Fraction]:
+def certified_error(result: constructions.AdaptedReluNetwork) -> Fraction | Enclosure | tuple[Fraction, Fraction]:
     """Return sup |f - target| over the domain, relative to the largest |target| seen there: exactly 0, or a bracket.
 
     The bracket is proved of the floating network as it is stored, from the largest exact difference at rational points
@@ -57,7 +58,7 @@ def certified_error(result: AdaptedReluNetwork) -> Fraction | Enclosure | tuple[
     return certified(result.certificate)
 
 
-def certified(certificate: Certificate) -> Fraction | Enclosure | tuple[Fraction, Fraction]:
+def certified(certificate: constructions.Certificate) -> Fraction | Enclosure | tuple[Fraction, Fraction]:
     """Return what a certificate says of sup |f - target|, as `certified_error` does."""
     difference, size = certificate.difference, certificate.size or 1
     lower, upper = difference.lower / size, difference.upper / size

@@ -1,5 +1,7 @@
 """ReLU networks: Lemma 2 with its domain and its necessity, Lemma 3, Theorem 3."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,8 +10,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq_mat, fmpq_poly
 
-from lora_proofs import Box, Case, Comparison, ReluNetwork, at_least, equal, exact, instances
-from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network, required_ranks, uniform_partition
+from lora_proofs import Box, Case, Comparison, ReluNetwork, at_least, constructions, equal, exact, instances
 from lora_proofs.linalg import chain_product, singular_values
 
 from .paper import PAPER, RATIONAL, certified_error, input_domain, random_network
@@ -18,17 +19,17 @@ from .paper import PAPER, RATIONAL, certified_error, input_domain, random_networ
 def threshold(frozen: ReluNetwork, target: ReluNetwork) -> int:
     """Return ceil(max_i rank(Wbar_i - prod_{P_i} W_l) / M) for the uniform partition."""
     M = frozen.depth // target.depth
-    rank = required_ranks(frozen.weights, [lambda _, W=W: W for W in target.weights])
-    return max(-(-rank(i, P) // M) for i, P in enumerate(uniform_partition(frozen.depth, target.depth)))
+    rank = constructions.required_ranks(frozen.weights, [lambda _, W=W: W for W in target.weights])
+    return max(-(-rank(i, P) // M) for i, P in enumerate(constructions.uniform_partition(frozen.depth, target.depth)))
 
 
-def adapted(case: Case, *, less: int = 0) -> AdaptedReluNetwork:
+def adapted(case: Case, *, less: int = 0) -> constructions.AdaptedReluNetwork:
     """Return the adapted network of a random pair, for the ranks of Theorem 3 minus `less`."""
     frozen, target = random_network(case, case["D"], case["L"]), random_network(case, case["D"], case["Lbar"])
-    return adapt_relu_network(frozen, target, threshold(frozen, target) - less, domain=input_domain(case))
+    return constructions.adapt_relu_network(frozen, target, threshold(frozen, target) - less, domain=input_domain(case))
 
 
-def equal_on_domain(result: AdaptedReluNetwork) -> Comparison:
+def equal_on_domain(result: constructions.AdaptedReluNetwork) -> Comparison:
     """Compare sup |f - target| over the domain with 0."""
     return equal(certified_error(result), 0)
 

@@ -1,5 +1,7 @@
 """Sharper ranks than Theorem 3's for two and more target layers, from above and from below. Not in the paper."""
 
+from __future__ import annotations
+
 import itertools
 from dataclasses import replace
 from fractions import Fraction
@@ -8,14 +10,7 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx, fmpq
 
-from lora_proofs import Box, Case, Comparison, equal, exact, instances
-from lora_proofs.constructions import AdaptedReluNetwork, adapt_relu_network
-from lora_proofs.constructions.kinks.count import count_admits
-from lora_proofs.constructions.kinks.gauge import adapt_by_gauge
-from lora_proofs.constructions.kinks.pencils import LowRankSystem, Pencil
-from lora_proofs.constructions.kinks.required_rank import required_rank
-from lora_proofs.constructions.kinks.staggered import adapt_staggered
-from lora_proofs.constructions.kinks.system import KinkSystem, read_kinks
+from lora_proofs import Box, Case, Comparison, constructions, equal, exact, instances
 from lora_proofs.enclosure import Enclosure
 
 from .paper import PAPER, certified_error
@@ -43,7 +38,7 @@ def required(case: Case) -> Comparison:
 
 def rank_bracket(case: Case) -> Enclosure:
     """Return the least uniform rank, between what is necessary and what is certified to suffice."""
-    return exact.enclosure(*required_rank(case["D"], case["L"], case["Lbar"], case.seed))
+    return exact.enclosure(*constructions.required_rank(case["D"], case["L"], case["Lbar"], case.seed))
 
 
 @required.control("the rank of Theorem 3")
@@ -84,15 +79,17 @@ def solvable_plans(case: Case, rank: int) -> float:
         for n in range(D) if first < second else (0,):
             kinks = [0] * (L - 1)
             kinks[first], kinks[second] = kinks[first] + n, kinks[second] + D - n
-            system = KinkSystem.of(frozen, target, read_kinks(kinks, D, L, 2), [rank] * L).system
+            system = constructions.KinkSystem.of(
+                frozen, target, constructions.read_kinks(kinks, D, L, 2), [rank] * L
+            ).system
             found += system.solve(np.exp(0.3 * case.rng.standard_normal(len(system.positive)))) is not None
     return found
 
 
-def adapted(case: Case, adapt: Any) -> AdaptedReluNetwork:
+def adapted(case: Case, adapt: Any) -> constructions.AdaptedReluNetwork:
     """Return the network of a construction at rank R, for a pair of the case."""
     frozen, target = (instances.relu_network(case.rng, case["D"], n, case["family"]) for n in (case["L"], case["Lbar"]))
-    result: AdaptedReluNetwork = adapt(frozen, target, case["R"], domain=Box(-4, 4))
+    result: constructions.AdaptedReluNetwork = adapt(frozen, target, case["R"], domain=Box(-4, 4))
     if any(a.rank > case["R"] for a in result.adapters):
         raise ArithmeticError("an adapter exceeds its rank")
     return result
@@ -111,19 +108,19 @@ def rescaled_layers(case: Case) -> Comparison:
     needs only rank(\Lambda_i \bar W_i - \Pi_i \Lambda_{i-1}) <= R M: (D - R M)^2 equations. Measured: a bracket of
     sup |f - \bar f| over X = {|x|_\infty <= 4} for the network as it is stored in double precision.
     """
-    return equal(certified_error(adapted(case, adapt_by_gauge)), 0)
+    return equal(certified_error(adapted(case, constructions.adapt_by_gauge)), 0)
 
 
 @rescaled_layers.control("all scales 1, at the same rank", points=[
     {"family": "uniform", "D": 12, "L": 4, "Lbar": 2, "R": 5}
 ])  # fmt: skip
 def _(case: Case) -> Comparison:
-    return equal(certified_error(adapted(case, adapt_relu_network)), 0)
+    return equal(certified_error(adapted(case, constructions.adapt_relu_network)), 0)
 
 
 @rescaled_layers.control("a larger box", points=[{"family": "uniform", "D": 12, "L": 4, "Lbar": 2, "R": 5}])
 def _(case: Case) -> Comparison:
-    result = adapted(case, adapt_by_gauge)
+    result = adapted(case, constructions.adapt_by_gauge)
     return equal(certified_error(replace(result, domain=Box(-40, 40))), 0)
 
 
@@ -139,19 +136,19 @@ def shared_kinks(case: Case) -> Comparison:
     Layer l bends the neurons that it is given and keeps all others active; Theorem 3 asks for R = 16 there. Measured as
     in proposition-rescaled-layers, the target being followed neuron by neuron.
     """
-    return equal(certified_error(adapted(case, adapt_staggered)), 0)
+    return equal(certified_error(adapted(case, constructions.adapt_staggered)), 0)
 
 
 @shared_kinks.control("whole layers, at the same rank", points=[
     {"family": "uniform", "D": 4, "L": 3, "Lbar": 2, "R": 3}
 ])  # fmt: skip
 def _(case: Case) -> Comparison:
-    return equal(certified_error(adapted(case, adapt_relu_network)), 0)
+    return equal(certified_error(adapted(case, constructions.adapt_relu_network)), 0)
 
 
 @shared_kinks.control("a larger box", points=[{"family": "uniform", "D": 8, "L": 3, "Lbar": 2, "R": 5}])
 def _(case: Case) -> Comparison:
-    result = adapted(case, adapt_staggered)
+    result = adapted(case, constructions.adapt_staggered)
     return equal(certified_error(replace(result, domain=Box(-40, 40))), 0)
 
 
@@ -235,7 +232,7 @@ def least_rank(case: Case, total: int | None = None) -> int:
     """Return the least R that passes the count for so many kinks, those of the hidden target layers by default."""
     D, L = case["D"], case["L"]
     kinks = (case["Lbar"] - 1) * D if total is None else total
-    return next(R for R in range(1, D + 1) if count_admits(D, [R] * L, kinks))
+    return next(R for R in range(1, D + 1) if constructions.count_admits(D, [R] * L, kinks))
 
 
 def least_rank_by_brute_force(case: Case, most: int | None = None) -> int:
@@ -306,8 +303,8 @@ def distance_from_planted(case: Case, moved: Any) -> Enclosure:
     scales = exact.array(case.rng.integers(4, 12, D)) / 8
     Pi = instances.nonsingular(case.rng, D)
     goal = exact.array(Pi + instances.rational_planted_rank(case.rng, D, D, D - k))
-    pencil = Pencil(exact.array(-Pi), exact.array(np.eye(D)), goal / scales[:, None], np.arange(D), D - k)
-    balls = LowRankSystem([pencil], np.ones(D, dtype=bool)).certify(scales.astype(float))
+    pencil = constructions.Pencil(exact.array(-Pi), exact.array(np.eye(D)), goal / scales[:, None], np.arange(D), D - k)
+    balls = constructions.LowRankSystem([pencil], np.ones(D, dtype=bool)).certify(scales.astype(float))
     if balls is None:
         raise ArithmeticError("Krawczyk's test failed")
     with ctx.workprec(256):  # the distance is twenty digits below the scales

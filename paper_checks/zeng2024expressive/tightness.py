@@ -1,15 +1,15 @@
 """How tight the bounds below the threshold are: Theorems 5 and 6, corrected and sharpened."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from flint import fmpq_mat
 
-from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, equal, exact, instances
+from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, constructions, equal, exact, instances
 from lora_proofs.backends import array
-from lora_proofs.constructions import adapt_relu_network
-from lora_proofs.constructions.relu.error_bounds import ErrorBounds, corrected_bound, error_bounds, fit_to_distribution
 from lora_proofs.linalg import frobenius_norm, like, namespace
 
 from .errors import attaining_networks, falling, mean_square, planted, planted_error
@@ -31,11 +31,11 @@ ONE_BLOCK = [{"family": "uniform", "D": 4, "L": 1, "R": R} for R in (1, 2)]
 SMALL = [{"family": "uniform", "D": 4, "L": 4, "Lbar": 2, "R": 1}]
 
 
-def below_threshold(case: Case, count: int = 300) -> tuple[ReluNetwork, ReluNetwork, Any, ErrorBounds]:
+def below_threshold(case: Case, count: int = 300) -> tuple[ReluNetwork, ReluNetwork, Any, constructions.ErrorBounds]:
     """Return the networks, uniform points of the box, and the bounds of the distribution on these points."""
     frozen, target = (random_network(case, case["D"], depth) for depth in (case["L"], case["Lbar"]))
     x = array(case.rng.uniform(-4, 4, (count, case["D"])), case)
-    return frozen, target, x, error_bounds(frozen, target, case["R"], x)
+    return frozen, target, x, constructions.error_bounds(frozen, target, case["R"], x)
 
 
 def root_mean_square(network: Any, target: ReluNetwork, x: Any) -> Any:
@@ -54,14 +54,17 @@ def theorem_5_sharp(case: Case) -> Comparison:
     adapters; the root mean square is at least the mean that Theorem 5 bounds.
     """
     frozen, target, x, bounds = below_threshold(case)
-    return at_most(root_mean_square(adapt_relu_network(frozen, target, case["R"], domain=BOX), target, x), bounds.sharp)
+    return at_most(
+        root_mean_square(constructions.adapt_relu_network(frozen, target, case["R"], domain=BOX), target, x),
+        bounds.sharp,
+    )
 
 
 @theorem_5_sharp.control("one percent less, where the bound is attained", points=ONE_BLOCK)
 def _(case: Case) -> Comparison:
     frozen, target, x = active_block(case)
-    adapted = adapt_relu_network(frozen, target, case["R"], domain=BOX)
-    bound = error_bounds(frozen, target, case["R"], x).sharp
+    adapted = constructions.adapt_relu_network(frozen, target, case["R"], domain=BOX)
+    bound = constructions.error_bounds(frozen, target, case["R"], x).sharp
     return at_most(root_mean_square(adapted, target, x), bound * 99 / 100)
 
 
@@ -69,8 +72,10 @@ def _(case: Case) -> Comparison:
 def _(case: Case) -> Comparison:
     frozen, target, x, _ = below_threshold(case, 20)
     target = ReluNetwork(target.weights, [b + 10 for b in target.biases])
-    adapted = adapt_relu_network(frozen, target, [2, 2, 0, 0], domain=BOX)
-    return at_most(root_mean_square(adapted, target, x), error_bounds(frozen, target, [2, 2, 2, 2], x).sharp)
+    adapted = constructions.adapt_relu_network(frozen, target, [2, 2, 0, 0], domain=BOX)
+    return at_most(
+        root_mean_square(adapted, target, x), constructions.error_bounds(frozen, target, [2, 2, 2, 2], x).sharp
+    )
 
 
 @PAPER.theorem("5-sharp-below-moments", points=BELOW)
@@ -84,7 +89,7 @@ def theorem_5_sharp_below_moments(case: Case) -> Comparison:
     return at_most(*sharp_and_moments(bounds))
 
 
-def sharp_and_moments(bounds: ErrorBounds) -> tuple[Any, Any]:
+def sharp_and_moments(bounds: constructions.ErrorBounds) -> tuple[Any, Any]:
     """Return the two bounds that theorem-5-sharp-below-moments compares."""
     return bounds.sharp, bounds.moments
 
@@ -110,7 +115,7 @@ def theorem_5_moments_below_corrected(case: Case) -> Comparison:
     return at_most(*moments_and_corrected(bounds))
 
 
-def moments_and_corrected(bounds: ErrorBounds) -> tuple[Any, Any]:
+def moments_and_corrected(bounds: constructions.ErrorBounds) -> tuple[Any, Any]:
     """Return the two bounds that theorem-5-moments-below-corrected compares."""
     return bounds.moments, bounds.corrected
 
@@ -118,7 +123,7 @@ def moments_and_corrected(bounds: ErrorBounds) -> tuple[Any, Any]:
 @theorem_5_moments_below_corrected.control("one percent less, where both are equal", points=SMALL)
 def _(case: Case) -> Comparison:
     frozen, target, x = attaining_networks(case, [2, 2], [case["R"]] * 4)
-    moments, corrected = moments_and_corrected(error_bounds(frozen, target, case["R"], x))
+    moments, corrected = moments_and_corrected(constructions.error_bounds(frozen, target, case["R"], x))
     return at_most(moments, corrected * 99 / 100)
 
 
@@ -138,16 +143,16 @@ def theorem_5_fitted(case: Case) -> Comparison:
     \bar h_{i-1} in the bound. The ranks are those of Theorem 5. Not the paper's.
     """
     frozen, target, x, _ = below_threshold(case)
-    fit = fit_to_distribution(frozen, target, case["R"], x)
-    adapted = adapt_relu_network(frozen, fit.network, case["R"], domain=BOX)
+    fit = constructions.fit_to_distribution(frozen, target, case["R"], x)
+    adapted = constructions.adapt_relu_network(frozen, fit.network, case["R"], domain=BOX)
     return at_most(root_mean_square(adapted, target, x), fit.sharp)
 
 
 @theorem_5_fitted.control("a rank less for the adapters, on an active target", points=ONE_BLOCK)
 def _(case: Case) -> Comparison:
     frozen, target, x = active_block(case)
-    fit, less = (fit_to_distribution(frozen, target, R, x) for R in (case["R"], case["R"] - 1))
-    adapted = adapt_relu_network(frozen, less.network, case["R"] - 1, domain=BOX)
+    fit, less = (constructions.fit_to_distribution(frozen, target, R, x) for R in (case["R"], case["R"] - 1))
+    adapted = constructions.adapt_relu_network(frozen, less.network, case["R"] - 1, domain=BOX)
     return at_most(root_mean_square(adapted, target, x), fit.sharp)
 
 
@@ -158,8 +163,8 @@ def least_error_of_one_block(case: Case) -> Comparison:
     E = \bar W_1 - \prod W_l. No rank-R adapters and biases do better (Eckart & Young), and the fitted ones attain it.
     """
     frozen, target, x = active_block(case)
-    adapted = adapt_relu_network(
-        frozen, fit_to_distribution(frozen, target, case["R"], x).network, case["R"], domain=BOX
+    adapted = constructions.adapt_relu_network(
+        frozen, constructions.fit_to_distribution(frozen, target, case["R"], x).network, case["R"], domain=BOX
     )
     return equal(root_mean_square(adapted, target, x) ** 2, _eigenvalue_tail(frozen, target, x, case["R"]))
 
@@ -167,7 +172,7 @@ def least_error_of_one_block(case: Case) -> Comparison:
 @least_error_of_one_block.control("the adapters of the truncated singular value decomposition")
 def _(case: Case) -> Comparison:
     frozen, target, x = active_block(case)
-    adapted = adapt_relu_network(frozen, target, case["R"], domain=BOX)
+    adapted = constructions.adapt_relu_network(frozen, target, case["R"], domain=BOX)
     return equal(root_mean_square(adapted, target, x) ** 2, _eigenvalue_tail(frozen, target, x, case["R"]))
 
 
@@ -221,20 +226,25 @@ def corrected_bound_attained(case: Case) -> Comparison:
     2E_i; \bar b_i = \beta_i e_1, \beta_i >= 0, and x = \rho e_1 with probability 1. Exact, for one D.
     """
     network, target, tails, norms, biases, rho = _diagonal_networks(case)
-    return equal(_distance(network, target, rho), corrected_bound(tails, norms, biases, rho))
+    return equal(_distance(network, target, rho), constructions.corrected_bound(tails, norms, biases, rho))
 
 
 @corrected_bound_attained.control("to first order in E", Lbar=(2, 3), D=(3,), R=(0, 1))
 def _(case: Case) -> Comparison:
     network, target, tails, norms, biases, rho = _diagonal_networks(case)
     tiny = Fraction(1, 10**6)  # the bound of these errors, scaled up, is that to first order
-    return equal(_distance(network, target, rho), corrected_bound([tiny * E for E in tails], norms, biases, rho) / tiny)
+    return equal(
+        _distance(network, target, rho),
+        constructions.corrected_bound([tiny * E for E in tails], norms, biases, rho) / tiny,
+    )
 
 
 @corrected_bound_attained.control("without the biases", Lbar=(2, 3), D=(3,), R=(0, 1))
 def _(case: Case) -> Comparison:
     network, target, tails, norms, biases, rho = _diagonal_networks(case)
-    return equal(_distance(network, target, rho), corrected_bound(tails, norms, [0 * b for b in biases], rho))
+    return equal(
+        _distance(network, target, rho), constructions.corrected_bound(tails, norms, [0 * b for b in biases], rho)
+    )
 
 
 def _distance(network: ReluNetwork, target: ReluNetwork, rho: Fraction) -> Fraction:
@@ -259,5 +269,5 @@ def _diagonal_networks(case: Case) -> tuple[ReluNetwork, ReluNetwork, Any, Any, 
     kept = [np.diag([w + E] * (D - spent) + [w] * spent) for w, E in zip(norms, tails, strict=True)]
     best = ReluNetwork([exact.array(F) for F in kept], shifts)
     target = ReluNetwork([exact.array(w * np.eye(D, dtype=int)) for w in norms], shifts)
-    network = adapt_relu_network(frozen, best, case["R"], domain=Box(-8, 8)).network
+    network = constructions.adapt_relu_network(frozen, best, case["R"], domain=Box(-8, 8)).network
     return network, target, tails, norms, biases, rho

@@ -1,5 +1,7 @@
 """Transformers: Theorem 7, its corollary on random weights, the functionality gaps, what is necessary, the cost."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -7,10 +9,8 @@ from typing import Any
 import numpy as np
 from flint import fmpq_mat
 
-from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances
+from lora_proofs import Case, Comparison, at_least, at_most, constructions, equal, exact, instances
 from lora_proofs.backends import array
-from lora_proofs.constructions.transformer.adapt import AdaptedTransformer, adapt_transformer, functionality_gaps
-from lora_proofs.constructions.transformer.certify import certify_transformer
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.linalg import to_numpy
 from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
@@ -56,13 +56,13 @@ def distance(
     It is taken over tokens of norm at most sqrt(D), and a bracket if it is not 0: from below by rational tokens. With
     `less` each adapter loses so much of its rank.
     """
-    result = adapt_transformer(frozen, target, R)
+    result = constructions.adapt_transformer(frozen, target, R)
     named, shorter = frozen.named_weights, {}
     for name, a in result.named_adapters.items() if less else ():
         kept, D = range(max(0, a.rank - less)), range(target.width)
         cut = exact.RationalAdapter(A=exact.block(a.A, kept, D), B=exact.block(a.B, D, kept))
         shorter[name] = exact.array(cut.merge(named[name]))
-    return certified(certify_transformer(result.network.replaced(shorter, result.biases), target))
+    return certified(constructions.certify_transformer(result.network.replaced(shorter, result.biases), target))
 
 
 def points(*sizes: tuple[int, int, int], family: str = RATIONAL, **more: int) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ def gaps(case: Case) -> Comparison:
     \bar W_V B - W_1 W_O W_V B), where B = W_{2,i-1} is the same in both networks here, B = I for i = 1, and
     G_{L+1} = rank(\bar W_o \bar W_{2L} - W_o W_{2L}). Measured: the number of gaps that are not as planted.
     """
-    return equal(miscounted(case, functionality_gaps), 0)
+    return equal(miscounted(case, constructions.functionality_gaps), 0)
 
 
 def miscounted(case: Case, count: Callable[[TransformerNetwork, TransformerNetwork], list[int]]) -> int:
@@ -116,7 +116,7 @@ def miscounted(case: Case, count: Callable[[TransformerNetwork, TransformerNetwo
 def _(case: Case) -> Comparison:
     def of_the_logits(frozen: TransformerNetwork, target: TransformerNetwork) -> list[int]:
         values = {n: W for n, W in frozen.named_weights.items() if "W_V" in n or "W_O" in n}
-        return functionality_gaps(frozen, target.replaced(values, target.biases))
+        return constructions.functionality_gaps(frozen, target.replaced(values, target.biases))
 
     return equal(miscounted(case, of_the_logits), 0)
 
@@ -146,8 +146,8 @@ def _(case: Case) -> Comparison:
 def _(case: Case) -> Comparison:
     frozen = transformer(case)
     (target, planted), (other, _) = nearby(case, frozen), nearby(case, frozen)
-    result = adapt_transformer(frozen, other, -(-max(planted) // 2))
-    return equal(certified(certify_transformer(result.network, target)), 0)
+    result = constructions.adapt_transformer(frozen, other, -(-max(planted) // 2))
+    return equal(certified(constructions.certify_transformer(result.network, target)), 0)
 
 
 @PAPER.corollary("7-random", points=points((2, 1, 1), (3, 2, 2), (4, 2, 2), (8, 2, 1), (8, 2, 3)))
@@ -177,7 +177,7 @@ def typical_error(case: Case, R: int) -> float:
         return array(x, case) if case.digits <= 16 else x
 
     pairs = [(transformer(case, doubles), transformer(case, doubles)) for _ in range(case["draws"])]
-    return float(np.median([adapt_transformer(*pair, R).error for pair in pairs]))
+    return float(np.median([constructions.adapt_transformer(*pair, R).error for pair in pairs]))
 
 
 @PAPER.corollary("7-random-floats", points=[
@@ -309,7 +309,7 @@ def below_ratio(case: Case) -> float:
     if case["family"] in TIGHT:
         network, target = tight_pair(case)
     else:
-        result = adapt_transformer(*random_pair(case), case["R"])
+        result = constructions.adapt_transformer(*random_pair(case), case["R"])
         network, target = result.network, result.target
     D = target.width
     Z = case.rng.normal(size=(64, D, 4))
@@ -317,7 +317,9 @@ def below_ratio(case: Case) -> float:
     Z[1] = -Z[0]
     Z *= (1 - 1e-15) * D**0.5 / np.linalg.norm(Z, axis=1, keepdims=True)
     apart = to_numpy(network(array(Z, case)) - target(array(Z, case)))
-    return float(np.linalg.norm(apart.astype(float), axis=1).max()) / float(certify_transformer(network, target).error)
+    return float(np.linalg.norm(apart.astype(float), axis=1).max()) / float(
+        constructions.certify_transformer(network, target).error
+    )
 
 
 @PAPER.proposition("transformer-below", points=[
@@ -380,14 +382,14 @@ def mismatches(case: Case, more: int) -> int:
     )
 
 
-def nearest(case: Case, E: fmpq_mat, target: "OneHead", r: int) -> fmpq_mat:
+def nearest(case: Case, E: fmpq_mat, target: OneHead, r: int) -> fmpq_mat:
     """Return a part, of rank r if it has one, of the change E."""
     U, Vt = exact.full_rank_factorization(E)
     rows, spent = range(case["D"]), range(min(r, U.ncols()))
     return exact.block(U, rows, spent) * exact.block(Vt, spent, rows)
 
 
-def fitted(case: Case, E: fmpq_mat, target: "OneHead", r: int) -> fmpq_mat:
+def fitted(case: Case, E: fmpq_mat, target: OneHead, r: int) -> fmpq_mat:
     """Return U V with a random U of r columns, and V such that r D pairs of tokens see no difference from the change E.
 
     With r = D that is E itself.
@@ -432,9 +434,9 @@ def _(case: Case) -> Comparison:
     return at_least(mismatches(case, more=1), 1)
 
 
-def spent(case: Case, ranks: int | list[int]) -> AdaptedTransformer:
+def spent(case: Case, ranks: int | list[int]) -> constructions.AdaptedTransformer:
     """Return exact adapters of these ranks for a random rational pair; raise if they are not exact."""
-    result = adapt_transformer(*random_pair(case), ranks)
+    result = constructions.adapt_transformer(*random_pair(case), ranks)
     if result.certificate.evidence != "exact":
         raise ArithmeticError("the adapters are not exact")
     return result

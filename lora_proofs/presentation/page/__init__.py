@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "read_report", "write_latex", "write_pages"]
 
-__getattr__, __dir__ = lazy_face(__name__)
+lazy_face(__name__)
