@@ -11,7 +11,7 @@ the rank of every optimum. The relative duality gap is at most 1e-9, where round
 from typing import Any
 
 import numpy as np
-from jang2024lora_tasks import NAMES, load
+from shared.jang2024lora_tasks import NAMES, load
 
 from lora_proofs import plotting
 from lora_proofs.ntk import LinearizedProblem, solve, thresholds

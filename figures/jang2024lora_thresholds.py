@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from jang2024lora_rank import optimum
-from jang2024lora_tasks import classes, difference, linearizer
+from shared.jang2024lora_tasks import classes, difference, linearizer
 
 from lora_proofs import plotting
 from lora_proofs.ntk import LinearizedProblem, thresholds

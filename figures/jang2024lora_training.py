@@ -16,8 +16,8 @@ other data; its curves are not given as numbers.
 from typing import Any
 
 import numpy as np
-from jang2024lora_tasks import NAMES, Task, load
 from scipy.linalg import eigh, eigvalsh
+from shared.jang2024lora_tasks import NAMES, Task, load
 
 from lora_proofs import plotting
 from lora_proofs.ntk import Solution, solve

@@ -7,10 +7,10 @@ returned for each seed, whatever its setting: the grey band is the range of all 
 both curves trained on fresh batches, the best setting by validation.
 """
 
-from zeng2024expressive_instances import TEST_POINTS, D, inputs, mean_squared_error, relu
-from zeng2024expressive_panels import BOX, CONSTRUCTION, grid, row, seeds
-from zeng2024expressive_panels import plot as plot_panel
-from zeng2024expressive_runs import best_adapters
+from shared.zeng2024expressive_instances import TEST_POINTS, D, inputs, mean_squared_error, relu
+from shared.zeng2024expressive_panels import BOX, CONSTRUCTION, grid, row, seeds
+from shared.zeng2024expressive_panels import plot as plot_panel
+from shared.zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 from lora_proofs.constructions import adapt_relu_network

@@ -7,10 +7,10 @@ lower row does so at every epoch. For Lbar = 1 it is only there, on points that 
 of some runs falls as far as published.
 """
 
-from zeng2024expressive_instances import relu
-from zeng2024expressive_panels import grid, row, seeds
-from zeng2024expressive_panels import plot as plot_panel
-from zeng2024expressive_runs import best_adapters
+from shared.zeng2024expressive_instances import relu
+from shared.zeng2024expressive_panels import grid, row, seeds
+from shared.zeng2024expressive_panels import plot as plot_panel
+from shared.zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 

@@ -7,11 +7,11 @@ of 12 settings by validation loss.
 """
 
 import numpy as np
+from shared.zeng2024expressive_instances import TEST_POINTS, D, inputs, mean_squared_error, relu
+from shared.zeng2024expressive_panels import BOX, GRADIENT, grid, row, seeds
+from shared.zeng2024expressive_panels import plot as plot_panel
+from shared.zeng2024expressive_runs import best_adapters
 from zeng2024expressive_classification import PROPER, PROTOCOLS, TASKS, classes
-from zeng2024expressive_instances import TEST_POINTS, D, inputs, mean_squared_error, relu
-from zeng2024expressive_panels import BOX, GRADIENT, grid, row, seeds
-from zeng2024expressive_panels import plot as plot_panel
-from zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 from lora_proofs.constructions import adapt_relu_network

@@ -5,10 +5,10 @@ biases, which are tuned as well, are not counted on either side, as published. A
 validation, fresh batches.
 """
 
-from zeng2024expressive_instances import relu
-from zeng2024expressive_panels import grid, row, seeds
-from zeng2024expressive_panels import plot as plot_panel
-from zeng2024expressive_runs import best_adapters
+from shared.zeng2024expressive_instances import relu
+from shared.zeng2024expressive_panels import grid, row, seeds
+from shared.zeng2024expressive_panels import plot as plot_panel
+from shared.zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 

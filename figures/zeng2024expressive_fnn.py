@@ -9,7 +9,7 @@ from print for Lbar = 1, random.
 """
 
 import numpy as np
-from zeng2024expressive_instances import (
+from shared.zeng2024expressive_instances import (
     BATCH,
     TEST_POINTS,
     D,
@@ -18,9 +18,9 @@ from zeng2024expressive_instances import (
     published_construction,
     relu,
 )
-from zeng2024expressive_panels import BOX, CONSTRUCTION, FLOAT32, GRADIENT, grid, row, seeds
-from zeng2024expressive_panels import plot as plot_panel
-from zeng2024expressive_runs import best_adapters
+from shared.zeng2024expressive_panels import BOX, CONSTRUCTION, FLOAT32, GRADIENT, grid, row, seeds
+from shared.zeng2024expressive_panels import plot as plot_panel
+from shared.zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 from lora_proofs.constructions import adapt_relu_network

@@ -6,10 +6,10 @@ settings by validation, on fresh batches. Hollow marks: the published values, re
 """
 
 import numpy as np
-from zeng2024expressive_instances import TEST_POINTS, D, inputs, linear
-from zeng2024expressive_panels import CONSTRUCTION, GRADIENT, grid, row, seeds
-from zeng2024expressive_panels import plot as plot_panel
-from zeng2024expressive_runs import best_adapters
+from shared.zeng2024expressive_instances import TEST_POINTS, D, inputs, linear
+from shared.zeng2024expressive_panels import CONSTRUCTION, GRADIENT, grid, row, seeds
+from shared.zeng2024expressive_panels import plot as plot_panel
+from shared.zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 from lora_proofs.constructions import adapt_linear_chain

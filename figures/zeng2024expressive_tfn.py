@@ -12,10 +12,19 @@ weight decay 0 and, for one block, 1e-3. For seed 0, at three ranks, the best of
 from functools import cache
 
 import numpy as np
-from zeng2024expressive_instances import RANKS, SEEDS, TEST_POINTS, TOKENS, D, inputs, mean_squared_error, transformer
-from zeng2024expressive_panels import CONSTRUCTION, FLOAT32, GRADIENT, row
-from zeng2024expressive_panels import plot as plot_panel
-from zeng2024expressive_runs import best_adapters
+from shared.zeng2024expressive_instances import (
+    RANKS,
+    SEEDS,
+    TEST_POINTS,
+    TOKENS,
+    D,
+    inputs,
+    mean_squared_error,
+    transformer,
+)
+from shared.zeng2024expressive_panels import CONSTRUCTION, FLOAT32, GRADIENT, row
+from shared.zeng2024expressive_panels import plot as plot_panel
+from shared.zeng2024expressive_runs import best_adapters
 
 from lora_proofs import plotting
 from lora_proofs.constructions import adapt_transformer

@@ -51,7 +51,7 @@ FROM_MODULES = [
     ("judgement.collect", "collect"),
     ("judgement.sweep", "sweep"),
     ("presentation.report", "Report"),
-    ("presentation.figures", "scripts"),
+    ("presentation.figures", "find_figures"),
     ("homework", "grade"),
     ("homework", "hole"),
     ("presentation.page", "write_pages"),

@@ -12,7 +12,7 @@ import pytest
 
 from lora_proofs.cli import cli
 from lora_proofs.judgement.collect import collect
-from lora_proofs.presentation.figures import scripts
+from lora_proofs.presentation.figures import find_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -108,7 +108,7 @@ def test_papers_and_claims_exist():
 
 
 def test_figures_exist():
-    known = {script.name for script in scripts()}
+    known = {script.name for script in find_figures()}
     known |= {name.partition("_")[0] for name in known}
     assert {word for word in named("names", "figure") if not word.isupper()} <= known
 

@@ -22,7 +22,7 @@ from lora_proofs.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lora_proofs.presentation.figures import Script as FigureScript
+    from lora_proofs.presentation.figures import Figure
     from lora_proofs.presentation.page import Picture
 
 
@@ -73,11 +73,11 @@ def report(
 
 def _pictures(labels: set[str]) -> list[Picture]:
     """Return the figures that are drawn and illustrate one of these claims; say what is missing."""
-    from lora_proofs.presentation.figures import scripts
+    from lora_proofs.presentation.figures import find_figures
     from lora_proofs.presentation.page import Picture
 
     found, missing = [], []
-    for script in scripts():
+    for script in find_figures():
         svg, caption = script.pictures[0], script.stored_caption
         if not svg.is_file() or caption is None:
             missing.append(script.name)
@@ -106,10 +106,10 @@ def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool,
     at more points than chance explains if it was trained anew (--check; small grids have one seed and few epochs: with
     --quick nothing is judged); 2 bad input; 130 interrupted; else 0.
     """
-    from lora_proofs.presentation.figures import FigureError, scripts
+    from lora_proofs.presentation.figures import FigureError, find_figures
 
     try:
-        found = scripts(names, quick)
+        found = find_figures(names, quick)
         if not reuse_data:
             _compute_figures(found, jobs)
         for script in found:
@@ -121,7 +121,7 @@ def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool,
     sys.exit(1 if disagrees else 0)
 
 
-def _compute_figures(found: list[FigureScript], jobs: int) -> None:
+def _compute_figures(found: list[Figure], jobs: int) -> None:
     from lora_proofs.judgement.sweep import cache_folder, versions
     from lora_proofs.presentation.figures import rebuild
 
@@ -137,7 +137,7 @@ def _compute_figures(found: list[FigureScript], jobs: int) -> None:
         raise BadInput(f"{problem}; README says what the figures need") from None
 
 
-def _compare_figures(found: list[FigureScript]) -> bool:
+def _compare_figures(found: list[Figure]) -> bool:
     """Print how the published curves lie; tell whether one of them disagrees."""
     wrong = False
     for script in found:

@@ -10,7 +10,6 @@ import csv
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any
 
 from lora_proofs.judgement.claims import Params
 from lora_proofs.judgement.environment import PACKAGE
-from lora_proofs.presentation.figure_code import computing_code, import_script, neighbours
+from lora_proofs.presentation.figure_code import fingerprint, import_script
 from lora_proofs.presentation.published import Deviation, Rows, compare
 
 _COLUMNS = ("panel", "curve", "seed", "x", "y")
@@ -33,7 +32,7 @@ class FigureError(ValueError):
 
 
 @dataclass(frozen=True)
-class Script:
+class Figure:
     """A figure: its script, its data, its pictures.
 
     Attributes
@@ -74,9 +73,8 @@ class Script:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the code that computes; how it is drawn and described does not enter."""
-        sources = [self.path, *neighbours(self.path)]
-        return hashlib.sha256("\n".join(computing_code(path) for path in sources).encode()).hexdigest()
+        """Digest of the code that computes, the library's too; see `figure_code`."""
+        return fingerprint(self.path)
 
     @property
     def stale(self) -> bool:
@@ -177,7 +175,7 @@ def figures_folder() -> Path:
     return PACKAGE / "figures"
 
 
-def scripts(names: Sequence[str] = (), quick: bool = False) -> list[Script]:
+def find_figures(names: Sequence[str] = (), quick: bool = False) -> list[Figure]:
     """Return the figures of these names, or of the papers of these keys; all of them for none.
 
     Raises
@@ -185,12 +183,12 @@ def scripts(names: Sequence[str] = (), quick: bool = False) -> list[Script]:
     FigureError
         When a name means nothing.
     """
-    found = [Script(path, quick) for path in sorted(figures_folder().glob("*.py")) if _computes(path)]
+    found = [Figure(path, quick) for path in sorted(figures_folder().glob("*.py"))]
     if not names:
         return found
     for name in names:
-        if not any(script.name == name or script.name.startswith(f"{name}_") for script in found):
-            known = [script.name for script in found]
+        if not any(figure.name == name or figure.name.startswith(f"{name}_") for figure in found):
+            known = [figure.name for figure in found]
             close = get_close_matches(name, known, n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
             raise FigureError(f"no figure is called {name!r}; {hint}")
@@ -198,13 +196,13 @@ def scripts(names: Sequence[str] = (), quick: bool = False) -> list[Script]:
 
 
 def rebuild(
-    script: Script, jobs: int, kept: Path, environment: dict[str, str], progress: Callable[[str], object]
+    figure: Figure, jobs: int, kept: Path, environment: dict[str, str], progress: Callable[[str], object]
 ) -> None:
     """Compute the cases of a figure that an earlier run did not finish, and write its data.
 
     Parameters
     ----------
-    script : Script
+    figure : Figure
     jobs : int
         Worker processes.
     kept : Path
@@ -214,22 +212,22 @@ def rebuild(
     progress : callable
         Told the figure's name whenever a case is finished.
     """
-    cases = script.cases
-    digest = hashlib.sha256(f"{script.fingerprint} {script.quick} {json.dumps(environment)}".encode()).hexdigest()[:16]
-    journal = kept / f"figure-{script.name}-{digest}.jsonl"
+    cases = figure.cases
+    digest = hashlib.sha256(f"{figure.fingerprint} {figure.quick} {json.dumps(environment)}".encode()).hexdigest()[:16]
+    journal = kept / f"figure-{figure.name}-{digest}.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     finished = _read_journal(journal)
     for _ in (case for case in cases if _key(case) in finished):
-        progress(script.name)
+        progress(figure.name)
     todo = [case for case in cases if _key(case) not in finished]
     with journal.open("a", encoding="utf-8") as file:
-        for case, rows, seconds in _computed(script.path, todo, jobs):
+        for case, rows, seconds in _computed(figure.path, todo, jobs):
             finished[_key(case)] = (rows, seconds)
             file.write(json.dumps({"case": case, "rows": rows, "seconds": seconds}) + "\n")
             file.flush()
-            progress(script.name)
+            progress(figure.name)
     results = [finished[_key(case)] for case in cases]
-    script.write([rows for rows, _ in results], sum(seconds for _, seconds in results), environment)
+    figure.write([rows for rows, _ in results], sum(seconds for _, seconds in results), environment)
     journal.unlink()
 
 
@@ -283,8 +281,3 @@ def _read(path: Path) -> Rows:
             return [{**row, "x": float(row["x"]), "y": float(row["y"])} for row in csv.DictReader(file)]
     except (KeyError, ValueError) as problem:
         raise FigureError(f"{path} is no table of a figure: {problem}") from None
-
-
-def _computes(path: Path) -> bool:
-    """Tell whether a file is a figure, without running it; else it is shared by figures."""
-    return bool(re.search(r"^def compute\(", path.read_text("utf-8"), re.MULTILINE))

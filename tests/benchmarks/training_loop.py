@@ -18,8 +18,8 @@ from pathlib import Path
 
 OURS = """
 import sys
-from zeng2024expressive_instances import relu
-from zeng2024expressive_panels import grid
+from shared.zeng2024expressive_instances import relu
+from shared.zeng2024expressive_panels import grid
 from lora_proofs.training import train_adapters
 depth, *seeds = map(int, sys.argv[1:])
 frozen, target = zip(*(relu(seed, 2 * depth, depth, False) for seed in seeds))

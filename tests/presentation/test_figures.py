@@ -22,8 +22,8 @@ from lora_proofs.presentation import figures
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 sys.path.append(str(FIGURES))
 
-import zeng2024expressive_instances as zeng  # noqa: E402
-import zeng2024expressive_panels as panels  # noqa: E402
+import shared.zeng2024expressive_instances as zeng  # noqa: E402
+import shared.zeng2024expressive_panels as panels  # noqa: E402
 
 COLUMNS = {"panel", "curve", "seed", "x", "y"}
 TRAINED = ("linear", "fnn", "biases", "final_layers", "classification", "distribution_shift", "convergence",
@@ -79,7 +79,7 @@ def test_cases_are_plain_and_the_full_grid_is_larger(script):
 def test_rows_are_tidy_and_are_drawn(script, rows):
     assert all(row.keys() == rows[0].keys() >= COLUMNS for row in rows)
     assert all(math.isfinite(float(row["x"])) and math.isfinite(float(row["y"])) for row in rows)
-    published = figures.Script(FIGURES / f"{script.__name__}.py").published()
+    published = figures.Figure(FIGURES / f"{script.__name__}.py").published()
     computed = {name: {row[name] for row in rows} for name in ("panel", "curve")}
     assert {row["curve"] for row in published if row["panel"] in computed["panel"]} - computed["curve"] <= LEFT_OUT
     with plotting.style():
@@ -105,7 +105,7 @@ def test_published_values_say_where_they_come_from(path):
 
 
 def test_what_is_committed_agrees_with_what_was_published():
-    found = [s for s in figures.scripts(["zeng2024expressive"]) if s.data.is_file() and s.published()]
+    found = [s for s in figures.find_figures(["zeng2024expressive"]) if s.data.is_file() and s.published()]
     assert found
     for script in found:
         for d in script.compare():
@@ -114,9 +114,9 @@ def test_what_is_committed_agrees_with_what_was_published():
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_a_nudged_curve_disagrees(factor, monkeypatch):
-    script = figures.scripts(["zeng2024expressive_fnn"])[0]
+    script = figures.find_figures(["zeng2024expressive_fnn"])[0]
     nudged = [{**row, "y": factor * row["y"]} for row in script.published()]
-    monkeypatch.setattr(figures.Script, "published", lambda self: nudged)
+    monkeypatch.setattr(figures.Figure, "published", lambda self: nudged)
     caught = {d.curve for d in script.compare() if not d.agrees}
     assert {d.curve for d in script.compare() if d.curve.endswith("/construction")} <= caught
     assert "Lbar=1, L=2, random/gradient update" in caught

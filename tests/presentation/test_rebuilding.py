@@ -1,19 +1,20 @@
 """Figures: what makes them stale, what a killed run keeps, how they are held against published values."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from lora_proofs.presentation import figures
-from lora_proofs.presentation.figures import FigureError, Script
+from lora_proofs.presentation.figures import Figure, FigureError
 from lora_proofs.presentation.published import chance_outside
 
 SOURCE = '''"""Title.
 
 More.
 """
-import offset
+from shared import offset
 CLAIMS = ("p:lemma-1",)
 ARTEFACTS = {"a/odd": "a published artefact"}
 def cases(quick):
@@ -40,11 +41,16 @@ def plot(rows, published):
 @pytest.fixture
 def script(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "figures_folder", lambda: tmp_path)
-    monkeypatch.setattr("sys.path", [str(tmp_path), *__import__("sys").path])
-    monkeypatch.delitem(__import__("sys").modules, "offset", raising=False)
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "shared"}
     (tmp_path / "figure_a.py").write_text(SOURCE)
-    (tmp_path / "offset.py").write_text("OFFSET = 0\n")
-    return Script(tmp_path / "figure_a.py")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "__init__.py").touch()
+    (tmp_path / "shared" / "offset.py").write_text("OFFSET = 0\n")
+    yield Figure(tmp_path / "figure_a.py")
+    for name in ("shared", "shared.offset"):
+        sys.modules.pop(name, None)
+    sys.modules.update(others)
 
 
 def build(script, **options):
@@ -62,10 +68,10 @@ def publish(script, text):
 
 
 def test_shared_modules_are_no_figures(script):
-    assert [s.name for s in figures.scripts()] == ["figure_a"]
-    assert figures.scripts(["figure"]) == figures.scripts(["figure_a"])
+    assert [s.name for s in figures.find_figures()] == ["figure_a"]
+    assert figures.find_figures(["figure"]) == figures.find_figures(["figure_a"])
     with pytest.raises(FigureError, match="no figure is called 'figur'"):
-        figures.scripts(["figur"])
+        figures.find_figures(["figur"])
 
 
 def test_computes_draws_and_describes(script):
@@ -90,7 +96,7 @@ def test_computes_draws_and_describes(script):
     [
         ("figure_a.py", "+ n + s", "+ n - s", True),
         ("figure_a.py", "(1, 2))", "(1, 3))", True),
-        ("offset.py", "0", "1", True),
+        ("shared/offset.py", "0", "1", True),
         ("figure_a.py", '"Title', '"Another title', False),
         ("figure_a.py", '"even")\n', '"something else")\n', False),
         ("figure_a.py", "a published artefact", "another", False),
@@ -101,7 +107,7 @@ def test_stale_when_what_computes_changes(script, file, old, new, stale):
     path = script.path.parent / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    assert Script(script.path).stale is stale
+    assert Figure(script.path).stale is stale
 
 
 def test_stale_when_the_data_was_edited(script):
@@ -117,13 +123,13 @@ def test_an_interrupted_run_repeats_no_case(script):
         build(script)
     assert script.stale
     broken.unlink()
-    build(Script(script.path))
+    build(Figure(script.path))
     assert log(script) == "122"
     assert not list((script.path.parent / "kept").iterdir())
 
 
 def test_quick_data_is_kept_apart(script):
-    quick = Script(script.path, quick=True)
+    quick = Figure(script.path, quick=True)
     build(quick)
     assert len(quick.rows()) == 6
     assert script.stale
@@ -158,13 +164,13 @@ def test_only_a_curve_trained_anew_may_lie_outside_by_chance(script):
     publish(script, "a,even,1,3.5,0.01\na,even,2,4.6,0.01\na,even,3,1,0.1\n")
     assert [d.allowed for d in script.compare()] == [0]
     script.path.write_text(script.path.read_text() + '\nRETRAINED = ("even",)\n')
-    assert [d.allowed for d in Script(script.path).compare()] == [0]  # a point was not computed
+    assert [d.allowed for d in Figure(script.path).compare()] == [0]  # a point was not computed
     publish(script, "a,even,1,3.5,0.01\na,even,2,2,0.01\n")
-    assert [(d.allowed, d.agrees) for d in Script(script.path).compare()] == [(chance_outside(2, 3), True)]
+    assert [(d.allowed, d.agrees) for d in Figure(script.path).compare()] == [(chance_outside(2, 3), True)]
 
 
 def test_points_outside_a_quick_run_do_not_count(script):
-    quick = Script(script.path, quick=True)
+    quick = Figure(script.path, quick=True)
     build(quick)
     publish(script, "a,even,1,2,0.01\na,even,2,100,0.5\n")
     assert [(d.inside, d.points) for d in quick.compare()] == [(1, 1)]
@@ -173,4 +179,4 @@ def test_points_outside_a_quick_run_do_not_count(script):
 def test_rows_must_be_tidy(script):
     script.path.write_text(SOURCE.replace('"seed": s, ', ""))
     with pytest.raises(FigureError, match="seed"):
-        build(Script(script.path))
+        build(Figure(script.path))

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zeng2024expressive_instances import RANKS, SEEDS
-
 from lora_proofs import Box, plotting
+from shared.zeng2024expressive_instances import RANKS, SEEDS
 
 BOX = Box(-6, 6)
 """Where the constructed networks are to agree; the odds that 5,000 standard normal points leave it are 2e-4."""

@@ -1,21 +1,18 @@
 """Training runs of Zeng & Lee's grid, kept on disk, since several figures look at the same runs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from joblib import Memory
 
-import lora_proofs
-from lora_proofs.judgement.environment import cache_folder, digest, versions
+from lora_proofs.judgement.environment import PACKAGE, cache_folder, digest, versions
 
 _MEMORY = Memory(cache_folder() / "training", verbose=0)
 
 
 def best_adapters(targets: Sequence[Any], frozen: Sequence[Any], **settings: Any) -> Any:
     """Return ``lora_proofs.training.train_adapters(...).best``, from disk if the same code has already computed it."""
-    sources = Path(lora_proofs.__file__).parent / "training"
-    return _best_adapters((digest(sources), versions()), targets, frozen, settings)
+    return _best_adapters((digest(PACKAGE / "training"), versions()), targets, frozen, settings)
 
 
 @_MEMORY.cache
