@@ -52,7 +52,7 @@ class Model:
     @cached_property
     def gram(self) -> list[list[Any]]:
         """The inner products <w_i, w_j>."""
-        return [[inner(a, b) for b in self.w] for a in self.w]
+        return [[exact.inner(a, b) for b in self.w] for a in self.w]
 
     @cached_property
     def drift(self) -> list[Any]:
@@ -91,11 +91,6 @@ class Model:
         """How far the drift's polynomial is from `slope` at m = 1/2."""
         half = fmpq(1, 2)
         return abs(self.slope(half) - sum((a * half**q for q, a in enumerate(self.drift)), fmpq(0)))
-
-
-def inner(a: fmpq_mat, b: fmpq_mat) -> Any:
-    """Return the inner product of two columns."""
-    return (a.transpose() * b)[0, 0]
 
 
 def unit(rng: Any, n: int) -> fmpq_mat:

@@ -20,7 +20,7 @@ from typing import Any
 
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, instances
+from lora_proofs import Case, Comparison, Paper, at_least, at_most, equal, exact, instances
 
 PAPER = Paper(
     key="hayou2024loraplus",
@@ -31,11 +31,6 @@ PAPER = Paper(
 )
 
 STEPS = 4
-
-
-def inner(x: fmpq_mat, y: fmpq_mat) -> Any:
-    """Return x^T y."""
-    return (x.transpose() * y)[0, 0]
 
 
 def sign(x: Any) -> int:
@@ -68,8 +63,8 @@ def one_step(case: Case) -> tuple[Any, tuple[Any, Any, Any]]:
     b, y, eta_A, eta_B = (fmpq(int(z), 7) for z in case.rng.integers(1, 6, 4))
     p, square = (sum(u * v for u, v in zip(z.entries(), x.entries(), strict=True)) for z in (a, x))
     U = b * p - y - fmpq(1, 11)  # not 0
-    after = (b - eta_B * U * p) * inner(a - eta_A * U * b * x, x)
-    return after - b * inner(a, x), (
+    after = (b - eta_B * U * p) * exact.inner(a - eta_A * U * b * x, x)
+    return after - b * exact.inner(a, x), (
         -eta_A * U * b**2 * square,
         -eta_B * U * p**2,
         eta_A * eta_B * U**2 * b * p * square,
@@ -97,11 +92,11 @@ def one_sign_step(case: Case) -> tuple[Any, tuple[Any, Any, Any]]:
     a, x = (instances.integers(case.rng, case["n"], 1, 1, 5) for _ in range(2))
     x = fmpq_mat(case["n"], 1, [v * (-1) ** i for i, v in enumerate(x.entries())])
     b, y, eta_A, eta_B = (fmpq(int(z), 7) for z in case.rng.integers(1, 6, 4))
-    p = inner(a, x) + fmpq(1, 2)  # a shift of a along e_1 / (2 x_1), so that p is not 0
+    p = exact.inner(a, x) + fmpq(1, 2)  # a shift of a along e_1 / (2 x_1), so that p is not 0
     a = a + fmpq_mat(case["n"], 1, [fmpq(1, 2) / x[0, 0], *[0] * (case["n"] - 1)])
     U = b * p - y - fmpq(1, 11)
     step = fmpq_mat(case["n"], 1, [sign(U * b * v) for v in x.entries()])
-    after = (b - eta_B * sign(U * p)) * inner(a - eta_A * step, x)
+    after = (b - eta_B * sign(U * p)) * exact.inner(a - eta_A * step, x)
     length = sum(abs(v) for v in x.entries())
     terms = (
         -eta_A * U / abs(U) * abs(b) * length,
@@ -166,11 +161,11 @@ def recursion_difference(case: Case, swapped: bool) -> Any:
     path = (run_sign if by_sign else run)(p, b, y, eta_A, eta_B, sizes[by_sign != swapped])
 
     def loss(a: fmpq_mat, b: Any) -> Any:
-        return (b * inner(a, x) - y) ** 2 / 2
+        return (b * exact.inner(a, x) - y) ** 2 / 2
 
     difference = fmpq(0)
     for p, b_there in path:
-        difference += abs(inner(a, x) - p) + abs(b - b_there)
+        difference += abs(exact.inner(a, x) - p) + abs(b - b_there)
         units = [fmpq_mat(n, 1, [int(i == k) for i in range(n)]) for k in range(n)]
         in_a = [(loss(a + e, b) - loss(a - e, b)) / 2 for e in units]
         in_b = (loss(a, b + 1) - loss(a, b - 1)) / 2

@@ -38,12 +38,6 @@ def masks(n: int, p: fmpq) -> Iterator[tuple[tuple[int, ...], fmpq]]:
         yield mask, prod((1 - p if kept else p for kept in mask), start=fmpq(1))
 
 
-def diagonal(mask: tuple[int, ...], scale: fmpq) -> fmpq_mat:
-    """Return diag(mask) times scale."""
-    n = len(mask)
-    return fmpq_mat(n, n, [scale * mask[i] * (i == j) for i in range(n) for j in range(n)])
-
-
 def squared(x: fmpq_mat) -> Fraction:
     """Return the sum of the squared entries."""
     return exact.frobenius_norm_squared(x)
@@ -64,7 +58,7 @@ def regression(case: Case, n: int) -> Data:
 def losses(data: Data, p: fmpq, scale: fmpq) -> list[tuple[Fraction, Fraction]]:
     """Return the loss of every mask with its probability."""
     X, w, y = data
-    return [(squared(X * diagonal(mask, scale) * w - y), rational(q)) for mask, q in masks(w.nrows(), p)]
+    return [(squared(X * (scale * exact.diagonal(mask)) * w - y), exact.fraction(q)) for mask, q in masks(w.nrows(), p)]
 
 
 def ridge_loss(data: Data, factor: fmpq) -> Fraction:
@@ -72,12 +66,7 @@ def ridge_loss(data: Data, factor: fmpq) -> Fraction:
     X, w, y = data
     plain = sum(e * e for e in (X * w - y).entries())
     ridge = sum((X[i, j] * w[j, 0]) ** 2 for i in range(X.nrows()) for j in range(X.ncols()))
-    return rational(plain + factor * ridge)
-
-
-def rational(x: fmpq) -> Fraction:
-    """Return x as a Fraction."""
-    return Fraction(int(x.p), int(x.q))
+    return exact.fraction(plain + factor * ridge)
 
 
 @PAPER.proposition("dropout-is-a-ridge", n=(3, 6), percent=(5, 50))
@@ -149,7 +138,9 @@ def _(case: Case) -> Comparison:
 def _one_weight(case: Case) -> Fraction:
     """Return the variance of the loss (mask / (1 - p))^2 over one mask."""
     p = rate(case)
-    values = [(rational(squared_mask), rational(q)) for squared_mask, q in ((fmpq(0), p), ((1 - p) ** -2, 1 - p))]
+    values = [
+        (exact.fraction(squared_mask), exact.fraction(q)) for squared_mask, q in ((fmpq(0), p), ((1 - p) ** -2, 1 - p))
+    ]
     centre = sum(v * q for v, q in values)
     return sum((v - centre) ** 2 * q for v, q in values)
 
@@ -184,7 +175,7 @@ def _first_fall(case: Case) -> Fraction:
     M = instances.rational_planted_rank(case.rng, m, 3, 2)
     A = exact.block(instances.rational_orthogonal(case.rng, m), range(m), range(r))
     falls = [squared(A.transpose() * G * M) for G in signed_shifts(m)]
-    return sum(falls, Fraction(0)) / len(falls) / rational(sum(e * e for e in M.entries()))
+    return sum(falls, Fraction(0)) / len(falls) / exact.fraction(sum(e * e for e in M.entries()))
 
 
 @PAPER.proposition(
@@ -210,7 +201,7 @@ def _first_step_error(case: Case, scale: fmpq) -> Fraction:
     A = instances.rational_planted_rank(case.rng, case["n"], 2, 2)
     mean = fmpq_mat(2, 1)
     for mask, weight in masks(case["n"], rate(case)):
-        mean += weight * (A.transpose() * diagonal(mask, scale) * X.transpose() * y)
+        mean += weight * (A.transpose() * (scale * exact.diagonal(mask)) * X.transpose() * y)
     return squared(mean - A.transpose() * X.transpose() * y)
 
 

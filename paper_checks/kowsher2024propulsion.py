@@ -10,7 +10,6 @@ output.
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
 from flint import arb, fmpq, fmpq_mat, fmpq_poly
 
@@ -30,20 +29,9 @@ def squared(x: fmpq_mat) -> Fraction:
     return exact.frobenius_norm_squared(x)
 
 
-def trace(x: fmpq_mat) -> fmpq:
-    """Return the trace."""
-    return sum((x[i, i] for i in range(x.nrows())), fmpq(0))
-
-
 def row(W: fmpq_mat, i: int) -> fmpq_mat:
     """Return row i."""
     return exact.block(W, range(i, i + 1), range(W.ncols()))
-
-
-def diagonal(*entries: Any) -> fmpq_mat:
-    """Return a diagonal matrix."""
-    n = len(entries)
-    return fmpq_mat(n, n, [entries[i] if i == j else 0 for i in range(n) for j in range(n)])
 
 
 def output_kernel(W: fmpq_mat, X: fmpq_mat, i: int, degree: int) -> fmpq_mat:
@@ -207,7 +195,7 @@ def _one_output(case: Case) -> tuple[Fraction, Fraction]:
     n = case["n"]
     W, X = instances.nonsingular(case.rng, n), instances.rational_orthogonal(case.rng, n)
     K, full = output_kernel(W, X, 0, 15), X.transpose() * X
-    best = trace(full * K) / trace(K * K)
+    best = exact.trace(full * K) / exact.trace(K * K)
     return squared(full - best * K), squared(full)
 
 
@@ -240,7 +228,7 @@ def _left_over(case: Case) -> tuple[Fraction, Fraction]:
         for signs in product((-1, 1), repeat=n):
             turned = target * fmpq_mat(n, n, [signs[i] * (j == (i + k) % n) for i in range(n) for j in range(n)])
             products, norms = turned * W.transpose(), W * W.transpose()
-            best = diagonal(*(products[i, i] / norms[i, i] for i in range(n)))
+            best = exact.diagonal(products[i, i] / norms[i, i] for i in range(n))
             left.append(squared(turned - best * W))
     return sum(left, Fraction(0)) / len(left), squared(target)
 
@@ -262,7 +250,7 @@ def _(case: Case) -> Comparison:
 def _update_rank(case: Case, rank: int) -> Comparison:
     W = instances.rational_planted_rank(case.rng, case["d_out"], case["n"], rank)
     z = [fmpq(int(x), 7) if i < case["moved"] else fmpq(1) for i, x in enumerate(case.rng.integers(8, 20, 5))]
-    return equal(exact.rank(diagonal(*z) * W - W), case["moved"])
+    return equal(exact.rank(exact.diagonal(z) * W - W), case["moved"])
 
 
 # ------------------------------------------------------------------------------------------------- counts

@@ -80,11 +80,6 @@ def error(A: fmpq_mat, X: fmpq_mat) -> fmpq_mat:
     return X * X.transpose() - A
 
 
-def nonzero(x: fmpq_mat) -> int:
-    """Count the entries that are not 0."""
-    return sum(v != 0 for v in x.entries())
-
-
 # ------------------------------------------------------------------------------------------------- symmetric problems
 
 
@@ -105,12 +100,7 @@ def _(case: Case) -> Comparison:
 def rank_kept(A: fmpq_mat, start: fmpq_mat) -> int:
     """Return the rank of what two steps change, less what [A, X_2] has more than A."""
     X = scaled_gd(A, scaled_gd(A, start))
-    return exact.rank(X - start) - (exact.rank(beside(A, X)) - exact.rank(A))
-
-
-def beside(A: fmpq_mat, X: fmpq_mat) -> fmpq_mat:
-    """Return [A, X]."""
-    return fmpq_mat([a + x for a, x in zip(A.table(), X.table(), strict=True)])
+    return exact.rank(X - start) - (exact.rank(exact.hstack(A, X)) - exact.rank(A))
 
 
 @PAPER.theorem("symmetric-recursion", points=SIZES)
@@ -137,7 +127,9 @@ def _(case: Case) -> Comparison:
 def recursion_defect(A: fmpq_mat, X: fmpq_mat, eta: Any, power: int = 2) -> int:
     """Count the entries in which E+ and its formula differ."""
     E, S = error(A, X), X * X.transpose()
-    return nonzero(error(A, scaled_gd(A, X, eta)) - (1 - 2 * eta) * E - eta**power * E * pseudoinverse(S) * E)
+    return exact.count_nonzero(
+        error(A, scaled_gd(A, X, eta)) - (1 - 2 * eta) * E - eta**power * E * pseudoinverse(S) * E
+    )
 
 
 PLANTED = ({"n": 4, "k": 2, "steps": 3}, {"n": 4, "k": 3, "steps": 3}, {"n": 3, "k": 1, "steps": 4})
@@ -180,7 +172,7 @@ def planted_defect(case: Case, eta: Any) -> int:
     for i, s in enumerate(start):
         q = ((s - 1) / (s + 1)) ** (2 ** case["steps"])
         final[i, i] -= (1 + q) / (1 - q)
-    return nonzero(final)
+    return exact.count_nonzero(final)
 
 
 @PAPER.theorem("symmetric-linear", eta=(0.1, 0.4, 0.6, 0.9), seeded=False)
@@ -228,7 +220,7 @@ def outside_defect(case: Case, power: int) -> int:
     A, X = y * y.transpose(), start
     for _ in range(3):
         X = scaled_gd(A, X, eta)
-    return nonzero(X - (1 - eta) ** power * start)
+    return exact.count_nonzero(X - (1 - eta) ** power * start)
 
 
 # -------------------------------------------------------------------------------------- under-parametrised: r below k
@@ -255,7 +247,7 @@ def _(case: Case) -> Comparison:
 
 def weak_defect(A: fmpq_mat, X: fmpq_mat) -> int:
     """Count the entries of X^T A^+ X - I that are not 0."""
-    return nonzero(X.transpose() * pseudoinverse(A) * X - exact.identity(X.ncols()))
+    return exact.count_nonzero(X.transpose() * pseudoinverse(A) * X - exact.identity(X.ncols()))
 
 
 @PAPER.theorem("under-global", points=({"n": 4, "k": 3, "r": 1}, {"n": 5, "k": 4, "r": 2}))
@@ -349,7 +341,7 @@ def asymmetric(case: Case) -> tuple[fmpq_mat, fmpq_mat]:
 def elsewhere(case: Case, A: fmpq_mat) -> fmpq_mat:
     """Return a random X_0 whose columns do not span those of A."""
     draws = (general(case, case["m"], case["r"]) for _ in count())
-    return next(X for X in draws if beside(A, X).rank() > X.rank())
+    return next(X for X in draws if exact.hstack(A, X).rank() > X.rank())
 
 
 def after_one_step(A: fmpq_mat, X: fmpq_mat, eta: Any) -> Fraction:

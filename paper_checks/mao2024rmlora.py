@@ -42,12 +42,6 @@ def leading(x: fmpq_mat, r: int) -> fmpq_mat:
     return exact.block(x, range(x.nrows()), range(r))
 
 
-def diagonal(values: list[Any]) -> fmpq_mat:
-    """Return the diagonal matrix of these numbers."""
-    n = len(values)
-    return fmpq_mat(n, n, [exact.number(values[i]) if i == j else 0 for i in range(n) for j in range(n)])
-
-
 # --------------------------------------------------------------------------------------------- approximation
 
 
@@ -72,7 +66,7 @@ def _(case: Case) -> Comparison:
 def truncation_error(case: Case, r: int) -> Fraction:
     """Return the largest singular value of what truncation to rank r leaves."""
     E, U, V = instances.planted_svd(case.rng, 5, SPECTRUM)
-    B, A = leading(U, r) * diagonal(SPECTRUM[:r]), leading(V, r).transpose()
+    B, A = leading(U, r) * exact.diagonal(SPECTRUM[:r]), leading(V, r).transpose()
     left = U.transpose() * (E - B * A) * V
     if any(left[i, j] != 0 for i in range(5) for j in range(5) if i != j or i < r):
         raise ArithmeticError("the residual is not the tail of the decomposition")
@@ -101,7 +95,7 @@ def participation(case: Case, factor: int) -> Any:
     """Return the participation ratio of the squared singular values, the first row of A times `factor`."""
     n, r = case["n"], case["r"]
     B, At = (leading(instances.rational_orthogonal(case.rng, n), r) for _ in range(2))
-    update = B * diagonal([factor] + [1] * (r - 1)) * At.transpose()
+    update = B * exact.diagonal([factor] + [1] * (r - 1)) * At.transpose()
     G = update.transpose() * update
     trace = sum((G[i, i] for i in range(n)), fmpq(0))
     return trace**2 / exact.number(square(G))
@@ -256,7 +250,11 @@ def gradient_at_shrunk(case: Case, pull: Fraction) -> Fraction:
     roots = [fmpq(i + 3, 2) for i in range(r)]
     values = [(1 + 4 * pull) * a**2 - 4 * pull for a in roots]
     U, V = (leading(instances.rational_orthogonal(case.rng, 4), r) for _ in range(2))
-    E, B, A = U * diagonal(values) * V.transpose(), U * diagonal(roots), diagonal(roots) * V.transpose()
+    E, B, A = (
+        U * exact.diagonal(values) * V.transpose(),
+        U * exact.diagonal(roots),
+        exact.diagonal(roots) * V.transpose(),
+    )
     in_A, in_B = slope(A, lambda A: objective(E, A, B, weight)), slope(B, lambda B: objective(E, A, B, weight))
     return square(in_A) + square(in_B)
 
@@ -297,7 +295,7 @@ def mean_distance(gradient: fmpq_mat, subsets: list[tuple[int, ...]], kept: int)
     r = gradient.ncols()
     total = fmpq_mat(gradient.nrows(), r)
     for subset in subsets:
-        total += gradient * diagonal([int(i in subset) for i in range(r)])
+        total += gradient * exact.diagonal([int(i in subset) for i in range(r)])
     return square(total / len(subsets) - gradient * fmpq(kept, r))
 
 
@@ -320,5 +318,5 @@ def rank_of_step(case: Case, kept: int) -> int:
     """Return the rank of the change of B A in one step of size 1/7 with `kept` directions."""
     n, r = case["n"], case["r"]
     B, G_B, A, G_A = (instances.integers(case.rng, *shape, -99, 99) for shape in ((n, r), (n, r), (r, n), (r, n)))
-    mask = diagonal([int(i < kept) for i in range(r)]) / 7
+    mask = exact.diagonal([int(i < kept) for i in range(r)]) / 7
     return exact.rank((B - G_B * mask) * (A - mask * G_A) - B * A)

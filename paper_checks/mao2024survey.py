@@ -38,11 +38,6 @@ def mean(matrices: list[fmpq_mat]) -> fmpq_mat:
     return total / len(matrices)
 
 
-def nonzero(x: fmpq_mat) -> int:
-    """Count the entries that are not 0."""
-    return sum(v != 0 for v in x.entries())
-
-
 # --------------------------------------------------------------------------- cross-task generalisation: several plugins
 
 
@@ -69,7 +64,7 @@ def mixture_defect(case: Case, weigh: str) -> int:
         total += w * B * A
     columns = [v for w, (B, _) in zip(weights, pairs, strict=True) for v in (w * B).transpose().table()]
     rows = [v for w, (_, A) in zip(weights, pairs, strict=True) for v in ((w if "A" in weigh else 1) * A).table()]
-    return nonzero(fmpq_mat(columns).transpose() * fmpq_mat(rows) - total)
+    return exact.count_nonzero(fmpq_mat(columns).transpose() * fmpq_mat(rows) - total)
 
 
 # ---------------------------------------------------------------------- variants: chains, blocks of LoRA
@@ -148,24 +143,24 @@ def federated(case: Case) -> Comparison:
     mean(B) mean(A) - mean(B A) = -(1 / n) sum (B_i - mean B)(A_i - mean A). Counted are the entries that differ.
     """
     pairs = factors(case, case["n"], case["r"])
-    return equal(nonzero(averaging_gap(pairs) + covariance(pairs)), 0)
+    return equal(exact.count_nonzero(averaging_gap(pairs) + covariance(pairs)), 0)
 
 
 @federated.control("no covariance: averaging factors is averaging updates")
 def _(case: Case) -> Comparison:
-    return equal(nonzero(averaging_gap(factors(case, case["n"], case["r"]))), 0)
+    return equal(exact.count_nonzero(averaging_gap(factors(case, case["n"], case["r"]))), 0)
 
 
 @PAPER.formula("federated-frozen", n=(2, 3, 5), r=(1, 2))
 def federated_frozen(case: Case) -> Comparison:
     """With a common frozen A (FFA-LoRA), averaging the B_i is averaging the updates. Counted are the other entries."""
     pairs = factors(case, case["n"], case["r"])
-    return equal(nonzero(averaging_gap([(B, pairs[0][1]) for B, _ in pairs])), 0)
+    return equal(exact.count_nonzero(averaging_gap([(B, pairs[0][1]) for B, _ in pairs])), 0)
 
 
 @federated_frozen.control("each client has an A of its own")
 def _(case: Case) -> Comparison:
-    return equal(nonzero(averaging_gap(factors(case, case["n"], case["r"]))), 0)
+    return equal(exact.count_nonzero(averaging_gap(factors(case, case["n"], case["r"]))), 0)
 
 
 def averaging_gap(pairs: list[tuple[fmpq_mat, fmpq_mat]]) -> fmpq_mat:

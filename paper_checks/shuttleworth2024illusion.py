@@ -33,12 +33,6 @@ EPS, ONE = fmpq(1, 2), fmpq(1)
 N = 16
 
 
-def diagonal(values: Sequence[Any]) -> fmpq_mat:
-    """Return the diagonal matrix of these numbers."""
-    n = len(values)
-    return fmpq_mat(n, n, [exact.number(values[i]) if i == j else 0 for i in range(n) for j in range(n)])
-
-
 def flat_orthogonal(case: Case) -> fmpq_mat:
     """Return an orthogonal matrix of order 16 whose entries are +-1/4, rows and columns in random order and sign."""
     H = np.ones((1, 1), dtype=int)
@@ -51,14 +45,14 @@ def flat_orthogonal(case: Case) -> fmpq_mat:
 
 def pretrained(case: Case) -> fmpq_mat:
     """Return a diagonal W_0 with 16 distinct integer singular values, the largest of them 100."""
-    return diagonal(
+    return exact.diagonal(
         [100, *sorted((int(x) for x in case.rng.choice(range(1, 100), N - 1, replace=False)), reverse=True)]
     )
 
 
 def spread(P: fmpq_mat, weights: Sequence[Any], Q: fmpq_mat) -> fmpq_mat:
     """Return sum_i weights_i p_i q_i^T."""
-    return P * diagonal([*weights, *[0] * (P.ncols() - len(weights))]) * Q.transpose()
+    return P * exact.diagonal([*weights, *[0] * (P.ncols() - len(weights))]) * Q.transpose()
 
 
 def largest_cosines(W: fmpq_mat, k: int) -> list[arb]:
@@ -133,7 +127,7 @@ def _(case: Case) -> Comparison:
 def count_after_rotation(case: Case, rotate: bool) -> Enclosure:
     """Return the count for k = 1 with respect to W_0, or to W_0' that shares the direction of the update."""
     Q, delta = flat_orthogonal(case), fmpq(*map(int, case["delta"].split("/")))
-    frozen = exact.identity(N) + diagonal([delta * fmpq(N - i, N) for i in range(N)])
+    frozen = exact.identity(N) + exact.diagonal([delta * fmpq(N - i, N) for i in range(N)])
     W = frozen + 2 * spread(Q, [1], Q)
     return intruders(Q.transpose() * W * Q if rotate else W, k=1)
 
@@ -209,7 +203,7 @@ def count_small(case: Case, tau: Any) -> Enclosure:
     """Return the count for k = 10 and singular values 17, 16, ..., 2, tau the norm of an update of the case's rank."""
     P, Q = flat_orthogonal(case), flat_orthogonal(case)
     weights = [tau * fmpq(999 - i, 1000) for i in range(case["rank"])]  # distinct, so that W has distinct values
-    return intruders(diagonal(range(N + 1, 1, -1)) + spread(P, weights, Q), k=10)
+    return intruders(exact.diagonal(range(N + 1, 1, -1)) + spread(P, weights, Q), k=10)
 
 
 @PAPER.proposition("equal-norm", update=("rank one", "full rank"))
@@ -232,7 +226,7 @@ def count_equal_norm(case: Case, update: str) -> Enclosure:
     """Return the count at k = 1 for ||W_0||_2 = 1, the other singular values of W_0 at most 1/20, and F = 11/5."""
     P, Q = flat_orthogonal(case), flat_orthogonal(case)
     weights = [fmpq(11, 5)] if update == "rank one" else [fmpq(11, 20)] * N
-    frozen = diagonal([1, *(fmpq(1, 20 + i) for i in range(N - 1))])
+    frozen = exact.diagonal([1, *(fmpq(1, 20 + i) for i in range(N - 1))])
     return intruders(frozen + spread(P, weights, Q), k=1)
 
 
@@ -304,7 +298,7 @@ def clustered(clusters: int) -> Enclosure:
     n = 5 * clusters
     values = [clusters - i // 5 + fmpq(n - i, 10**5) for i in range(n)]
     p = fmpq_mat(n, 1, [1] * n)
-    return intruders(diagonal(values) + p * p.transpose() / 100, k=10)
+    return intruders(exact.diagonal(values) + p * p.transpose() / 100, k=10)
 
 
 # ------------------------------------------------------------------------------ where the new vector comes to lie
@@ -331,7 +325,7 @@ def secular_equation(case: Case, cross: int) -> Comparison:
     n = case["n"]
     s, z, tau = [fmpq(2 * i + 1) for i in range(n)], fmpq(2 * n + 4), fmpq(3, 7)
     u, v = ([fmpq(int(x), 5) for x in case.rng.integers(1, 9, n)] for _ in range(2))
-    W = diagonal(s) + tau * fmpq_mat(n, 1, u) * fmpq_mat(1, n, v)
+    W = exact.diagonal(s) + tau * fmpq_mat(n, 1, u) * fmpq_mat(1, n, v)
     left = (z * z * exact.identity(n) - W * W.transpose()).det()
     for x in s:
         left /= z * z - x * x

@@ -77,24 +77,8 @@ class Layer:
 
 def sylvester_operator(P: fmpq_mat, Q: fmpq_mat) -> fmpq_mat:
     """Return the matrix of X -> P X + X Q on the row-major entries of X."""
-    r = P.nrows()
-    out = fmpq_mat(r * r, r * r)
-    for i in range(r):
-        for j in range(r):
-            for k in range(r):
-                out[i * r + j, k * r + j] += P[i, k]
-                out[i * r + j, i * r + k] += Q[k, j]
-    return out
-
-
-def nonzero(*matrices: fmpq_mat) -> int:
-    """Count the entries that are not 0."""
-    return sum(v != 0 for M in matrices for v in M.entries())
-
-
-def inner(x: fmpq_mat, y: fmpq_mat) -> Any:
-    """Return the Frobenius inner product."""
-    return sum((a * b for a, b in zip(x.entries(), y.entries(), strict=True)), fmpq(0))
+    unit = exact.identity(P.nrows())
+    return exact.kron(P, unit) + exact.kron(unit, Q.transpose())
 
 
 def zero(case: Case) -> fmpq_mat:
@@ -138,7 +122,7 @@ def _(case: Case) -> Comparison:
 def normal_equations(layer: Layer, down: fmpq_mat, up: fmpq_mat) -> int:
     """Count the entries of B^T (g~ - g) and (g~ - g) A^T that are not 0."""
     rest = layer.equivalent(down, up) - layer.g
-    return nonzero(layer.B.transpose() * rest, rest * layer.A.transpose())
+    return exact.count_nonzero(layer.B.transpose() * rest, rest * layer.A.transpose())
 
 
 @PAPER.theorem("2.1-residual", points=SHAPES)
@@ -197,7 +181,7 @@ def improves(case: Case) -> Comparison:
     layer = Layer(case)
     down, up = layer.pro(layer.X)
     nearest, direction = layer.equivalent(down, up), layer.equivalent(*layer.lora())
-    more = inner(nearest, nearest) - inner(nearest, direction) ** 2 / inner(direction, direction)
+    more = exact.inner(nearest, nearest) - exact.inner(nearest, direction) ** 2 / exact.inner(direction, direction)
     return equal(best_multiple(layer) - exact.number(distance(layer, down, up)), more)
 
 
@@ -210,7 +194,7 @@ def _(case: Case) -> Comparison:
 def best_multiple(layer: Layer) -> Any:
     """Return min over c of |c g~_lora - g|_F^2."""
     direction = layer.equivalent(*layer.lora())
-    return inner(layer.g, layer.g) - inner(layer.g, direction) ** 2 / inner(direction, direction)
+    return exact.inner(layer.g, layer.g) - exact.inner(layer.g, direction) ** 2 / exact.inner(direction, direction)
 
 
 # ------------------------------------------------------------------------------------------ theorem 2.2: the decrease
@@ -234,13 +218,13 @@ def _(case: Case) -> Comparison:
 
 def share_of_gradient(layer: Layer) -> Any:
     """Return |g|^2 less what neither factor reaches."""
-    return inner(layer.g, layer.g) - exact.number(unreachable(layer, both=True))
+    return exact.inner(layer.g, layer.g) - exact.number(unreachable(layer, both=True))
 
 
 def slope(layer: Layer, down: fmpq_mat, up: fmpq_mat) -> Any:
     """Return <g^A_lora, g^A> + <g^B_lora, g^B>."""
     lora_down, lora_up = layer.lora()
-    return inner(lora_down, down) + inner(lora_up, up)
+    return exact.inner(lora_down, down) + exact.inner(lora_up, up)
 
 
 @PAPER.theorem("2.2-step", points=SHAPES)
@@ -262,7 +246,9 @@ def step_defect(case: Case, second_order: int) -> int:
     layer, gamma = Layer(case), fmpq(1, 7)
     down, up = random_pair(case)
     moved = layer.s * ((layer.B - gamma * up) * (layer.A - gamma * down) - layer.B * layer.A)
-    return nonzero(moved + gamma * layer.equivalent(down, up) - second_order * gamma**2 * layer.s * up * down)
+    return exact.count_nonzero(
+        moved + gamma * layer.equivalent(down, up) - second_order * gamma**2 * layer.s * up * down
+    )
 
 
 # ---------------------------------------------------------------------------------------- theorem 2.3: the choice of X
@@ -276,18 +262,18 @@ def choice(case: Case) -> Comparison:
     2 (g^A - g^A_lora) A^T - 2 B^T (g^B - g^B_lora): counted are its entries that are not 0.
     """
     layer = Layer(case)
-    return equal(nonzero(choice_gradient(layer, layer.sylvester())), 0)
+    return equal(exact.count_nonzero(choice_gradient(layer, layer.sylvester())), 0)
 
 
 @choice.control("the right-hand side with the other sign")
 def _(case: Case) -> Comparison:
     layer = Layer(case)
-    return equal(nonzero(choice_gradient(layer, layer.sylvester(sign=-1))), 0)
+    return equal(exact.count_nonzero(choice_gradient(layer, layer.sylvester(sign=-1))), 0)
 
 
 @choice.control("X = 0")
 def _(case: Case) -> Comparison:
-    return equal(nonzero(choice_gradient(Layer(case), zero(case))), 0)
+    return equal(exact.count_nonzero(choice_gradient(Layer(case), zero(case))), 0)
 
 
 def choice_gradient(layer: Layer, X: fmpq_mat) -> fmpq_mat:
@@ -319,12 +305,12 @@ def symmetry(case: Case) -> Comparison:
     That is P_B (s B g^A - s g^B A) P_A = 0: counted are the entries that are not 0.
     """
     layer = Layer(case)
-    return equal(nonzero(imbalance(layer, layer.AA.inv())), 0)
+    return equal(exact.count_nonzero(imbalance(layer, layer.AA.inv())), 0)
 
 
 @symmetry.control("X = 0, where B's update carries none of it")
 def _(case: Case) -> Comparison:
-    return equal(nonzero(imbalance(Layer(case), zero(case))), 0)
+    return equal(exact.count_nonzero(imbalance(Layer(case), zero(case))), 0)
 
 
 @PAPER.formula(
@@ -342,7 +328,7 @@ def symmetry_as_coded(case: Case) -> Comparison:
     layer = Layer(case)
     if "down" in case.params:
         layer.A, layer.AA = exact.matrix([[case["down"]]]), exact.matrix([[case["down"] ** 2]])
-    return equal(nonzero(imbalance(layer, layer.AA)), 0)
+    return equal(exact.count_nonzero(imbalance(layer, layer.AA)), 0)
 
 
 def imbalance(layer: Layer, factor: fmpq_mat) -> fmpq_mat:
@@ -375,7 +361,7 @@ def changed_by_X(case: Case, optimiser: Callable[[fmpq_mat], fmpq_mat]) -> int:
     """Count the entries of the step of W that differ between 1000 X and -1000 X."""
     layer = Layer(case)
     steps = [layer.equivalent(*map(optimiser, layer.pro(c * layer.X))) for c in (1000, -1000)]
-    return nonzero(steps[0] - steps[1])
+    return exact.count_nonzero(steps[0] - steps[1])
 
 
 def signs(x: fmpq_mat) -> fmpq_mat:

@@ -38,20 +38,6 @@ def hadamard(x: fmpq_mat, y: fmpq_mat) -> fmpq_mat:
     return fmpq_mat(x.nrows(), x.ncols(), [a * b for a, b in zip(x.entries(), y.entries(), strict=True)])
 
 
-def kronecker(x: fmpq_mat, y: fmpq_mat) -> fmpq_mat:
-    """Return the Kronecker product."""
-    m, n = y.nrows(), y.ncols()
-    rows, columns = range(x.nrows() * m), range(x.ncols() * n)
-    entries = [x[i // m, j // n] * y[i % m, j % n] for i in rows for j in columns]
-    return fmpq_mat(len(rows), len(columns), entries)
-
-
-def diagonal(values: list[Any]) -> fmpq_mat:
-    """Return a diagonal matrix."""
-    n = len(values)
-    return fmpq_mat(n, n, [values[i] if i == j else 0 for i in range(n) for j in range(n)])
-
-
 # ---------------------------------------------------------------------------------------------------- the variants
 
 
@@ -70,19 +56,19 @@ def loha(draw: Draw, d: int, k: int, r: int) -> Update:
 def lokr(draw: Draw, d: int, k: int, r: int) -> Update:
     """LoKr: C kron (B A), C a square block of order 3."""
     C, (factors, BA) = draw(3, 3), lora(draw, d // 3, k // 3, r)
-    return [C, *factors], kronecker(C, BA)
+    return [C, *factors], exact.kron(C, BA)
 
 
 def vera(draw: Draw, d: int, k: int, r: int) -> Update:
     """VeRA: diag(b) B diag(c) A, with A and B random and frozen."""
     b, c = draw(d, 1), draw(r, 1)
-    return [b, c], diagonal(b.entries()) * draw(d, r) * diagonal(c.entries()) * draw(r, k)
+    return [b, c], exact.diagonal(b.entries()) * draw(d, r) * exact.diagonal(c.entries()) * draw(r, k)
 
 
 def adalora(draw: Draw, d: int, k: int, r: int) -> Update:
     """AdaLoRA: P diag(s) Q."""
     (factors, _), s = lora(draw, d, k, r), draw(r, 1)
-    return [*factors, s], factors[0] * diagonal(s.entries()) * factors[1]
+    return [*factors, s], factors[0] * exact.diagonal(s.entries()) * factors[1]
 
 
 def lora_fa(draw: Draw, d: int, k: int, r: int) -> Update:
@@ -187,13 +173,13 @@ def _(case: Case) -> Comparison:
 @PAPER.formula("kronecker", shape=("3-1-2", "2-2-2", "1-4-1"), sampled=True)
 def kronecker_rank(case: Case) -> Comparison:
     """For all X and Y: rank(X kron Y) = rank X rank Y, so LoKr's rank is the block's times r, not generically only."""
-    return equal(exact.rank(kronecker(*planted_pair(case))), product_of_ranks(case))
+    return equal(exact.rank(exact.kron(*planted_pair(case))), product_of_ranks(case))
 
 
 @kronecker_rank.control("the sum of the ranks", shape=("3-1-2",))
 def _(case: Case) -> Comparison:
     first, second, _ = map(int, case["shape"].split("-"))
-    return equal(exact.rank(kronecker(*planted_pair(case))), first + second)
+    return equal(exact.rank(exact.kron(*planted_pair(case))), first + second)
 
 
 def planted_pair(case: Case) -> tuple[fmpq_mat, fmpq_mat]:
@@ -254,7 +240,7 @@ def dora_parts(case: Case) -> tuple[fmpq_mat, fmpq_mat, fmpq_mat]:
     """Return W, a rational update of rank r, and a diagonal matrix with entries in (1, 2]."""
     n, r = case["n"], case["r"]
     W, (_, BA) = general(case)(n, n), lora(general(case), n, n, r)
-    return W, BA, diagonal([1 + fmpq(int(x), 101) for x in case.rng.integers(1, 101, n)])
+    return W, BA, exact.diagonal([1 + fmpq(int(x), 101) for x in case.rng.integers(1, 101, n)])
 
 
 @PAPER.formula("adalora-pruning", r=(2, 3), dropped=(1, 2))
@@ -277,5 +263,5 @@ def pruning(case: Case, length: int) -> Any:
     P, Q = (exact.block(instances.rational_orthogonal(case.rng, n), range(n), range(r)) for _ in range(2))
     P = length * P
     s = [fmpq(int(x)) for x in case.rng.integers(1, 9, r)]
-    lost = diagonal([x if i < dropped else fmpq(0) for i, x in enumerate(s)])
+    lost = exact.diagonal([x if i < dropped else fmpq(0) for i, x in enumerate(s)])
     return exact.frobenius_norm_squared(P * lost * Q.transpose()) / sum(int(x.p) ** 2 for x in s[:dropped])

@@ -35,20 +35,9 @@ PAPER = Paper(
 SHAPES = ({"d_in": 4, "d_out": 5, "r": 2}, {"d_in": 5, "d_out": 3, "r": 1}, {"d_in": 4, "d_out": 4, "r": 3})
 
 
-def trace(x: fmpq_mat) -> Any:
-    """Return the trace."""
-    return sum((x[i, i] for i in range(x.nrows())), fmpq(0))
-
-
 def inner(x: fmpq_mat, S: fmpq_mat) -> Any:
     """Return Tr x S x^T."""
-    return trace(x * S * x.transpose())
-
-
-def diagonal(*entries: Any) -> fmpq_mat:
-    """Return a diagonal matrix."""
-    n = len(entries)
-    return fmpq_mat(n, n, [entries[i] if i == j else 0 for i in range(n) for j in range(n)])
+    return exact.trace(x * S * x.transpose())
 
 
 def orthonormal_columns(case: Case, n: int, r: int) -> fmpq_mat:
@@ -233,7 +222,7 @@ def _(case: Case) -> Comparison:
 @theorem_4_3_isotropic.control("one Delta, on the input of least variance, in place of the mean", points=WIDE[1:])
 def _(case: Case) -> Comparison:
     n = case["d_in"]
-    S, delta = diagonal(*[1] * (n - 1), fmpq(1, 100)), fmpq_mat(case["d_out"], n)
+    S, delta = exact.diagonal([1] * (n - 1) + [fmpq(1, 100)]), fmpq_mat(case["d_out"], n)
     delta[0, n - 1] = fmpq(1)
     Q = orthonormal_columns(case, n, case["r"]).transpose()
     return at_least(gain_B(delta, S, Q) - inner(Q, S) / n, 0)
@@ -246,7 +235,7 @@ def mean_gain_of_B(case: Case) -> Comparison:
     Step 1 of theorem-4.3-isotropic; the mean over a finite isotropic set of Delta.
     """
     gained, projected, c, Q, S = _isotropic(case)
-    return equal(gained, c * trace((Q * S * Q.transpose()).inv() * projected))
+    return equal(gained, c * exact.trace((Q * S * Q.transpose()).inv() * projected))
 
 
 @mean_gain_of_B.control("c Tr Q S Q^T, which step 2 leaves of it")
@@ -261,7 +250,7 @@ def _isotropic(case: Case, white: bool = False) -> tuple[Any, fmpq_mat, Any, fmp
     S = exact.identity(case["d_in"]) if white else S
     Q = orthonormal_columns(case, case["d_in"], case["r"]).transpose()
     gained = mean(gain_B(delta * G, S, Q) for G in signed_shifts(case["d_in"]))
-    return gained, Q * S * S * Q.transpose(), trace(delta * delta.transpose()) / case["d_in"], Q, S
+    return gained, Q * S * S * Q.transpose(), exact.trace(delta * delta.transpose()) / case["d_in"], Q, S
 
 
 @PAPER.formula("white-inputs", d_in=(3, 4, 5), d_out=(4,), r=(1, 2))
@@ -313,8 +302,8 @@ def _criterion(case: Case, opposed: bool) -> tuple[Any, Any]:
     if opposed:
         weights = [fmpq(1, x**2) for x in s]  # s_i |Delta e_i|^2 = 1 / s_i falls as s_i grows
     V = instances.rational_orthogonal(case.rng, d)
-    S, gram = (V * diagonal(*entries) * V.transpose() for entries in (s, weights))
-    return d * trace(gram * S * S), trace(S) * trace(gram * S)
+    S, gram = (V * exact.diagonal(entries) * V.transpose() for entries in (s, weights))
+    return d * exact.trace(gram * S * S), exact.trace(S) * exact.trace(gram * S)
 
 
 @PAPER.theorem(
@@ -376,7 +365,7 @@ def _(case: Case) -> Comparison:
 
 def _two_blocks(case: Case, power: int) -> Any:
     m, e = case["half"], fmpq(*(int(k) for k in case.rng.choice(np.arange(1, 10), 2, replace=False)))
-    S, delta = diagonal(*[1] * m, *[e] * m), diagonal(*[0] * m, *[1] * m)
+    S, delta = exact.diagonal([1] * m + [e] * m), exact.diagonal([0] * m + [1] * m)
     draws = (orthonormal_columns(case, 2 * m, 1) for _ in count())
     q, u = next(v for v in draws if any(v[m + i, 0] != 0 for i in range(m))), next(draws)  # at x = 0 nothing is gained
     x, y = (sum((v[m + i, 0] ** 2 for i in range(m)), fmpq(0)) for v in (q, u))

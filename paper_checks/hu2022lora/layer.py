@@ -38,7 +38,7 @@ def differing_outputs(case: Case, scaling: Any) -> int:
     W, B, A, x = (case.rng.integers(-9, 10, shape) for shape in ((d, k), (d, r), (r, k), (k, 3)))
     merged = Adapter(A=A.astype(float), B=B.astype(float), alpha=case["alpha"]).merge(W.astype(float)) @ x
     W, B, A, x = map(exact.matrix, (W, B, A, x))
-    return nonzero(exact.matrix(merged) - (W * x + scaling * (B * (A * x))))
+    return exact.count_nonzero(exact.matrix(merged) - (W * x + scaling * (B * (A * x))))
 
 
 @PAPER.formula(
@@ -107,20 +107,20 @@ def _(case: Case) -> Comparison:
 def start_defect(case: Case, zero: str) -> int:
     """Count the entries of the merged weight that are not W's, and of B^T G that are not 0; factors named are 0."""
     layer = Layer(case, zero)
-    return nonzero(layer.merged - layer.W) + nonzero(layer.B.transpose() * layer.G)
+    return exact.count_nonzero(layer.merged - layer.W) + exact.count_nonzero(layer.B.transpose() * layer.G)
 
 
 def first_move(case: Case, zero: str) -> int:
     """Count the entries of G A^T that are not 0; factors named are 0."""
     layer = Layer(case, zero)
-    return nonzero(layer.G * layer.A.transpose())
+    return exact.count_nonzero(layer.G * layer.A.transpose())
 
 
 def gradient_defect(case: Case, scaling: Any) -> int:
     """Count the entries of both gradients that are not those of scaling B^T G and scaling G A^T."""
     layer = Layer(case)
     in_A, in_B = scaling * layer.B.transpose() * layer.G, scaling * layer.G * layer.A.transpose()
-    return nonzero(layer.slope_A() - in_A) + nonzero(layer.slope_B() - in_B)
+    return exact.count_nonzero(layer.slope_A() - in_A) + exact.count_nonzero(layer.slope_B() - in_B)
 
 
 class Layer:
@@ -178,11 +178,6 @@ def merged_rank(case: Case, one_A: bool) -> int:
         A = A if one_A else instances.integers(case.rng, r, k, -99, 99)
         total += instances.integers(case.rng, d, r, -99, 99) * A
     return exact.rank(total)
-
-
-def nonzero(x: fmpq_mat) -> int:
-    """Count the entries that are not 0."""
-    return sum(v != 0 for v in x.entries())
 
 
 def units(m: int, n: int) -> Iterator[fmpq_mat]:

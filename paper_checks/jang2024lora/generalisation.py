@@ -17,7 +17,6 @@ from lora_proofs.enclosure import Enclosure
 from lora_proofs.exact import inner
 
 from .paper import PAPER
-from .planted import diagonal
 
 Signs = Iterable[tuple[int, ...]]
 
@@ -101,7 +100,7 @@ def _(case: Case) -> Comparison:
     # Diagonals that run through all sign patterns: |G_i|_op = 1, and every signed sum has an entry N.
     N = case["N"]
     patterns = list(product((-1, 1), repeat=N))
-    G = [diagonal([e[i] for e in patterns]) for i in range(N)]
+    G = [exact.diagonal([e[i] for e in patterns]) for i in range(N)]
     return at_most(mean_operator_norm_squared(signed_sums(G), N * N), Fraction(1, N))
 
 

@@ -17,7 +17,7 @@ from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, in
 from lora_proofs.exact import inner
 
 from .paper import PAPER
-from .planted import diagonal, index, instance, is_stationary, planted, slack_matrix, slope
+from .planted import index, instance, is_stationary, planted, slack_matrix, slope
 
 TOP = {"minimiser": 0, "saddle": Fraction(5, 4)}
 
@@ -46,7 +46,7 @@ def curved(case: Case) -> tuple[fmpq_mat, fmpq_mat]:
     Q = fmpq_mat(u.table() + u.table())
     if not exact.is_zero(S * Q):
         raise ArithmeticError("the point is not stationary")
-    return trap.hessian() + 2 * kronecker_identity(P, r), S
+    return trap.hessian() + 2 * exact.kron(P, exact.identity(r)), S
 
 
 def orthogonal_vector(echelon: fmpq_mat, rank: int) -> fmpq_mat:
@@ -59,17 +59,6 @@ def orthogonal_vector(echelon: fmpq_mat, rank: int) -> fmpq_mat:
     for i, j in enumerate(pivots):
         w[j, 0] = -echelon[i, free]
     return w
-
-
-def kronecker_identity(P: fmpq_mat, r: int) -> fmpq_mat:
-    """Return P (x) I_r: the form tr Z^T P Z in the coordinates of `Trap.hessian`."""
-    size = P.nrows()
-    out = fmpq_mat(size * r, size * r)
-    for i in range(size):
-        for j in range(size):
-            for c in range(r):
-                out[i * r + c, j * r + c] = P[i, j]
-    return out
 
 
 DEFICIENT = {
@@ -163,9 +152,9 @@ def rank_deficient_unregularised(case: Case) -> Comparison:
     plant = planted(case.rng, [(m, n)], [k + 1], k + 1, d, lam=0, low=[1])
     u, v = plant.trap.u, plant.trap.v
     if case["deficient"] == "u":
-        u = u * diagonal([0] + [1] * k)
+        u = u * exact.diagonal([0] + [1] * k)
     else:
-        v = v * diagonal([0] + [1] * k)
+        v = v * exact.diagonal([0] + [1] * k)
     trap = instance(case.rng, [(m, n)], plant.M, u, v, d, 0)
     if not is_stationary(trap) or slope(trap) != plant.M or min(exact.rank(u), exact.rank(v)) != k:
         raise ArithmeticError("the plant failed")

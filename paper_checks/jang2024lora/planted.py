@@ -38,7 +38,7 @@ class Plant:
 
     def violated(self, block: int = 0) -> tuple[fmpq_mat, fmpq_mat]:
         """Return the singular pair after those of the face: that of the singular value `top`, where one was planted."""
-        return column(self.left[block], self.ranks[block]), column(self.right[block], self.ranks[block])
+        return exact.column(self.left[block], self.ranks[block]), exact.column(self.right[block], self.ranks[block])
 
 
 def planted(
@@ -202,21 +202,8 @@ def violated_and_null(plant: Plant, block: int = 0) -> tuple[list[Any], list[Any
     """Return the directions (u_1 e_c^T, v_1 e_c^T), and (U_0 E_ac, V_0 E_ac): step 4 of the sharp theorem."""
     r, (U0, V0), (x, y) = plant.trap.r, plant.face(block), plant.violated(block)
     units = [fmpq_mat(1, r, [int(c == j) for j in range(r)]) for c in range(r)]
-    null = [(column(U0, a) * e, column(V0, a) * e) for a in range(U0.ncols()) for e in units]
+    null = [(exact.column(U0, a) * e, exact.column(V0, a) * e) for a in range(U0.ncols()) for e in units]
     return [(x * e, y * e) for e in units], null
-
-
-def diagonal(values: Sequence[Any]) -> fmpq_mat:
-    """Return the square matrix with this diagonal."""
-    out = fmpq_mat(len(values), len(values))
-    for i, value in enumerate(values):
-        out[i, i] = value
-    return out
-
-
-def column(x: fmpq_mat, k: int) -> fmpq_mat:
-    """Return a column of x, as a matrix."""
-    return exact.block(x, range(x.nrows()), range(k, k + 1))
 
 
 def _placed(size: int, at: int, X: fmpq_mat) -> fmpq_mat:

@@ -17,7 +17,7 @@ from lora_proofs import Case, Comparison, equal, exact, instances, ntk
 from lora_proofs.exact import floats, inertia, inner
 
 from .paper import PAPER
-from .planted import diagonal, is_stationary
+from .planted import is_stationary
 from .sharp import sharp
 
 TRAPS = ("A-1", *(f"B-{r}" for r in range(1, 7)), *(f"L+-{r}" for r in range(1, 7)))
@@ -109,7 +109,7 @@ def value_and_norm(trap: ntk.traps.Trap, family: str) -> tuple[Any, Any]:
     """Return the optimum of full fine-tuning, and |delta*|_*, after checking the conditions for them."""
     r = trap.r
     last = fmpq(24, 25) if family == "B" else fmpq(20 * r + 4, 25)
-    delta = diagonal([0, *[int(family == "B")] * (r - 1), last])
+    delta = exact.diagonal([0, *[int(family == "B")] * (r - 1), last])
     norm = last + (r - 1) * int(family == "B")
     w = [inner(G, delta) - y for G, y in zip(trap.gradients, trap.labels, strict=True)]
     M = sum((-x * G for x, G in zip(w, trap.gradients, strict=True)), fmpq_mat(r + 1, r + 1))

@@ -11,13 +11,13 @@ from lora_proofs import Case, Comparison, equal, exact, instances, ntk
 from lora_proofs.exact import inner
 
 from .paper import PAPER
-from .planted import diagonal, on_face
+from .planted import on_face
 from .variational import sizes
 
 
 def tight_instance(r: int, lam: int) -> ntk.traps.Trap:
     """Return G_ii = E_ii, G_ij = (E_ij + E_ji)/2, labels 1 + lam and 0, at the identity: KN = r(r+1)/2."""
-    G = [diagonal([int(i == j) for j in range(r)]) for i in range(r)]
+    G = [exact.diagonal([int(i == j) for j in range(r)]) for i in range(r)]
     for i, j in combinations(range(r), 2):
         g = fmpq_mat(r, r)
         g[i, j] = g[j, i] = fmpq(1, 2)

@@ -24,7 +24,7 @@ from lora_proofs import Case, Comparison, OutOfScope, at_least, equal, exact, in
 from lora_proofs.exact import inertia
 
 from .paper import PAPER
-from .planted import Plant, as_rows, column, index, is_stationary, jacobian, planted, restricted
+from .planted import Plant, as_rows, index, is_stationary, jacobian, planted, restricted
 from .sharp import escape_index, everything
 from .spurious import surplus
 from .variational import sizes
@@ -45,17 +45,17 @@ def escape_directions(plant: Plant, s: int, block: int = 0) -> tuple[list[Any], 
     r, k = plant.trap.r, plant.ranks[block]
     U, V = plant.left[block], plant.right[block]
     units = [fmpq_mat(1, r, [int(c == j) for j in range(r)]) for c in range(r)]
-    pairs = [(column(U, k + i) * e, column(V, k + i) * e) for i in range(s) for e in units]
+    pairs = [(exact.column(U, k + i) * e, exact.column(V, k + i) * e) for i in range(s) for e in units]
     x0, y0 = fmpq_mat(U.nrows(), r), fmpq_mat(V.nrows(), r)
-    null = [(column(U, i) * e, y0) for i in range(U.ncols()) if not k <= i < k + s for e in units]
-    null += [(x0, column(V, j) * e) for j in range(V.ncols()) if not k <= j < k + s for e in units]
+    null = [(exact.column(U, i) * e, y0) for i in range(U.ncols()) if not k <= i < k + s for e in units]
+    null += [(x0, exact.column(V, j) * e) for j in range(V.ncols()) if not k <= j < k + s for e in units]
     return pairs, null
 
 
 def require_injective(plant: Plant, s: int, block: int = 0) -> None:
     """Raise unless A is injective on ker M^T (x) ker M: random integers may hit the null set of step 7."""
     (U, V), k = (plant.left[block], plant.right[block]), plant.ranks[block]
-    kernels = [[column(X, i) for i in range(X.ncols()) if not k <= i < k + s] for X in (U, V)]
+    kernels = [[exact.column(X, i) for i in range(X.ncols()) if not k <= i < k + s] for X in (U, V)]
     on_kernels = [[(a.transpose() * G * b)[0, 0] for a in kernels[0] for b in kernels[1]] for G in plant.trap.gradients]
     if exact.rank(fmpq_mat(on_kernels)) != len(kernels[0]) * len(kernels[1]):
         raise OutOfScope("G is in the null set: A is not injective on the kernels of M")

@@ -13,7 +13,7 @@ from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, 
 from lora_proofs.exact import inner
 
 from .paper import PAPER, gaussian_problem, sides
-from .planted import diagonal, planted
+from .planted import planted
 
 SHAPES = ("4-4-2", "5-3-2", "3-6-3")
 
@@ -28,7 +28,7 @@ def known_spectrum(case: Case) -> tuple[fmpq_mat, fmpq_mat, list[int]]:
     m, n, k = sizes(case["shape"])
     U, V = instances.rational_orthogonal(case.rng, m), instances.rational_orthogonal(case.rng, n)
     roots = sorted((int(x) for x in case.rng.integers(2, 6, k)), reverse=True)
-    D = diagonal(roots)
+    D = exact.diagonal(roots)
     a, b = (exact.block(X, range(X.nrows()), range(k)) * D for X in (U, V))
     return a, b, [x * x for x in roots]
 
@@ -67,7 +67,7 @@ def variational_nuclear_norm(case: Case) -> Comparison:
 )
 def _(case: Case) -> Comparison:
     a, b, s = known_spectrum(case)
-    keep = diagonal([0] + [1] * (len(s) - 1))
+    keep = exact.diagonal([0] + [1] * (len(s) - 1))
     return at_least(half_squares(a * keep, b * keep), sum(s))
 
 
@@ -88,7 +88,7 @@ def _(case: Case) -> Comparison:
 def at_truncation(a: fmpq_mat, b: fmpq_mat, s: list[int], r: int) -> Any:
     """Return |delta - Y|_F^2 / 2 + |delta|_* for Y = a b^T and the r largest singular values of Y, each less 1."""
     shrunk = [fmpq(x - 1, x) if i < r else fmpq(0) for i, x in enumerate(s)]
-    gap = a * b.transpose() - a * diagonal(shrunk) * b.transpose()
+    gap = a * b.transpose() - a * exact.diagonal(shrunk) * b.transpose()
     return inner(gap, gap) / 2 + sum((x * y for x, y in zip(s, shrunk, strict=True)), fmpq(0))
 
 

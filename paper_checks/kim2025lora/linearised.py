@@ -14,7 +14,7 @@ from flint import fmpq, fmpq_mat, fmpq_poly
 from lora_proofs import Case, Comparison, at_least, at_most, equal, exact, instances, ntk
 from lora_proofs.exact import floats, inertia, inner
 
-from .paper import PAPER, Quadratic, published, unit, vec
+from .paper import PAPER, Quadratic, published, vec
 
 
 @PAPER.proposition("instance", lam=(1.0, 0.125), seeded=False)
@@ -205,10 +205,10 @@ def ridge(eps: Any) -> Quadratic:
     B = sum((g * g.transpose() for g in rows), eps * exact.identity(9))
     c = (fmpq(5, 4) * (2 + eps) - 1) / (fmpq(25, 16) + eps)
     u = exact.matrix([[1], [0], [0]])
-    M = unit(3, 0, 0) + fmpq(5, 4) * (1 + eps) * unit(3, 1, 1)
-    M_target = (2 + eps - fmpq(5, 4) * c) * unit(3, 0, 0) + unit(3, 1, 1)
+    M = exact.unit_matrix(3, 3, 0, 0) + fmpq(5, 4) * (1 + eps) * exact.unit_matrix(3, 3, 1, 1)
+    M_target = (2 + eps - fmpq(5, 4) * c) * exact.unit_matrix(3, 3, 0, 0) + exact.unit_matrix(3, 3, 1, 1)
     s, beta = (fmpq(1),), fmpq(41, 16) + eps
-    return Quadratic(u, u, s, (c,), c * unit(3, 1, 1), M, M_target, B, fmpq(1), eps, beta, c)
+    return Quadratic(u, u, s, (c,), c * exact.unit_matrix(3, 3, 1, 1), M, M_target, B, fmpq(1), eps, beta, c)
 
 
 def padded(G: fmpq_mat) -> fmpq_mat:
@@ -227,7 +227,7 @@ def relation_to_ntk(case: Case) -> Comparison:
     U X* + X* V, the curvature is 25/16 + eps <= beta. Measured: an upper bound of 2 alpha less a lower one of beta.
     """
     q = ridge(case["eps"])
-    return at_least(2 * q.curvature(unit(3, 2, 1)) - q.curvature(unit(3, 1, 1)), 0)
+    return at_least(2 * q.curvature(exact.unit_matrix(3, 3, 2, 1)) - q.curvature(exact.unit_matrix(3, 3, 1, 1)), 0)
 
 
 @PAPER.formula("relation-to-ntk-corrected", eps=(0.03125, 0.125, 0.25), seeded=False)

@@ -166,11 +166,11 @@ def plant(
     push = exact.number(share) * beta * min(s)
     X, target, M, M_target = (fmpq_mat(size, size) for _ in range(4))
     for i in range(r):
-        X, M = X + s[i] * unit(size, i, i), M + lam * unit(size, i, i)
+        X, M = X + s[i] * exact.unit_matrix(size, size, i, i), M + lam * exact.unit_matrix(size, size, i, i)
         if i >= k:
-            M_target += lam * unit(size, i, i)
+            M_target += lam * exact.unit_matrix(size, size, i, i)
     for j in range(k):
-        f, e = column(one, r + j), column(one, j)
+        f, e = exact.column(one, r + j), exact.column(one, j)
         turned, rest = cosine * f + sine * e, cosine * e - sine * f
         M += (lam + push) * f * f.transpose()
         target += exact.number(t[j]) * turned * turned.transpose()
@@ -184,7 +184,7 @@ def plant(
     B = beta * exact.identity(size * size) - p * p.transpose() / inner(p, z)
     hidden = fmpq_mat(size, size)
     if blind:
-        hidden = left * sum((unit(size, i, i) for i in range(r + k, size)), hidden) * right.transpose()
+        hidden = left * exact.diagonal([int(i >= r + k) for i in range(size)]) * right.transpose()
         B -= beta / spare * vec(hidden) * vec(hidden).transpose()
     return Quadratic(
         left * D, right * D, ordered(s), ordered(t), target, M, M_target, B, lam,
@@ -200,9 +200,9 @@ def published(lam: Any = 1) -> Quadratic:
     B, lam = fmpq(31, 10) * exact.identity(4), exact.number(lam)
     B[0, 0], B[0, 3], B[3, 0], B[3, 3] = fmpq(9, 4), fmpq(1), fmpq(1), fmpq(9, 5)
     u, M_target = exact.matrix([[fmpq(2, 3)], [0]]), lam * exact.identity(2)
-    M = M_target + fmpq(61, 45) * unit(2, 1, 1)
+    M = M_target + fmpq(61, 45) * exact.unit_matrix(2, 2, 1, 1)
     s, t = (fmpq(4, 9),), (fmpq(1),)
-    return Quadratic(u, u, s, t, unit(2, 1, 1), M, M_target, B, lam, fmpq(1), fmpq(31, 10), fmpq(1))
+    return Quadratic(u, u, s, t, exact.unit_matrix(2, 2, 1, 1), M, M_target, B, lam, fmpq(1), fmpq(31, 10), fmpq(1))
 
 
 def above(M: fmpq_mat, bound: Any) -> int:
@@ -210,21 +210,9 @@ def above(M: fmpq_mat, bound: Any) -> int:
     return inertia(M.transpose() * M - bound**2 * exact.identity(M.ncols()))[2]
 
 
-def unit(n: int, i: int, j: int) -> fmpq_mat:
-    """Return the n x n matrix unit E_ij, indices from 0."""
-    out = fmpq_mat(n, n)
-    out[i, j] = 1
-    return out
-
-
 def vec(x: fmpq_mat) -> fmpq_mat:
     """Return the entries of x, row by row, as a column."""
     return fmpq_mat(x.nrows() * x.ncols(), 1, x.entries())
-
-
-def column(x: fmpq_mat, k: int) -> fmpq_mat:
-    """Return a column of x, as a matrix."""
-    return exact.block(x, range(x.nrows()), range(k, k + 1))
 
 
 def ordered(x: Sequence[Any]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from lora_proofs import Case, Comparison, OutOfScope, at_least, at_most, equal, 
 from lora_proofs.exact import inertia, inner
 
 from .chain import RANKS, marginal_point, second_order_point
-from .paper import PAPER, Quadratic, above, column, plant
+from .paper import PAPER, Quadratic, above, plant
 
 
 def generic(case: Case) -> Quadratic:
@@ -161,7 +161,7 @@ def low_rank(case: Case, q: Quadratic) -> list[fmpq_mat]:
     """Return matrices of rank at most 2."""
     n = q.u.nrows()
     drawn = [instances.integers(case.rng, n, 2) * instances.integers(case.rng, 2, n) for _ in range(10)]
-    a = q.hidden * column(instances.rational_orthogonal(case.rng, n), 0)
+    a = q.hidden * exact.column(instances.rational_orthogonal(case.rng, n), 0)
     part = a * (q.hidden.transpose() * a).transpose() / inner(a, a)
     return [*drawn, q.hidden - part, q.beta * q.step - (q.M - q.M_target)]
 
@@ -195,15 +195,10 @@ def generic_quotient(q: Quadratic, target: int) -> Any:
 def _(case: Case) -> Comparison:
     q = second_order_point(case)
     zero = fmpq_mat(q.u.nrows(), 1)
-    wide = replace(q, u=beside(q.u, zero), v=beside(q.v, zero), s=(*q.s, fmpq(0)))
+    wide = replace(q, u=exact.hstack(q.u, zero), v=exact.hstack(q.v, zero), s=(*q.s, fmpq(0)))
     if not (wide.inertia()[0] and not any(wide.gradient())):
         raise ArithmeticError("a rank-deficient SOSP that is not global")
     return at_least(generic_quotient(wide, case["target"]), 1)
-
-
-def beside(a: fmpq_mat, b: fmpq_mat) -> fmpq_mat:
-    """Return [a, b]."""
-    return fmpq_mat([x + y for x, y in zip(a.table(), b.table(), strict=True)])
 
 
 @PAPER.theorem("1-generic-distance", points=RANKS, sampled=True)
@@ -248,7 +243,7 @@ def shifted(q: Quadratic, kappa: Any) -> fmpq_mat:
     """Return X + kappa E, E the part of M beyond the level lam; all its singular values on the complement are equal."""
     isometry = fmpq_mat(q.u.nrows(), q.v.nrows())
     for i in range(len(q.s)):
-        a, b = column(q.u, i), column(q.v, i)
+        a, b = exact.column(q.u, i), exact.column(q.v, i)
         isometry += a * b.transpose() / inner(a, a)
     S = q.M - q.lam * isometry
     size_squared = inner(S, S) / exact.rank(S)  # S is a multiple of an isometry

@@ -93,12 +93,6 @@ def planted(case: Case) -> Case:
     return case.derive(family=RATIONAL)
 
 
-def trace(x: fmpq_mat) -> Fraction:
-    """Return the trace."""
-    t = sum((x[i, i] for i in range(x.nrows())), exact.number(0))
-    return Fraction(int(t.p), int(t.q))
-
-
 def falling(D: int) -> list[int]:
     """Return the singular values 2D + 1, 2D - 1, ..., 3."""
     return list(range(2 * D + 1, 2, -2))
@@ -133,19 +127,19 @@ def lemma_2_error_corrected_trace(case: Case) -> Comparison:
     of [-3, 3]^D, or on \pm v_{RL+1}, where the target is active and both sides are equal; they are computed exactly.
     """
     error, Sigma, (least, *_) = small_instance(case)
-    return at_most(error, trace(Sigma) * least**2)
+    return at_most(error, exact.fraction(exact.trace(Sigma)) * least**2)
 
 
 @lemma_2_error_corrected_trace.control("one percent less, where the bound is attained", points=SMALL[:4])
 def _(case: Case) -> Comparison:
     error, Sigma, (least, *_) = small_instance(case)
-    return at_most(error, Fraction(99, 100) * trace(Sigma) * least**2)
+    return at_most(error, Fraction(99, 100) * exact.fraction(exact.trace(Sigma)) * least**2)
 
 
 @lemma_2_error_corrected_trace.control("the bound uses sigma_{RL+2}", points=SMALL[:1])
 def _(case: Case) -> Comparison:
     error, Sigma, (_, less, *_) = small_instance(case)
-    return at_most(error, trace(Sigma) * less**2)
+    return at_most(error, exact.fraction(exact.trace(Sigma)) * less**2)
 
 
 @PAPER.lemma("2-error-corrected-frobenius", points=SMALL)

@@ -7,7 +7,7 @@ from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, equal, exact, instances
 
-from .paper import CONTEXTS, PAPER, diagonal, gradient, loss, nonzero, solution, spectrum, trace, unit
+from .paper import CONTEXTS, PAPER, gradient, loss, solution, spectrum
 
 
 @PAPER.formula("16-saddles", points=CONTEXTS)
@@ -36,10 +36,10 @@ def escape_defect(case: Case, order: int, times: int = 1) -> Any:
     The derivative with respect to what has been learned is added.
     """
     values, N, t = spectrum(case), case["N"], fmpq(1, 8)
-    L, K = diagonal(values), times * solution(values, N, range(1))
+    L, K = exact.diagonal(values), times * solution(values, N, range(1))
     defect = abs(gradient(K, L, N)[0, 0])
     for d in range(1, case["D"]):
-        k = t * unit(case["D"], d)
+        k = t * exact.unit_vector(case["D"], d)
         change = loss(K + t * k * k.transpose(), L, N) - loss(K, L, N)
         second_moment = values[d] ** 2 + (values[d] + sum(values)) * values[d] / N
         defect += abs(change + 2 * values[d] ** 2 * t**order - values[d] * second_moment * t**6)
@@ -66,9 +66,9 @@ def _(case: Case) -> Comparison:
 
 def growth(values: Any, N: int) -> Any:
     """Return <S, S> for the mixed second derivatives S of the loss with respect to v and U at 0."""
-    L, D, square = diagonal(values), len(values), fmpq(0)
+    L, D, square = exact.diagonal(values), len(values), fmpq(0)
     for a, b in product(range(D), repeat=2):
-        U = unit(D, a) * unit(D, b).transpose()
+        U = exact.unit_vector(D, a) * exact.unit_vector(D, b).transpose()
         # The loss is c_1 v U + c_2 (v U)^2 here: the difference keeps the first term.
         square += ((loss(U, L, N) - loss(-U, L, N)) / 2) ** 2
     return square
@@ -102,9 +102,11 @@ def time_course_defect(case: Case, spread: int, skewed: int = 0) -> Any:
     u, w, E = (fmpq(int(x), 10) for x in case.rng.integers(1, 6, 3))
     a, one = 1 + fmpq(spread + D, N), exact.identity(D)
     s, E = u**2 / root, E + 1
-    K = s * one + skewed * unit(D, 0) * unit(D, 1).transpose()
+    K = s * one + skewed * exact.unit_vector(D, 0) * exact.unit_vector(D, 1).transpose()
     G = gradient(K, one, N) / 2  # the paper's flow has this half
-    flow = abs(-trace(G) * u / root - root * u * (1 - a * s)) + nonzero(-u * G - u * (1 - a * s) * one)
+    flow = abs(-exact.trace(G) * u / root - root * u * (1 - a * s)) + exact.count_nonzero(
+        -u * G - u * (1 - a * s) * one
+    )
     later = E / (a * (E - 1) + root / w**2)
     return flow + abs((1 / later - a) * E - (root / w**2 - a))
 
@@ -132,7 +134,7 @@ def spread(first: Any, *others: Any) -> Any:
 
 def radial_derivatives(case: Case) -> list[tuple[Any, ...]]:
     """Return <theta, dF/dtheta> for theta = v, k, q of two random heads."""
-    D, L = case["D"], diagonal(spectrum(case))
+    D, L = case["D"], exact.diagonal(spectrum(case))
     heads = [
         [instances.integers(case.rng, 1, 1, 1, 3), *(instances.integers(case.rng, D, 1, 1, 3) for _ in "kq")]
         for _ in range(2)
@@ -171,11 +173,13 @@ def flow_defect(case: Case, power: int) -> int:
     """Count the entries of -dF/dv, -dF/dk and -dF/dq of aligned heads that are not s' times 1, e_d and e_d."""
     values, N, D = spectrum(case), case["N"], case["D"]
     sizes = [fmpq(int(x), 7) for x in case.rng.integers(1, 6, D)]
-    G = gradient(diagonal([s**3 for s in sizes]), diagonal(values), N)
+    G = gradient(exact.diagonal([s**3 for s in sizes]), exact.diagonal(values), N)
     final, count = solution(values, N, range(D)), 0
     for d, s in enumerate(sizes):
-        e = unit(D, d)
+        e = exact.unit_vector(D, d)
         speed = 2 * values[d] ** 2 * s**2 * (1 - s**power / final[d, d])
-        count += nonzero(e.transpose() * G * e * s**2 + speed * exact.identity(1))
-        count += nonzero(s**2 * G * e + speed * e) + nonzero(s**2 * G.transpose() * e + speed * e)
+        count += exact.count_nonzero(e.transpose() * G * e * s**2 + speed * exact.identity(1))
+        count += exact.count_nonzero(s**2 * G * e + speed * e) + exact.count_nonzero(
+            s**2 * G.transpose() * e + speed * e
+        )
     return count

@@ -7,7 +7,7 @@ from flint import fmpq, fmpq_mat
 
 from lora_proofs import Case, Comparison, equal, exact, instances
 
-from .paper import CONTEXTS, PAPER, diagonal, gradient, loss, moment, nonzero, solution, spectrum, unit
+from .paper import CONTEXTS, PAPER, gradient, loss, moment, solution, spectrum
 
 LAW = {0: fmpq(1, 2), -1: fmpq(1, 6), 1: fmpq(1, 6), -2: fmpq(1, 12), 2: fmpq(1, 12)}
 """A law on the integers with the moments 0, 1, 0, 3, 0 of the standard normal one."""
@@ -40,12 +40,12 @@ def attention_less_network(case: Case, stray: int) -> Any:
     x = fmpq_mat([[*row, *more] for row, more in zip(x.table(), random_rows(case, D, N + 1 - D), strict=True)])
     y = (w * x).entries()
     tokens = fmpq_mat([*x.table(), [*y[:N], 0]])
-    b = sum((y[n] * column(x, n) for n in range(1, N)), y[0] * column(x, 0)) / N
-    feature = b * column(x, N).transpose()
+    b = sum((y[n] * exact.column(x, n) for n in range(1, N)), y[0] * exact.column(x, 0)) / N
+    feature = b * exact.column(x, N).transpose()
     attention = network = fmpq(0)
     for _ in range(case["heads"]):
         v, U = int(case.rng.integers(1, 4)), instances.integers(case.rng, D, D, 1, 4)
-        values = diagonal([0] * D + [v])
+        values = exact.diagonal([0] * D + [v])
         keys = fmpq_mat([[*row, 0] for row in U.table()] + [[stray] * D + [0]])
         attention += (values * tokens * tokens.transpose() * keys * tokens)[D, N] / N
         network += v * sum(u * z for u, z in zip(U.entries(), feature.entries(), strict=True))
@@ -69,13 +69,13 @@ def second_moment(case: Case) -> Comparison:
     The left side is the finite sum over 5^(D N) samples. Counted are the entries that differ.
     """
     L, average = sampled_moment(case)
-    return equal(nonzero(average - moment(L, case["N"])), 0)
+    return equal(exact.count_nonzero(average - moment(L, case["N"])), 0)
 
 
 @second_moment.control("without the trace, as if inputs had no fourth moments across coordinates")
 def _(case: Case) -> Comparison:
     L, average = sampled_moment(case)
-    return equal(nonzero(average - (L * L + L * L / case["N"])), 0)
+    return equal(exact.count_nonzero(average - (L * L + L * L / case["N"])), 0)
 
 
 def sampled_moment(case: Case) -> tuple[fmpq_mat, fmpq_mat]:
@@ -105,7 +105,7 @@ def loss_formula(case: Case) -> Comparison:
 
 @loss_formula.control("K transposed, for inputs of different variances", points=({"D": 2, "N": 1},))
 def _(case: Case) -> Comparison:
-    R, K = diagonal([1, 2]), fmpq_mat([[1, 2], [0, 1]])
+    R, K = exact.diagonal([1, 2]), fmpq_mat([[1, 2], [0, 1]])
     return equal(sampled_loss(R, K, case["N"]) - loss(K.transpose(), R * R.transpose(), case["N"]), 0)
 
 
@@ -137,19 +137,19 @@ def minimiser(case: Case) -> Comparison:
     values, N = spectrum(case), case["N"]
     L = turned(case, values)
     K = (L + (L + sum(values) * exact.identity(case["D"])) / N).inv()
-    return equal(nonzero(gradient(K, L, N)), 0)
+    return equal(exact.count_nonzero(gradient(K, L, N)), 0)
 
 
 @minimiser.control("the inverse of L")
 def _(case: Case) -> Comparison:
     L = turned(case, spectrum(case))
-    return equal(nonzero(gradient(L.inv(), L, case["N"])), 0)
+    return equal(exact.count_nonzero(gradient(L.inv(), L, case["N"])), 0)
 
 
 def turned(case: Case, values: Any) -> fmpq_mat:
     """Return a matrix with these eigenvalues and random rational eigenvectors."""
     Q = instances.rational_orthogonal(case.rng, case["D"])
-    return Q * diagonal(values) * Q.transpose()
+    return Q * exact.diagonal(values) * Q.transpose()
 
 
 @PAPER.formula("16", points=CONTEXTS)
@@ -174,14 +174,16 @@ def _(case: Case) -> Comparison:
 
 def head_derivatives(values: Any, N: int, learned: Any, keys: Any) -> int:
     """Count the derivatives with respect to v_i, k_i, q_i that are not 0, for heads v, k = e_key, q = e_d."""
-    L, D = diagonal(values), len(values)
+    L, D = exact.diagonal(values), len(values)
     scale = solution(values, N, learned)
-    heads = [(scale[d, d], unit(D, key), unit(D, d)) for d, key in zip(learned, keys, strict=True)]
+    heads = [
+        (scale[d, d], exact.unit_vector(D, key), exact.unit_vector(D, d)) for d, key in zip(learned, keys, strict=True)
+    ]
     K = sum((v * k * q.transpose() for v, k, q in heads), fmpq_mat(D, D))
     G = gradient(K, L, N)
-    idle = (fmpq(0), fmpq_mat(D, 1, range(1, D + 1)), sum((unit(D, d) for d in keys), fmpq_mat(D, 1)))
+    idle = (fmpq(0), fmpq_mat(D, 1, range(1, D + 1)), sum((exact.unit_vector(D, d) for d in keys), fmpq_mat(D, 1)))
     parts = [(k.transpose() * G * q, v * G * q, v * G.transpose() * k) for v, k, q in [*heads, idle]]
-    return sum(nonzero(part) for head in parts for part in head)
+    return sum(exact.count_nonzero(part) for head in parts for part in head)
 
 
 @PAPER.formula("19", points=CONTEXTS)
@@ -203,12 +205,7 @@ def level_defect(case: Case, trace_term: int) -> Any:
     values, N = spectrum(case), case["N"]
     total, level, defect = sum(values), sum(values), fmpq(0)
     for m in range(case["D"] + 1):
-        defect += abs(loss(solution(values, N, range(m)), diagonal(values), N) - level)
+        defect += abs(loss(solution(values, N, range(m)), exact.diagonal(values), N) - level)
         if m < case["D"]:
             level -= values[m] / (1 + (1 + trace_term * total / values[m]) / N)
     return defect
-
-
-def column(x: fmpq_mat, k: int) -> fmpq_mat:
-    """Return a column as a matrix."""
-    return exact.block(x, range(x.nrows()), range(k, k + 1))

@@ -26,35 +26,14 @@ PAPER = Paper(
 CONTEXTS = ({"D": 3, "N": 4}, {"D": 4, "N": 31})
 
 
-def trace(x: fmpq_mat) -> Any:
-    """Return the trace."""
-    return sum((x[i, i] for i in range(x.nrows())), fmpq(0))
-
-
-def diagonal(values: Any) -> fmpq_mat:
-    """Return a diagonal matrix."""
-    n = len(values)
-    return fmpq_mat(n, n, [values[i] if i == j else 0 for i in range(n) for j in range(n)])
-
-
-def nonzero(x: fmpq_mat) -> int:
-    """Count the entries that are not 0."""
-    return sum(v != 0 for v in x.entries())
-
-
-def unit(D: int, d: int) -> fmpq_mat:
-    """Return e_d as a column."""
-    return fmpq_mat(D, 1, [int(i == d) for i in range(D)])
-
-
 def moment(L: fmpq_mat, N: int) -> fmpq_mat:
     """Return L^2 + (L + Tr L I) L / N."""
-    return L * L + (L + trace(L) * exact.identity(L.nrows())) * L / N
+    return L * L + (L + exact.trace(L) * exact.identity(L.nrows())) * L / N
 
 
 def loss(K: fmpq_mat, L: fmpq_mat, N: int) -> Any:
     """Return E (y_q - b^T K x_q)^2 = Tr (L - 2 L K L + K^T E[M^2] K L)."""
-    return trace(L - 2 * L * K * L + K.transpose() * moment(L, N) * K * L)
+    return exact.trace(L - 2 * L * K * L + K.transpose() * moment(L, N) * K * L)
 
 
 def gradient(K: fmpq_mat, L: fmpq_mat, N: int) -> fmpq_mat:
@@ -72,4 +51,4 @@ def spectrum(case: Case) -> list[Any]:
 def solution(values: Any, N: int, learned: Any) -> fmpq_mat:
     """Return K with 1 / (l_d + (l_d + Tr L) / N) at the learned eigendirections, else 0."""
     total = sum(values)
-    return diagonal([1 / (v + (v + total) / N) if d in learned else fmpq(0) for d, v in enumerate(values)])
+    return exact.diagonal([1 / (v + (v + total) / N) if d in learned else fmpq(0) for d, v in enumerate(values)])
