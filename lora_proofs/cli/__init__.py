@@ -1,23 +1,35 @@
-"""The command line.
+"""The command line: one file a command, named by it.
 
-Of each command only its options are loaded at first; what it needs, it imports itself, so that ``--help`` is quick.
+A command's file is loaded when the command is called, and holds only its options at first; what it needs, it imports
+itself, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
 from lora_proofs import __version__
-from lora_proofs.cli.adapters import compress, export, inspect, plan
-from lora_proofs.cli.audit import audit
-from lora_proofs.cli.bench import bench
-from lora_proofs.cli.check import check, list_claims
-from lora_proofs.cli.falsify import falsify
-from lora_proofs.cli.grade import grade
-from lora_proofs.cli.present import figure, report
 from lora_proofs.cli.terminal import INTERRUPTED, BadInput, discard_output, note
+
+COMMANDS = (
+    "audit", "bench", "check", "compress", "export", "falsify", "figure", "grade", "inspect", "list", "plan", "report",
+)  # fmt: skip
+
+
+class _Commands(click.Group):
+    """The commands, each of which is the `click.Command` in the file of its name."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"{__name__}.{name}")
+        return next(value for value in vars(module).values() if isinstance(value, click.Command))
 
 
 def main() -> None:
@@ -36,14 +48,10 @@ def main() -> None:
         sys.exit(BadInput.exit_code)
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lora-proofs", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Verify the theory of Low-Rank Adaptation (LoRA) by computing with it."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-for command in (audit, bench, check, compress, export, falsify, figure, grade, inspect, list_claims, plan, report):
-    cli.add_command(command)

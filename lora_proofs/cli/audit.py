@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lora_proofs.cli.check import select_claims
-from lora_proofs.cli.terminal import (
-    INTERRUPTED,
-    bad_input,
-    note,
-    output_file,
-    parse_jobs,
-    progress_bar,
-    require_folders,
-    say,
-    write,
-)
+from lora_proofs.cli.running import running, select_claims
+from lora_proofs.cli.terminal import INTERRUPTED, bad_input, jobs_option, json_option, note, require_folders, say, write
 
 if TYPE_CHECKING:
     from lora_proofs.judgement.audit.mutation import Audit
@@ -28,11 +18,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("selectors", nargs=-1, metavar="[PATH|LABEL]...")
-@click.option("--json", "json_file", type=output_file, metavar="FILE", help="Write JSON ('-': stdout).")
-@click.option(
-    "-j", "--jobs", default=1, show_default=True, callback=parse_jobs, metavar="N",
-    help="Worker processes; -1 uses every core.",
-)  # fmt: skip
+@json_option
+@jobs_option
 @click.option("--raised", is_flag=True, help="List the replacements after which a check raises, too.")
 def audit(selectors: tuple[str, ...], json_file: str | None, jobs: int, raised: bool) -> None:
     """Test checks by mutation: find what could be wrong in them without a verdict changing.
@@ -46,7 +33,6 @@ def audit(selectors: tuple[str, ...], json_file: str | None, jobs: int, raised: 
     """
     from lora_proofs.judgement.audit.explanations import read_explanations
     from lora_proofs.judgement.audit.mutation import audit_all
-    from lora_proofs.judgement.workers import WorkerDied, processes
 
     require_folders(json_file)
     selections = select_claims(selectors)
@@ -55,23 +41,17 @@ def audit(selectors: tuple[str, ...], json_file: str | None, jobs: int, raised: 
             read_explanations(selection.path)
     claims = [(selection.path, claim.label) for selection in selections for claim in selection.claims]
     found: list[Audit] = []
-    interrupted = False
-    try:
-        with processes(jobs) as workers, progress_bar(len(claims), 0) as advance:
-            for audited in audit_all(claims, workers, lambda label: advance(label, 0)):
-                found.append(audited)
-                advance(audited.claim)
-    except KeyboardInterrupt:
-        interrupted = True
-    except WorkerDied as problem:
-        raise click.ClickException(f"{problem}; with -j 1 the audit needs the least memory") from None
+    with running(len(claims), jobs, kept=lambda: "with -j 1 the audit needs the least memory") as run:
+        for audited in audit_all(claims, run.workers, lambda label: run.advance(label, 0)):
+            found.append(audited)
+            run.advance(audited.claim)
     order = {label: number for number, (_, label) in enumerate(claims)}
     found.sort(key=lambda audited: order[audited.claim])
     for text, style in _lines(found, raised):
         say(text, style, json_file)
     if json_file:
         write(json_file, json.dumps({"claims": [audited.to_json() for audited in found]}, indent=1) + "\n")
-    if interrupted:
+    if run.interrupted:
         note(f"interrupted: {len(found)} of {len(claims)} claims are audited")
         sys.exit(INTERRUPTED)
     sys.exit(1 if any(audited.unexplained for audited in found) else 0)

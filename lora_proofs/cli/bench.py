@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lora_proofs.cli.terminal import BadInput, bad_input, say
+from lora_proofs.cli.terminal import bad_input, say
 
 
 @click.command()
@@ -20,10 +20,7 @@ def bench(quick: bool, peer: Path | None) -> None:
     from lora_proofs.bench import compare, pairs, table, time_authors
 
     size = "quick" if quick else "full"
-    try:
-        with bad_input():
-            found = list(time_authors(peer, size)) if peer else []
-            found += [compare(*pair[1:]) for pair in pairs(size)]
-    except ImportError as problem:
-        raise BadInput(str(problem)) from None
+    with bad_input(ValueError, ImportError):
+        found = list(time_authors(peer, size)) if peer else []
+        found += [compare(*pair[1:]) for pair in pairs(size)]
     say(table(found), "", None)

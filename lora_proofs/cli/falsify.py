@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lora_proofs.cli.check import select_claims
-from lora_proofs.cli.terminal import INTERRUPTED, BadInput, output_file, progress_bar, require_folders, say, write
+from lora_proofs.cli.running import select_claims
+from lora_proofs.cli.terminal import INTERRUPTED, BadInput, json_option, progress_bar, require_folders, say, write
 
 if TYPE_CHECKING:
     from lora_proofs.falsify import Search
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--replay", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
     help="Judge the instance that an earlier search wrote with --json, in place of searching.",
 )  # fmt: skip
-@click.option("--json", "json_file", type=output_file, metavar="FILE", help="Write JSON ('-': stdout).")
+@json_option
 def falsify(
     selectors: tuple[str, ...], budget: int | None, seed: int, replay: str | None, json_file: str | None
 ) -> None:

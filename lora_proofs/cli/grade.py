@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lora_proofs.cli.terminal import BadInput, output_file, require_folders, say, write
+from lora_proofs.cli.terminal import BadInput, bad_input, json_option, require_folders, say, write
 
 
 @click.command()
@@ -21,7 +21,7 @@ from lora_proofs.cli.terminal import BadInput, output_file, require_folders, say
 @click.option("--seed", type=click.IntRange(min=0), help="The first hidden seed.  [default: drawn at random]")
 @click.option("--seconds", type=click.FloatRange(min=0.01), default=10, show_default=True, help="Limit of one call.")
 @click.option("--megabytes", type=click.IntRange(min=512), default=4096, show_default=True, help="Limit of memory.")
-@click.option("--json", "json_file", type=output_file, metavar="FILE", help="Write JSON ('-': stdout).")
+@json_option
 def grade(
     homework: Path, reference: Path, seeds: int, seed: int | None, seconds: float, megabytes: int, json_file: str | None
 ) -> None:
@@ -32,17 +32,13 @@ def grade(
     """
     from secrets import randbelow
 
-    from lora_proofs.homework import GradeError
     from lora_proofs.homework import grade as run
-    from lora_proofs.judgement.collect import CollectError
 
     require_folders(json_file)
     if not isfinite(seconds):
         raise BadInput("--seconds must be a number")
-    try:
+    with bad_input():
         found = run(homework, reference, randbelow(10**6) if seed is None else seed, seeds, seconds, megabytes)
-    except (GradeError, CollectError) as problem:
-        raise BadInput(str(problem)) from None
     for line in found.lines():
         say(line, "head" if line.startswith("score") else "", json_file)
     if json_file:

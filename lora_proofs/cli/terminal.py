@@ -33,19 +33,38 @@ class BadInput(click.ClickException):
 output_file = click.Path(dir_okay=False, allow_dash=True)
 
 
-def parse_jobs(context: click.Context, option: click.Parameter, value: int) -> int:
-    """Refuse numbers of worker processes that mean nothing."""
+def reads(read: Callable[[Any], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Make an option's callback that reads its value, and turns the one clear line of a ValueError into bad input."""
+
+    def callback(context: click.Context, option: click.Parameter, value: Any) -> Any:
+        try:
+            return read(value)
+        except ValueError as problem:
+            raise click.BadParameter(str(problem)) from None
+
+    return callback
+
+
+def _jobs(value: int) -> int:
     if value == 0 or value < -1:
-        raise click.BadParameter("give a positive number, or -1 for every core")
+        raise ValueError("give a positive number, or -1 for every core")
     return value
 
 
+json_option = click.option("--json", "json_file", type=output_file, metavar="FILE", help="Write JSON ('-': stdout).")
+jobs_option = click.option(
+    "-j", "--jobs", default=1, show_default=True, callback=reads(_jobs), metavar="N",
+    help="Worker processes; -1 uses every core.",
+)  # fmt: skip
+
+
 @contextmanager
-def bad_input() -> Iterator[None]:
-    """Turn the one clear line of a ValueError into bad input."""
+def bad_input(first: type[Exception] = ValueError, *others: type[Exception]) -> Iterator[None]:
+    """Turn the one clear line of an exception of these kinds into bad input."""
+    kinds = (first, *others)
     try:
         yield
-    except ValueError as problem:
+    except kinds as problem:
         raise BadInput(str(problem)) from None
 
 
