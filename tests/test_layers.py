@@ -101,7 +101,7 @@ def test_the_root_is_short():
 
 
 def test_digests_of_the_package_hold_the_mathematics():
-    assert (PACKAGE / "linalg.py").is_file()
+    assert (PACKAGE / "linalg" / "arrays.py").is_file()
     assert environment.PACKAGE == PACKAGE
     named = {path.name for path in PACKAGE.rglob("*.py") if "Path(__file__)" in path.read_text("utf-8")}
     assert named == {"environment.py", "submission.py"}  # the latter for its neighbour, child.py

@@ -89,7 +89,8 @@ class Adapter(Readable):
         if self.alpha is None or self.rank == 0:
             return product
         if is_object(product):
-            return product * self.alpha / self.rank  # alpha / r, rounded to a float, would not be exact
+            scaled: Array = product * self.alpha / self.rank  # alpha / r, rounded to a float, would not be exact
+            return scaled
         return self.scaling * product
 
     def merge(self, W: Array) -> Array:

@@ -110,7 +110,7 @@ def _transformer(D: int, runs: int, H: int = 2) -> Pair:
     def floor() -> None:
         for h in range(H):
             lapack_floor([own.W_Q[h], own.W_K[h].T], goal.W_K[h].T @ goal.W_Q[h], D // 2)
-            values = np.linalg.solve(own.W_1, goal.W_1 @ goal.W_O[h] @ goal.W_V[h])
+            values = np.linalg.solve(*map(np.asarray, (own.W_1, goal.W_1 @ goal.W_O[h] @ goal.W_V[h])))
             lapack_floor([own.W_V[h], own.W_O[h]], values, D // 2)
         lapack_floor([own.W_2, frozen.W_out], target.W_out @ goal.W_2, D // 2)
 

@@ -9,20 +9,22 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dgetrf, dgetrs
 
 from lora_proofs import ntk
+from lora_proofs.linalg import Array
 
 Matrix = NDArray[np.float64]
 
 
-def lapack_floor(frozen: Sequence[Matrix], target: Matrix, R: int) -> Matrix:
+def lapack_floor(frozen: Sequence[Array], target: Array, R: int) -> Matrix:
     """Lemma 1 of Zeng & Lee (arXiv 2310.17513v3) by LAPACK's calls alone, in the textbook order.
 
     One SVD of E, one LU of W_2, ..., W_L and one of P_1, ..., P_{L-1}, triangular solves with R columns, and products.
     Nothing is checked or measured, and no basis is chosen: on deep chains the result is wrong.
     """
-    U, s, Vt = np.linalg.svd(target - reduce(lambda P, W: W @ P, frozen))
-    factors = [dgetrf(W)[:2] for W in frozen[1:]]
+    weights = [np.asarray(W) for W in frozen]
+    U, s, Vt = np.linalg.svd(np.asarray(target) - reduce(lambda P, W: W @ P, weights))
+    factors = [dgetrf(W)[:2] for W in weights[1:]]
     P = None
-    for l, W in enumerate(frozen):
+    for l, W in enumerate(weights):
         piece = slice(l * R, (l + 1) * R)
         B = reduce(lambda Y, lu: dgetrs(*lu, Y)[0], reversed(factors[l:]), U[:, piece] * s[piece])
         A = Vt[piece] if P is None else dgetrs(*dgetrf(P)[:2], Vt[piece].T, trans=1)[0].T

@@ -8,8 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.exact.matrices import Matrix, Rational, frobenius_norm_squared, identity, matrix, number, sqrt_above
-from lora_proofs.linalg import svd
+from lora_proofs.exact.matrices import (
+    Matrix,
+    Rational,
+    diagonal,
+    frobenius_norm_squared,
+    identity,
+    matrix,
+    number,
+    sqrt_above,
+)
+from lora_proofs.linalg import svd, to_numpy
 
 _UP = 1 + 2.0**-48
 """Covers the at most eight relative roundings of a few float operations."""
@@ -52,10 +61,10 @@ def singular_value_enclosures(x: Matrix) -> tuple[NDArray[np.float64], NDArray[n
     """
     x = matrix(x)
     guess = np.array([float(v) for v in x.entries()]).reshape(x.nrows(), x.ncols())
-    left, s, right = svd(guess, full_matrices=False)
+    left, s, right = map(to_numpy, svd(guess, full_matrices=False))
     U, V = matrix(left), matrix(right.T)
-    diagonal = flint.fmpq_mat(len(s), len(s), [number(v) for v in np.diag(s).ravel().tolist()])
-    residual = _norm_above(x - U * diagonal * V.transpose())
+    middle = diagonal(s.tolist())
+    residual = _norm_above(x - U * middle * V.transpose())
     eps_U, eps_V = (_norm_above(Q.transpose() * Q - identity(len(s))) for Q in (U, V))
     shrink = np.sqrt(max(0.0, 1 - eps_U) * max(0.0, 1 - eps_V)) / _UP
     grow = np.sqrt((1 + eps_U) * (1 + eps_V)) * _UP

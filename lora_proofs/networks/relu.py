@@ -8,7 +8,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from lora_proofs.display import Readable
-from lora_proofs.linalg import Array, check_matrix, check_vector, is_object
+from lora_proofs.linalg import Array, check_matrix, check_vector, is_object, namespace
 from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
 __all__ = ["ReluNetwork", "TransformerBlock", "TransformerNetwork"]
@@ -125,17 +125,19 @@ def _holds_fmpq(x: Array) -> bool:
 def _to_fmpq(x: Any) -> Array:
     from lora_proofs.exact import matrices as exact
 
-    return exact.array(x)
+    found: Array = exact.array(x)
+    return found
 
 
 def _from_flint(x: Any) -> Array:
     """Return an ``fmpq_mat`` as an array of ``fmpq``, a column as a vector; anything else as it is."""
     if not (type(x).__module__.startswith("flint") and hasattr(x, "nrows")):
-        return x
+        given: Array = x
+        return given
     return _to_fmpq(x)[:, 0] if x.ncols() == 1 and x.nrows() != 1 else _to_fmpq(x)
 
 
 def _relu(z: Array) -> Array:
-    xp = array_namespace(z)
+    xp = namespace(z)
     # An object array gets a zero of its own entries' type, not the integer 0.
     return xp.maximum(z, z * 0 if is_object(z) else xp.zeros_like(z))

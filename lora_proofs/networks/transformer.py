@@ -168,15 +168,12 @@ class TransformerNetwork(Readable):
     def replaced(self, weights: Mapping[str, Array], biases: Sequence[Array]) -> "TransformerNetwork":
         """Return the network with other weights, by name, and biases, in the order of `biases`; the rest is kept."""
         named = {**self.named_weights, **weights}
-        blocks = [
-            TransformerBlock(
-                **{part: [named[f"blocks.{l}.{part}.{h}"] for h in range(block.heads)] for part in HEAD_PARTS},
-                **{part: named[f"blocks.{l}.{part}"] for part in ("W_1", "W_2")},
-                b_1=biases[2 * l],
-                b_2=biases[2 * l + 1],
-            )
-            for l, block in enumerate(self.blocks)
-        ]
+        blocks = []
+        for l, block in enumerate(self.blocks):
+            W_Q, W_K, W_V, W_O = ([named[f"blocks.{l}.{part}.{h}"] for h in range(block.heads)] for part in HEAD_PARTS)
+            W_1, W_2 = (named[f"blocks.{l}.{part}"] for part in ("W_1", "W_2"))
+            b_1, b_2 = biases[2 * l : 2 * l + 2]
+            blocks.append(TransformerBlock(W_Q, W_K, W_V, W_O, W_1, b_1, W_2, b_2))
         return TransformerNetwork(blocks, named["W_out"])
 
     def __call__(self, Z: Array) -> Array:
@@ -218,7 +215,8 @@ def _softmax(logits: Array) -> Array:
 def _exp_of_mpf(x: Array) -> Array:
     import mpmath
 
-    return np.vectorize(mpmath.exp, otypes=[object])(x)
+    values: Array = np.vectorize(mpmath.exp, otypes=[object])(x)
+    return values
 
 
 def _read(x: Any) -> Array:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter, PeftFolder, save_peft
 from lora_proofs.float_bounds import Product, balance, distance_enclosure
-from lora_proofs.linalg import check_matrix, check_rank, check_share, svd, times_power
+from lora_proofs.linalg import check_matrix, check_rank, check_share, svd, times_power, to_numpy
 from lora_proofs.ntk import LinearizedProblem, reduce_rank
 from lora_proofs.ntk.rank_reduction import ReducedRank
 
@@ -89,7 +89,7 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
     left, right, exponent = balance([_product(adapter)])
     Q_B, R_B = np.linalg.qr(left)
     Q_A, R_A = np.linalg.qr(right.T)
-    U, s, Vt = svd(R_B @ R_A.T)
+    U, s, Vt = map(to_numpy, svd(R_B @ R_A.T))
     tails = [times_power(float(np.linalg.norm(s[r:])), exponent) for r in range(len(s) + 1)]
     norm = difference_norm(adapter, Adapter.zero(*adapter.shape, like=adapter.A))
 
@@ -214,7 +214,7 @@ def distance(E: Matrix, adapter: Adapter) -> tuple[float, float]:
     ValueError
         If E is no finite float matrix of the update's shape.
     """
-    found = distance_enclosure([_product(adapter)], check_matrix("E", E, adapter.shape))
+    found = distance_enclosure([_product(adapter)], to_numpy(check_matrix("E", E, adapter.shape)))
     return found.lower, found.upper
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lora_proofs.adapters import Adapter, save_peft
 from lora_proofs.constructions import adapt_relu_network
 from lora_proofs.domains import Box
-from lora_proofs.linalg import check_matrix, check_rank, svd
+from lora_proofs.linalg import check_matrix, check_rank, svd, to_numpy
 from lora_proofs.networks.files import layer_names, read_network
 from lora_proofs.tensor_files import read_tensors
 from lora_proofs.tools.compress import distance
@@ -81,8 +81,8 @@ def _differences(old: Tensors, new: Tensors, rank: int) -> Export:
         raise ValueError("no matrix LAYER.weight differs between the two models; there is nothing to adapt")
     adapters, lines = {}, []
     for name in matrices:
-        E = check_matrix(name, new[name]).astype(np.float64) - check_matrix(name, old[name]).astype(np.float64)
-        U, s, Vt = svd(E, full_matrices=False)
+        E = _float64(name, new) - _float64(name, old)
+        U, s, Vt = map(to_numpy, svd(E, full_matrices=False))
         r, root = min(rank, len(s)), np.sqrt(s[: min(rank, len(s))])
         A, B = (root[:, None] * Vt[:r]).astype(new[name].dtype), (U[:, :r] * root).astype(new[name].dtype)
         module = name.removesuffix(".weight")
@@ -94,6 +94,10 @@ def _differences(old: Tensors, new: Tensors, rank: int) -> Export:
     if left := [name for name in changed if name not in stored]:
         lines.append(f"not exported, though it differs: {', '.join(left)}")
     return Export(adapters, biases, tuple(lines))
+
+
+def _float64(name: str, tensors: Tensors) -> NDArray[np.float64]:
+    return np.asarray(check_matrix(name, tensors[name]), dtype=np.float64)
 
 
 def _changed_biases(old: Tensors, new: Tensors, adapters: Mapping[str, Adapter]) -> dict[str, NDArray[Any]] | None:
@@ -112,7 +116,7 @@ def _networks(frozen: str | Path, target: str | Path, stored: Tensors, rank: int
     if bare := [module for module in modules if f"{module}.bias" not in stored]:
         raise ValueError(f"{frozen}: {', '.join(bare)} has no bias, and PEFT cannot add the one that Theorem 3 needs")
     adapters = dict(zip(modules, map(_at_least_rank_one, adapted.adapters), strict=True))
-    biases = dict(zip(modules, adapted.biases, strict=True))
+    biases = dict(zip(modules, map(to_numpy, adapted.biases), strict=True))
     certificate = adapted.certificate
     within = f"on every x with |x_i| <= {box:g}"
     verdict = (

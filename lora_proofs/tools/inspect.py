@@ -177,7 +177,7 @@ def _weight(name: str, adapter: Adapter, weights: Mapping[str, Matrix], transpos
         found = [key for key in weights if wanted.endswith(f".{key}")]
     if len(found) != 1:
         raise ValueError(f"the base has {len(found) or 'no'} tensors for {wanted}; pass the model that was adapted")
-    W: Matrix = check_matrix(found[0], weights[found[0]]).astype(np.float64)
+    W: Matrix = np.asarray(check_matrix(found[0], weights[found[0]]), dtype=np.float64)
     out, in_ = adapter.shape
     if W.shape == (in_, out) and (transposed or out != in_):
         W = W.T  # GPT-2 stores (in, out)

@@ -294,7 +294,7 @@ def _one_dtype(*lists: Sequence[Array]) -> list[list[Array]]:
     arrays = [W for weights in lists for W in weights]
     if any(isinstance(W, np.ndarray) and W.dtype != arrays[0].dtype and W.dtype != object for W in arrays):
         coarsest = max((W.dtype for W in arrays), key=lambda dtype: np.finfo(dtype).eps)
-        return [[W.astype(coarsest) for W in weights] for weights in lists]
+        return [[np.asarray(W, dtype=coarsest) for W in weights] for weights in lists]
     return [list(weights) for weights in lists]
 
 

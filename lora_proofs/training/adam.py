@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
-from lora_proofs.linalg import Array
 from lora_proofs.training.forward import Forward, times
 from lora_proofs.training.losses import Loss
 

@@ -13,9 +13,8 @@ from functools import reduce
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 from jax.experimental.xla_metadata import set_xla_metadata
-
-from lora_proofs.linalg import Array
 
 
 def _stage(function: Callable[..., Array]) -> Callable[..., Array]:

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
-from lora_proofs.linalg import Array
 from lora_proofs.networks.transformer import TransformerNetwork
 from lora_proofs.training import adam
 from lora_proofs.training.adam import Speeds
@@ -30,15 +30,15 @@ class Training:
     test set have five times the standard deviation. The accuracies are None for the squared loss.
     """
 
-    learning_rate: Array
-    weight_decay: Array
-    train_loss: Array
-    validation_loss: Array
-    test_loss: Array
-    shifted_loss: Array
-    validation_accuracy: Array | None = None
-    test_accuracy: Array | None = None
-    shifted_accuracy: Array | None = None
+    learning_rate: NDArray[Any]
+    weight_decay: NDArray[Any]
+    train_loss: NDArray[Any]
+    validation_loss: NDArray[Any]
+    test_loss: NDArray[Any]
+    shifted_loss: NDArray[Any]
+    validation_accuracy: NDArray[Any] | None = None
+    test_accuracy: NDArray[Any] | None = None
+    shifted_accuracy: NDArray[Any] | None = None
 
     @property
     def best(self) -> "Training":
@@ -49,7 +49,8 @@ class Training:
         seed, row = np.indices(shape)
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         flat = {name: x if x is None else x.reshape(*loss.shape, *x.shape[4:]) for name, x in values.items()}
-        return Training(**{name: x if x is None else x[seed, row, chosen] for name, x in flat.items()})
+        best: dict[str, Any] = {name: x if x is None else x[seed, row, chosen] for name, x in flat.items()}
+        return Training(**best)
 
 
 def train_adapters(
@@ -166,7 +167,7 @@ def pretrain(
     return found
 
 
-def _pretrained(source: Source, network: Stack, protocol: Settings, level: float) -> tuple[Array, Array]:
+def _pretrained(source: Source, network: Stack, protocol: Settings, level: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the weights and biases before the first update whose loss is below 1 / level of the first loss."""
     W, b = (jnp.asarray(a, dtype=protocol.dtype) for a in network[:2])
     state = adam.start({"W": W[None]} | ({"b": b[None]} if b.size else {}))

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from lora_proofs.linalg import Array
 from lora_proofs.training.networks import Stack
 
 STREAMS = ("train", "validation", "test", "shifted", "adapters", "pretraining")

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
-from lora_proofs.linalg import Array
 from lora_proofs.training.attention import attention
 
 Forward: TypeAlias = Callable[[Array, Array, Array], Array]

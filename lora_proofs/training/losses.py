@@ -6,8 +6,7 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-
-from lora_proofs.linalg import Array
+from jax import Array
 
 Loss: TypeAlias = Callable[[Array, Array], Array]
 """Outputs (C, ...) and the target's outputs (1, ...) to the C losses."""

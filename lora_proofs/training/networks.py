@@ -1,9 +1,10 @@
 """Networks as stacked arrays, which is what is trained, and back."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lora_proofs.linalg import Array, check_matrix
 from lora_proofs.networks.relu import ReluNetwork
@@ -20,8 +21,8 @@ class Stack(NamedTuple):
     The first `adaptable` weights take adapters: all of them, except in a transformer (see `stack`).
     """
 
-    weights: Array
-    biases: Array
+    weights: NDArray[Any]
+    biases: NDArray[Any]
     forward: forward.Forward
     adaptable: int
 
@@ -50,7 +51,7 @@ def stack(network: Network) -> Stack:
     return Stack(_floats(weights), _floats(biases).reshape(-1, D), function, len(weights))
 
 
-def unstack(like: Network, weights: Array, biases: Array) -> Network:
+def unstack(like: Network, weights: NDArray[Any], biases: NDArray[Any]) -> Network:
     """Return the network of the kind of `like` with these arrays, in the order of `stack`."""
     if isinstance(like, TransformerNetwork):
         return like.replaced(dict(zip(_order(like), weights, strict=True)), list(biases))
@@ -73,5 +74,5 @@ def _order(network: TransformerNetwork) -> list[str]:
     return [*attention, f"blocks.{L - 1}.W_2", "W_out", *fixed]
 
 
-def _floats(arrays: Sequence[Array]) -> Array:
+def _floats(arrays: Sequence[Array]) -> NDArray[Any]:
     return np.asarray([np.asarray(x, dtype=float) for x in arrays])

@@ -1,11 +1,12 @@
 """The configurations of one seed, trained side by side in pieces that fit the cache."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
-from lora_proofs.linalg import Array
 from lora_proofs.training import adam, losses
 from lora_proofs.training.adam import Parameters
 from lora_proofs.training.data import Source
@@ -83,9 +84,9 @@ class Job:
     source: Source
     frozen: Stack
     parameters: Parameters
-    ranks: Array | None = None
+    ranks: NDArray[Any] | None = None
 
-    def start(self, rows: Array, dtype: str) -> Parameters:
+    def start(self, rows: NDArray[Any], dtype: str) -> Parameters:
         """Return the parameters of these rows, the adapters cut to the largest rank among them.
 
         Rounded up to a power of two: each width is compiled anew, which takes seconds.
@@ -95,7 +96,7 @@ class Job:
         return {name: jnp.asarray(p[rows][cut.get(name, ...)], dtype=dtype) for name, p in self.parameters.items()}
 
 
-def train(job: Job, settings: Settings) -> dict[str, Array]:
+def train(job: Job, settings: Settings) -> dict[str, NDArray[Any]]:
     """Return losses and accuracies of all configurations, shape (rows, learning rates, weight decays[, epochs])."""
     dtype, forward = settings.dtype, job.frozen.forward
     grid = (len(settings.learning_rates), len(settings.weight_decays))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_numpy_array
 from numpy.typing import NDArray
 
 from lora_proofs.constructions.chain.operators import DIRECT
@@ -97,7 +96,7 @@ def splits(bases: DualBases, r: int, size: Callable[[Array], Array]) -> Iterator
         V -> the matrix that is not to be small on the others.
     """
     grows = bases.images[-1]
-    if bases.size > DIRECT and is_numpy_array(grows) and not is_object(grows):
+    if bases.size > DIRECT and isinstance(grows, np.ndarray) and not is_object(grows):
         yield _eliminate(bases, grows, r)
     G = _small_first(grows)
     yield bases.turned(G, orthogonal=not is_object(G)).halves(r)  # mpf: orthogonal to double precision only

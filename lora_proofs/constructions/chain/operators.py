@@ -10,7 +10,7 @@ from functools import cached_property, reduce
 from typing import Any, TypeAlias
 
 import numpy as np
-from array_api_compat import is_cupy_array, is_jax_array, is_numpy_array, is_torch_array
+from array_api_compat import is_cupy_array, is_jax_array, is_torch_array
 from numpy.typing import NDArray
 
 from lora_proofs.linalg import (
@@ -105,7 +105,7 @@ def _factorised(x: Array) -> tuple[Solve, Solve]:
     if is_object(x):
         xp = namespace(x)
         return (lambda y: xp.linalg.solve(x, y)), (lambda y: xp.linalg.solve(x.T, y))
-    if is_numpy_array(x):
+    if isinstance(x, np.ndarray):
         from scipy.linalg import get_lapack_funcs
 
         functions: Any = get_lapack_funcs(("getrf", "getrs"), (x,))

@@ -58,4 +58,4 @@ def _exponent(x: Array) -> int:
 
 
 def _is_nonzero(x: Array) -> bool:
-    return bool(namespace(x).any(x != 0))
+    return bool(namespace(x).any(abs(x) > 0))

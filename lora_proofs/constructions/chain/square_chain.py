@@ -329,7 +329,7 @@ def _ideal_reach(W: Array, state: _State, left: int, reach: float, share: float)
 
     That is sigma_left(W P V), and only asked for if ||W P V|| does not show already that the reach is good enough.
     """
-    factors = [floats(x) for x in (W, state.P and state.P.x, state.bases.V) if x is not None]
+    factors = [floats(x) for x in (W, None if state.P is None else state.P.x, state.bases.V) if x is not None]
     if reach > 2 * share * product_norm(factors, _A_DIGIT):
         return 0.0
     return float(singular_values(chain_product(factors[::-1]))[left - 1])

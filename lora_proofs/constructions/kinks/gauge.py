@@ -25,7 +25,7 @@ from lora_proofs.constructions.relu.certify import certify_relu_network
 from lora_proofs.constructions.relu.partition import read_partition
 from lora_proofs.domains import Domain
 from lora_proofs.exact import matrices as exact
-from lora_proofs.linalg import check_rank, check_ranks
+from lora_proofs.linalg import check_rank, check_ranks, floats
 from lora_proofs.networks.relu import ReluNetwork
 
 
@@ -104,7 +104,7 @@ def adapt_by_gauge(
     solution, root = solve_kinks(frozen, target, nodes, budget, np.random.default_rng(check_rank("seed", seed)))
     scales = list(root.reshape(target.depth - 1, target.d_in))
     near = rescale(solution.target, scales)
-    rounded = ReluNetwork([W.astype(float) for W in near.weights], [b.astype(float) for b in near.biases])
+    rounded = ReluNetwork([floats(W) for W in near.weights], [floats(b) for b in near.biases])
     result = adapt_relu_network(frozen, rounded, budget, domain=domain, partition=partition)
     parts: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(AdaptedReluNetwork)}
     return RescaledNetwork(**{**parts, "target": target}, rescaled=near, solution=solution, root=root)

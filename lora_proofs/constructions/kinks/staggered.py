@@ -27,7 +27,7 @@ from lora_proofs.constructions.relu.certify import conclude
 from lora_proofs.constructions.relu.reach import Survey, absolute, around, column, largest
 from lora_proofs.domains import Domain
 from lora_proofs.exact import matrices as exact
-from lora_proofs.linalg import check_rank, check_ranks
+from lora_proofs.linalg import Array, check_rank, check_ranks, to_numpy
 from lora_proofs.networks.relu import ReluNetwork
 
 
@@ -110,8 +110,8 @@ def adapt_staggered(
         for P, (S, T), (Z, _) in zip(blocks, pairwise(mixings), solution.steps(), strict=True)
     ]
     adapters = [a for chain in chains for a in chain.adapters]
-    layers = [a.merge(W) for W, a in zip(frozen.weights, adapters, strict=True)]
-    biases = _biases(layers, solution, mixings, domain)
+    layers = [to_numpy(a.merge(W)) for W, a in zip(frozen.weights, adapters, strict=True)]
+    biases: list[Array] = [*_biases(layers, solution, mixings, domain)]
     return StaggeredNetwork(
         network=ReluNetwork(layers, biases),
         adapters=adapters,

@@ -29,7 +29,7 @@ from lora_proofs.constructions.kinks.count import kink_plans
 from lora_proofs.constructions.kinks.krawczyk import BITS
 from lora_proofs.constructions.kinks.pencils import Floats, LowRankSystem, Pencil
 from lora_proofs.exact import matrices as exact
-from lora_proofs.linalg import check_rank, is_object
+from lora_proofs.linalg import check_rank, is_object, to_numpy
 from lora_proofs.networks.relu import ReluNetwork
 
 _TRIES = 6
@@ -154,8 +154,8 @@ class KinkSystem:
         D, previous, out = self.frozen.d_in, 0, []
         for node in self.nodes:
             k = node.target
-            new = k > previous
-            out.append((self.target.weights[k - 1], self.target.biases[k - 1]) if new else (np.eye(D), np.zeros(D)))
+            layer = to_numpy(self.target.weights[k - 1]), to_numpy(self.target.biases[k - 1])
+            out.append(layer if k > previous else (np.eye(D), np.zeros(D)))
             previous = k
         return out
 

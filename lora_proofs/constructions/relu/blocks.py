@@ -280,7 +280,7 @@ class _Region:
         if self.rho is None:
             spread = abs(P) @ self.r
         elif exact.is_rational(P):
-            squares = (P[:, : self.d] ** 2).sum(axis=1)
+            squares = np.sum(exact.array(P[:, : self.d] ** 2), axis=1)
             spread = np.array([self.rho * exact.sqrt_above(q) for q in squares], dtype=object)
         else:
             xp = namespace(P)

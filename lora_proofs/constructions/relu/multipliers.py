@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from lora_proofs.linalg import Array, floats, like, namespace
+from lora_proofs.linalg import Array, floats, like, namespace, to_numpy
 
 _STEPS = 60
 """Newton steps for the multipliers. Any multipliers give a bound, and 10 to 20 steps find the best ones to 1e-10."""
@@ -42,7 +42,7 @@ def best_multipliers(F: Sequence[Array], u: Array, t: Multipliers) -> Multiplier
     """
     F, u = [np.asarray(floats(W)) for W in F], np.asarray(floats(u))
     n, G = len(t), u.T @ u / u.shape[0]
-    S = np.eye(n) + np.tril(coupling(F, np.ones(n)), -1)
+    S = np.eye(n) + np.tril(to_numpy(coupling(F, np.ones(n))), -1)
 
     def phi(t: Multipliers) -> tuple[float, Any]:
         inverse = _positive_inverse(coupling(F, t))
