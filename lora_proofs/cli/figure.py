@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 @click.option("--quick", is_flag=True, help="Small grids, all figures in minutes; kept apart from the full data.")
 @click.option("--reuse-data", is_flag=True, help="Draw from the data that is there, and compute nothing.")
 @click.option("--check", "compare", is_flag=True, help="Compare with the published values.")
+@click.option("--restamp", "commit", metavar="COMMIT",
+              help="Keep stale data if code and a commit at which it was current agree on the quick grid.")  # fmt: skip
 @jobs_option
-def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool, jobs: int) -> None:
+def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool, commit: str | None, jobs: int) -> None:
     """Rebuild figures.
 
     NAME is a figure or a paper; without any, all of them are meant. Only what is stale is computed.
 
     Exit code: 1 a published curve, not recorded as an artefact, lies outside our band over seeds and its reading error,
     at more points than chance explains if it was trained anew (--check; small grids have one seed and few epochs: with
-    --quick nothing is judged); 2 bad input; 130 interrupted; else 0.
+    --quick nothing is judged), or data stays stale (--restamp); 2 bad input; 130 interrupted; else 0.
     """
     from lora_proofs.presentation.figures import FigureError, find_figures
 
     with bad_input(FigureError, OSError):
         found = find_figures(names, quick)
+        if commit:
+            sys.exit(_restamp_figures(found, commit, jobs))
         if not reuse_data:
             _compute_figures(found, jobs)
         for script in found:
@@ -57,6 +61,18 @@ def _compute_figures(found: list[Figure], jobs: int) -> None:
         sys.exit(INTERRUPTED)
     except ImportError as problem:
         raise BadInput(f"{problem}; README says what the figures need") from None
+
+
+def _restamp_figures(found: list[Figure], commit: str, jobs: int) -> int:
+    """Stamp what the quick grid shows to be unchanged; return the exit code."""
+    from lora_proofs.presentation.restamp import restamp
+
+    left = 0
+    for entry in restamp(found, commit, jobs):
+        left += bool(entry.reason)
+        text = entry.reason or ("is current" if entry.current else f"is equal to that of {commit}: stamped")
+        say(f"{entry.name} {text}", "doubt" if entry.reason else "good", None)
+    return 1 if left else 0
 
 
 def _compare_figures(found: list[Figure]) -> bool:

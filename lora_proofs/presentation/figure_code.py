@@ -1,7 +1,7 @@
 """What a figure is computed by: the code of its script, of what scripts share, and of the library that these reach.
 
-Only code that computes counts. Import lines, docstrings, comments, annotations of functions, what draws and what
-describes do not enter, nor do names and places of files: what moves, or is explained better, computes the same.
+Only code that computes counts. Docstrings, comments, annotations of functions, what draws and what describes do not
+enter, nor do names and places of our own modules: what moves, or is explained better, computes the same.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _DESCRIBING = {"CLAIMS", "ARTEFACTS", "RETRAINED", "TIMED", "SOURCES", "__all__"
 """Constants that compute nothing: they describe a figure, or excuse what `compare` and `restamp` find."""
 
 _DRAWING = {"lora_proofs.plotting", "lora_proofs.display"}
+
+_OURS = {"lora_proofs", "shared"}
+"""Where imports lead to code that is digested itself; of other modules it matters which they are."""
 
 _Name = tuple[str, str]
 """A module, and what is taken from it; an empty string stands for all of it."""
@@ -72,7 +75,9 @@ class _Code(ast.NodeTransformer):
         self.imported: list[tuple[str, _Name]] = []  # by the name that it has here
         self.typing: list[tuple[str, _Name]] = []  # the same, of type checkers alone
         tree = self.visit(ast.parse(text))
-        self.digest = hashlib.sha256(_canonical(tree).encode()).hexdigest()
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        others = {(local, *need) for local, need in self.imported if local in used and _root(need) not in _OURS}
+        self.digest = hashlib.sha256(f"{_canonical(tree)} {sorted(others)}".encode()).hexdigest()
         self.needs = frozenset(self._needs(tree))
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -138,6 +143,10 @@ def _canonical(node: object) -> str:
     return type(node).__name__ + "(" + ",".join(f"{name}={_canonical(value)}" for name, value in fields) + ")"
 
 
+def _root(need: _Name) -> str:
+    return need[0].partition(".")[0]
+
+
 def _declared(script: Path) -> Iterator[Path]:
     """Yield the Python files that a script names in ``SOURCES``."""
     for node in ast.parse(script.read_text("utf-8")).body:
@@ -150,7 +159,7 @@ def _declared(script: Path) -> Iterator[Path]:
 def _files(need: _Name, folder: Path) -> Iterator[Path]:
     """Yield the files that hold what is needed: of the package, or beside the scripts in `folder`."""
     module, name = need
-    if module.partition(".")[0] == PACKAGE.name:
+    if _root(need) == PACKAGE.name:
         yield from _library_files(module, name)
         return
     for path in (folder.joinpath(*module.split(".")), folder.joinpath(*module.split("."), name)):
@@ -163,7 +172,7 @@ def _library_files(module: str, name: str) -> Iterator[Path]:
     if path is None or _DRAWING & {module, f"{module}.{name}"}:
         return
     face = _analysed(path.read_text("utf-8")) if path.name == "__init__.py" else None
-    if face and _library_file(f"{module}.{name}"):
+    if face and name and _library_file(f"{module}.{name}"):
         yield from _library_files(f"{module}.{name}", "")
         return
     # A face hands on what others define, on first use for the most part: its type checkers see from where.

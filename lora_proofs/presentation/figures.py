@@ -77,15 +77,21 @@ class Figure:
         return fingerprint(self.path)
 
     @property
+    def sidecar(self) -> dict[str, Any]:
+        """What is written down about the data; nothing while there is none."""
+        try:
+            return dict(json.loads(self.data.with_suffix(".json").read_text("utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+    @property
     def stale(self) -> bool:
         """Whether the data is missing, was edited, or was computed by other code or for other cases."""
-        try:
-            side = json.loads(self.data.with_suffix(".json").read_text("utf-8"))
-            found = hashlib.sha256(self.data.read_bytes()).hexdigest()
-        except (OSError, ValueError):
+        if not self.data.is_file():
             return True
+        found = hashlib.sha256(self.data.read_bytes()).hexdigest()
         expected = (self.fingerprint, found, self.cases)
-        return (side.get("fingerprint"), side.get("sha256"), side.get("cases")) != expected
+        return tuple(self.sidecar.get(key) for key in ("fingerprint", "sha256", "cases")) != expected
 
     def rows(self) -> Rows:
         """Read the computed rows; x and y are floats."""
@@ -108,15 +114,21 @@ class Figure:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        side = {
-            "figure": self.name,
-            "cases": self.cases,
-            "fingerprint": self.fingerprint,
-            "sha256": hashlib.sha256(self.data.read_bytes()).hexdigest(),
-            "environment": environment,
-            "seconds": round(seconds, 1),
-        }
-        self.data.with_suffix(".json").write_text(json.dumps(side, indent=1) + "\n", "utf-8")
+        self._note(
+            figure=self.name,
+            cases=self.cases,
+            fingerprint=self.fingerprint,
+            sha256=hashlib.sha256(self.data.read_bytes()).hexdigest(),
+            environment=environment,
+            seconds=round(seconds, 1),
+        )
+
+    def stamp(self, commit: str) -> None:
+        """Write down that the code that is there now computes the data as that of a commit did; see `restamp`."""
+        self._note(**self.sidecar | {"fingerprint": self.fingerprint, "restamped": commit})
+
+    def _note(self, **entries: Any) -> None:
+        self.data.with_suffix(".json").write_text(json.dumps(entries, indent=1) + "\n", "utf-8")
 
     def draw(self, statements: dict[str, str]) -> tuple[Path, Path]:
         """Draw the pictures from the data, and put the caption into the sidecar; see `caption`."""
@@ -124,19 +136,13 @@ class Figure:
 
         with plotting.style():
             svg, png = plotting.save(self.module.plot(self.rows(), self.published()), self.data.with_suffix(""))
-        sidecar = self.data.with_suffix(".json")
-        side = json.loads(sidecar.read_text("utf-8"))
-        sidecar.write_text(json.dumps({**side, "caption": self.caption(statements)}, indent=1) + "\n", "utf-8")
+        self._note(**self.sidecar | {"caption": self.caption(statements)})
         return svg, png
 
     @property
     def stored_caption(self) -> str | None:
         """The caption in the sidecar; None while there is none."""
-        try:
-            side = json.loads(self.data.with_suffix(".json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        return str(side["caption"]) if "caption" in side else None
+        return self.sidecar.get("caption")
 
     @property
     def claims(self) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ def test_all_that_is_reached_by_imports_and_nothing_else(script):
         ("lora_proofs/words/numbers.py", "2 * x", "x + x", True),
         ("lora_proofs/late.py", "1", "2", True),
         ("figures/a.py", "import late", "import far as late", True),
+        ("lora_proofs/late.py", "z = 1", "from math import pi as z", True),
+        ("lora_proofs/algebra/cuts.py", "CUT = 1", "from math import pi\nCUT = pi", True),
         ("figures/a.py", "Title", "Another title", False),
         ("figures/a.py", "n: int", "n", False),
         ("figures/a.py", "import numpy as np\n", "", False),
@@ -96,6 +98,13 @@ def test_a_module_that_moves_computes_the_same(script):
         text = path.read_text().replace("algebra.dense", "ranks").replace("algebra.cuts", "algebra.thresholds")
         path.write_text(text)
     assert fingerprint(script) == before
+
+
+def test_which_other_library_computes_matters(script):
+    script.write_text(script.read_text().replace("rank(n)", "np.rank(n)"))
+    before = fingerprint(script)
+    script.write_text(script.read_text().replace("import numpy", "import jax.numpy"))
+    assert fingerprint(script) != before
 
 
 def test_declared_sources_enter(script):
