@@ -57,7 +57,7 @@ def optimum(problem: LinearizedProblem) -> tuple[int, float, int, float]:
     sizes = np.sort(np.concatenate([np.linalg.svd(core, compute_uv=False) for core in cores]))[::-1]
     rank = int(np.sum(sizes > 1e-8 * sizes[0]))
     below = max(sizes[rank] if rank < len(sizes) else 0.0, 1e-16 * sizes[0])
-    S = problem.adjoint(problem.slope(problem.rows(*map(list, zip(*solution.factors, strict=True)))))
+    S = problem.adjoint(problem.derivative(problem.rows(*map(list, zip(*solution.factors, strict=True)))))
     top = np.concatenate([np.linalg.svd(block, compute_uv=False) for block in S])
     return rank, sizes[rank - 1] / below, int(np.sum(top > (1 - 1e-6) * problem.lam)), solution.gap
 

@@ -60,7 +60,7 @@ def update(problem: LinearizedProblem, solver: str) -> tuple[list[Any], list[Any
     import cvxpy as cp
 
     m, n = problem.shapes[0]
-    rows = problem.blocks[0].right(np.eye(n)).reshape(problem.d, m * n)
+    rows = problem.blocks[0].matvec(np.eye(n)).reshape(problem.d, m * n)
     delta = cp.Variable((m, n))
     risk = cp.sum_squares(problem.w0 + rows @ cp.vec(delta, order="C")) / (2 * problem.N)
     cp.Problem(cp.Minimize(risk + problem.lam * cp.normNuc(delta))).solve(solver.upper(), **OPTIONS[solver])

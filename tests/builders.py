@@ -44,4 +44,4 @@ def planted(shapes, ranks, N, lam=0.3, seed=0, spread=()):
         u.append(U[:, :r] @ R)
         v.append(V[:, :r] @ R)
     free = LinearizedProblem(gradients, np.zeros(N), np.zeros(N), "squared", lam)
-    return LinearizedProblem(gradients, np.zeros(N), free.bilinear(u, v) + rho, "squared", lam), u, v
+    return LinearizedProblem(gradients, np.zeros(N), free.apply_factors(u, v) + rho, "squared", lam), u, v

@@ -117,5 +117,5 @@ def head(width: int) -> Any:
 def difference(linearization: Linearization, dtype: Any) -> tuple[Any, list[Any]]:
     """Return the second logit less the first, (N,), and its gradients (N, m, n), one array a block."""
     blocks: list[Any] = linearization.gradients
-    rows = [np.diff(block.right(np.eye(block.shape[3])), axis=1)[:, 0].astype(dtype) for block in blocks]
+    rows = [np.diff(block.matvec(np.eye(block.shape[3])), axis=1)[:, 0].astype(dtype) for block in blocks]
     return np.diff(linearization.offsets, axis=1)[:, 0], rows

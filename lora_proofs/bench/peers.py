@@ -50,7 +50,7 @@ def by_cvxpy(problem: ntk.LinearizedProblem, solver: str) -> Callable[[], Any]:
 
     options: dict[str, Any] = {"CLARABEL": {}, "SCS": {"eps": 1e-9, "max_iters": 100_000}}[solver]
     (block,), (shape,) = problem.blocks, problem.shapes
-    rows = block.right(np.eye(shape[1])).reshape(problem.d, -1)
+    rows = block.matvec(np.eye(shape[1])).reshape(problem.d, -1)
 
     def call() -> float:
         delta = cp.Variable(shape)

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array, Blocks, Core
-from lora_proofs.ntk.solvers.burer_monteiro import Point, gradient, jacobian
-from lora_proofs.ntk.solvers.unregularised import dual_bound_at_zero
+from lora_proofs.ntk.canonical import CanonicalProblem
+from lora_proofs.ntk.null_space import TooLarge
+from lora_proofs.ntk.points import Point, gradient, jacobian
 from lora_proofs.ntk.spectrum import operator_norm_bound, slack
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _EPS = 2.0**-52
 
@@ -51,7 +52,7 @@ class Bracket:
         return self.upper - self.lower
 
 
-def upper_end(core: Core, point: Point) -> float:
+def upper_end(core: CanonicalProblem, point: Point) -> float:
     """Return the objective at the point, and what its rounding may hide."""
     e = slack(1) * np.abs(core.w0)
     for g, u, v in zip(core.sizes, point.u, point.v, strict=True):
@@ -60,22 +61,35 @@ def upper_end(core: Core, point: Point) -> float:
     return point.value * (1 + slack(len(e))) + core.loss.rise(point.w, e) / core.N
 
 
-def norm_ratio(core: Core, q: Array, S: Blocks) -> float:
+def norm_ratio(core: CanonicalProblem, q: FloatArray, S: Blocks) -> float:
     """Return an upper bound on max_t |S_t|_op / lam for S = (1/N) sum q_k G_k, whose rounding is unknown."""
     rounding = [slack(len(q)) * float(np.abs(q) @ g) / core.N for g in core.sizes]
     return max(operator_norm_bound(x) + e for x, e in zip(S, rounding, strict=True)) / core.lam
 
 
-def dual_bound(core: Core, q: Array, ratio: float) -> float:
+def dual_bound(core: CanonicalProblem, q: FloatArray, ratio: float) -> float:
     """Return the dual objective at q, scaled to be feasible, less what its rounding may hide; at least 0."""
     p = q / (max(1.0, ratio) * (1 + 4 * _EPS * len(q) / core.N))
     size = float(np.abs(p) @ np.abs(core.w0)) + core.loss.conjugate_size(p)
     return max(0.0, core.dual(p) - slack(len(q)) * size / core.N)
 
 
-def bracket(core: Core, point: Point) -> Bracket:
+def dual_bound_at_zero(core: CanonicalProblem, q: FloatArray) -> float:
+    """Return the dual objective at the feasible point next to q, less its rounding; 0 if too many rows depend."""
+    assert core.feasible is not None
+    try:
+        p = np.array([float(x.mid()) for x in core.feasible(q)])
+    except TooLarge:
+        return 0.0
+    if core.loss.name != "squared":
+        p = p / (1 + slack(1))  # rounding must not lead out of the simplex
+    size = float(np.abs(p) @ np.abs(core.w0)) + core.loss.conjugate_size(p)
+    return max(0.0, core.dual(p) - slack(len(q)) * size / core.N)
+
+
+def bracket(core: CanonicalProblem, point: Point) -> Bracket:
     """Return the bracket at a point."""
-    q = core.loss.slope(point.w)
+    q = core.loss.derivative(point.w)
     if not core.lam:
         ratio = float(np.inf if any(x.any() for x in point.S) else 0.0)
         return Bracket(upper_end(core, point), dual_bound_at_zero(core, q), ratio)
@@ -92,7 +106,7 @@ def _jacobian_size(point: Point) -> int:
     return len(point.w) * sum(x.size for x in (*point.u, *point.v))
 
 
-def _refined(core: Core, point: Point, q: Array) -> Array:
+def _refined(core: CanonicalProblem, point: Point, q: FloatArray) -> FloatArray:
     """Return a dual point nearer to the optimum where lam is tiny and the residual w = q lost its digits to the labels.
 
     At the optimum S v = -lam u and S^T u = -lam v, that is J^T q / N = -lam (u, v) with the Jacobian J of the rows: the

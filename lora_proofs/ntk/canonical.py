@@ -6,65 +6,62 @@ reads what the loss does not see. All other gradients stay as they are, and the 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lora_proofs.ntk.gradients import DenseGradients, Gradients
 from lora_proofs.ntk.losses import CrossEntropy, Loss, Squared
-
-Array: TypeAlias = NDArray[np.float64]
-Blocks: TypeAlias = list[Array]
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 
-class Rows(Protocol):
+class CanonicalRows(Protocol):
     """The canonical rows G_k (m x n), k = 1..d, of one block."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """The shape (m, n)."""
 
-    def forward(self, u: Array, v: Array) -> Array:
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Return <G_k, u v^T>, shape (d,)."""
 
-    def adjoint(self, q: Array) -> Array:
+    def adjoint(self, q: FloatArray) -> FloatArray:
         """Return sum_k q_k G_k."""
 
-    def right(self, v: Array) -> Array:
+    def matvec(self, v: FloatArray) -> FloatArray:
         """Return G_k v, shape (d, m, r)."""
 
-    def left(self, u: Array) -> Array:
+    def rmatvec(self, u: FloatArray) -> FloatArray:
         """Return G_k^T u, shape (d, n, r)."""
 
 
 @dataclass(frozen=True, eq=False)
 class DenseRows:
-    """Rows held as one array (d, m, n)."""
+    """CanonicalRows held as one array (d, m, n)."""
 
-    array: Array
+    array: FloatArray
 
     @property
     def shape(self) -> tuple[int, int]:
-        """See `Rows`."""
+        """See `CanonicalRows`."""
         return self.array.shape[1], self.array.shape[2]
 
-    def forward(self, u: Array, v: Array) -> Array:
-        """See `Rows`."""
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
         return np.asarray(self.array.reshape(len(self.array), -1) @ (u @ v.T).ravel())
 
-    def adjoint(self, q: Array) -> Array:
-        """See `Rows`."""
+    def adjoint(self, q: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
         return np.asarray(q @ self.array.reshape(len(q), -1)).reshape(self.shape)
 
-    def right(self, v: Array) -> Array:
-        """See `Rows`."""
+    def matvec(self, v: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
         d, m, n = self.array.shape
         # A product of few long rows with G^T runs at almost twice the speed of G with few columns.
         return np.ascontiguousarray((v.T @ self.array.reshape(d * m, n).T).T).reshape(d, m, -1)
 
-    def left(self, u: Array) -> Array:
-        """See `Rows`."""
+    def rmatvec(self, u: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
         return np.asarray(self.array.swapaxes(1, 2) @ u)
 
 
@@ -72,75 +69,75 @@ class DenseRows:
 class ScaledRows:
     """Other rows times a number, never formed."""
 
-    given: Rows
+    given: CanonicalRows
     factor: float
 
     @property
     def shape(self) -> tuple[int, int]:
-        """See `Rows`."""
+        """See `CanonicalRows`."""
         return self.given.shape
 
-    def forward(self, u: Array, v: Array) -> Array:
-        """See `Rows`."""
-        return self.factor * self.given.forward(u, v)
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
+        return self.factor * self.given.apply_factors(u, v)
 
-    def adjoint(self, q: Array) -> Array:
-        """See `Rows`."""
+    def adjoint(self, q: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
         return self.factor * self.given.adjoint(q)
 
-    def right(self, v: Array) -> Array:
-        """See `Rows`."""
-        return self.factor * self.given.right(v)
+    def matvec(self, v: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
+        return self.factor * self.given.matvec(v)
 
-    def left(self, u: Array) -> Array:
-        """See `Rows`."""
-        return self.factor * self.given.left(u)
+    def rmatvec(self, u: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
+        return self.factor * self.given.rmatvec(u)
 
 
 @dataclass(frozen=True, eq=False)
 class MappedRows:
-    """Rows that are the image of gradients under the linear map of the loss, never formed."""
+    """CanonicalRows that are the image of gradients under the linear map of the loss, never formed."""
 
     gradients: Gradients
     loss: Loss
 
     @property
     def shape(self) -> tuple[int, int]:
-        """See `Rows`."""
+        """See `CanonicalRows`."""
         return self.gradients.shape[2:]
 
-    def forward(self, u: Array, v: Array) -> Array:
-        """See `Rows`."""
-        return self.loss.canonical(self.gradients.forward_product(u, v))
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
+        return self.loss.linear_rows(self.gradients.apply_factors(u, v))
 
-    def adjoint(self, q: Array) -> Array:
-        """See `Rows`."""
-        return self.gradients.adjoint(self.loss.transpose(q))
+    def adjoint(self, q: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
+        return self.gradients.adjoint(self.loss.adjoint(q))
 
-    def right(self, v: Array) -> Array:
-        """See `Rows`."""
-        return self.loss.canonical(self.gradients.right(v))
+    def matvec(self, v: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
+        return self.loss.linear_rows(self.gradients.matvec(v))
 
-    def left(self, u: Array) -> Array:
-        """See `Rows`."""
-        return self.loss.canonical(self.gradients.left(u))
+    def rmatvec(self, u: FloatArray) -> FloatArray:
+        """See `CanonicalRows`."""
+        return self.loss.linear_rows(self.gradients.rmatvec(u))
 
 
 @dataclass
-class Core:
+class CanonicalProblem:
     """A problem in canonical rows. ``passes`` counts how often all of G was read.
 
     ``sizes`` holds bounds on the Frobenius norms of the rows, (d,) a block, where a bracket is wanted; ``feasible`` is
     `null_space.feasible`, where one at lam = 0 is.
     """
 
-    blocks: list[Rows]
-    w0: Array
+    blocks: list[CanonicalRows]
+    w0: FloatArray
     loss: Loss
     lam: float
     passes: int = field(default=0)
     sizes: Blocks = field(default_factory=list)
-    feasible: Callable[[Array], list[Any]] | None = None
+    feasible: Callable[[FloatArray], list[Any]] | None = None
 
     @property
     def N(self) -> int:
@@ -152,35 +149,35 @@ class Core:
         """The shapes (m_t, n_t)."""
         return [rows.shape for rows in self.blocks]
 
-    def rows(self, u: Blocks, v: Blocks) -> Array:
+    def rows(self, u: Blocks, v: Blocks) -> FloatArray:
         """Return w0 + A(u v^T)."""
-        return self.w0 + self.image(u, v)
+        return self.w0 + self.apply_factors(u, v)
 
-    def image(self, u: Blocks, v: Blocks) -> Array:
+    def apply_factors(self, u: Blocks, v: Blocks) -> FloatArray:
         """Return A(u v^T); as a difference of `rows` it would drown in w0 where the gradients are small."""
         self.passes += 1
-        return np.asarray(sum(rows.forward(*uv) for rows, *uv in zip(self.blocks, u, v, strict=True)))
+        return np.asarray(sum(rows.apply_factors(*uv) for rows, *uv in zip(self.blocks, u, v, strict=True)))
 
-    def adjoint(self, q: Array) -> Blocks:
+    def adjoint(self, q: FloatArray) -> Blocks:
         """Return S_t = (1/N) sum_k q_k G_k."""
         self.passes += 1
         return [rows.adjoint(q / self.N) for rows in self.blocks]
 
-    def right(self, v: Blocks) -> Blocks:
+    def matvec(self, v: Blocks) -> Blocks:
         """Return G_k v_t, one (d, m_t, r_t) array a block."""
         self.passes += 1
-        return [rows.right(x) for rows, x in zip(self.blocks, v, strict=True)]
+        return [rows.matvec(x) for rows, x in zip(self.blocks, v, strict=True)]
 
-    def risk(self, w: Array) -> float:
+    def risk(self, w: FloatArray) -> float:
         """Return (1/N) sum phi(w)."""
         return self.loss.value(w) / self.N
 
-    def dual(self, q: Array) -> float:
+    def dual(self, q: FloatArray) -> float:
         """Return the dual objective (1/N) (<q, w0> - sum phi*(q))."""
         return (float(q @ self.w0) - self.loss.conjugate(q)) / self.N
 
 
-def canonical_rows(gradients: Gradients, loss: Loss) -> Rows:
+def canonical_rows(gradients: Gradients, loss: Loss) -> CanonicalRows:
     """Return the rows of one block; forms them for dense cross-entropy gradients only."""
     if not isinstance(gradients, DenseGradients):
         return MappedRows(gradients, loss)
@@ -197,23 +194,23 @@ def canonical_rows(gradients: Gradients, loss: Loss) -> Rows:
     return MappedRows(gradients, loss)
 
 
-def as_core(problem: Any) -> Core:
-    """Return a `LinearizedProblem` as a `Core`."""
+def canonical_problem(problem: Any) -> CanonicalProblem:
+    """Return a `LinearizedProblem` as a `CanonicalProblem`."""
     rows = [canonical_rows(block, problem.canonical_loss) for block in problem.blocks]
-    return Core(rows, problem.w0, problem.canonical_loss, problem.lam)
+    return CanonicalProblem(rows, problem.w0, problem.canonical_loss, problem.lam)
 
 
-def dense(core: Core) -> Array:
+def dense(core: CanonicalProblem) -> FloatArray:
     """Return the rows of all blocks side by side, shape (d, sum m_t n_t)."""
     parts = []
     for rows in core.blocks:
         m, n = rows.shape
-        right = rows.right(np.eye(n)) if n <= m else rows.left(np.eye(m))
+        right = rows.matvec(np.eye(n)) if n <= m else rows.rmatvec(np.eye(m))
         parts.append(right.reshape(len(core.w0), -1))
     return np.concatenate(parts, axis=1)
 
 
-def gram(core: Core) -> Array:
+def gram(core: CanonicalProblem) -> FloatArray:
     """Return the Gram matrix <G_k, G_l> of the rows, all blocks together, shape (d, d)."""
     rows = dense(core)
     return np.asarray(rows @ rows.T)

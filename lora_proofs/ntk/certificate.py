@@ -17,10 +17,11 @@ import numpy as np
 from lora_proofs.display import Readable, show
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk.bracket import bracket, upper_end
-from lora_proofs.ntk.canonical import Blocks, as_core, gram
+from lora_proofs.ntk.canonical import canonical_problem, gram
 from lora_proofs.ntk.inputs import real_number
+from lora_proofs.ntk.points import evaluate, gradient, hessian
 from lora_proofs.ntk.problem import LinearizedProblem, check_problem
-from lora_proofs.ntk.solvers.burer_monteiro import evaluate, gradient, hessian
+from lora_proofs.ntk.types import Blocks
 from lora_proofs.ntk.units import normalised
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def certify(problem: LinearizedProblem, u: Any, v: Any, rigorous: bool = False) 
     else:
         found = _floats(problem, u, v)
         upper, lower, ratio, gap = found.upper, found.lower, found.ratio, found.gap
-    S = problem.adjoint(problem.slope(problem.rows(u, v)))
+    S = problem.adjoint(problem.derivative(problem.rows(u, v)))
     slackness = _slackness(problem, S, u, v) / (upper or 1.0)
     return Certificate(upper, lower, gap, ratio, slackness, rigorous, found)
 
@@ -220,7 +221,7 @@ def stationarity_bound(problem: LinearizedProblem, u: Any, v: Any, min_curvature
         raise ValueError("the bound needs lam > 0: at lam = 0 nothing bounds the optimal delta")
     if any(x.shape[1] == 0 for x in u):
         raise ValueError("a block has rank 0; pad its factors with a zero column")
-    core = as_core(problem)
+    core = canonical_problem(problem)
     point = evaluate(core, u, v)
     if min_curvature is not None:
         min_curvature = real_number("min_curvature", min_curvature, "pass a lower bound on the least eigenvalue")
@@ -228,7 +229,7 @@ def stationarity_bound(problem: LinearizedProblem, u: Any, v: Any, min_curvature
         min_curvature = float(np.linalg.eigvalsh(hessian(core, point))[0])
     Q = [np.concatenate(pair) for pair in zip(u, v, strict=True)]
     s = max(0.0 if x.shape[0] < x.shape[1] else float(np.linalg.svd(x, compute_uv=False)[-1]) for x in Q)
-    b = core.loss.bend * float(np.linalg.eigvalsh(gram(core))[-1]) / core.N
+    b = core.loss.smoothness * float(np.linalg.eigvalsh(gram(core))[-1]) / core.N
     excess = b * s**2 + max(0.0, -min_curvature)
     size = np.sqrt(sum(float(np.vdot(x, x)) for x in Q))
     return float(np.linalg.norm(gradient(core, point)) * size / 2 + excess * core.risk(core.w0) / core.lam)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array, Blocks
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients, Gradients
 from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _DENSE = 2**18
 """Entries up to which a compressed block is multiplied out: the calls would cost more than the arithmetic."""
@@ -23,8 +23,8 @@ class Compressed:
     """A problem with the same optimum and smaller blocks, and the bases that lead back; None stands for identity."""
 
     problem: LinearizedProblem
-    left: list[Array | None]
-    right: list[Array | None]
+    left: list[FloatArray | None]
+    right: list[FloatArray | None]
 
     def lift(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
         """Return the factors of the given problem for factors of the compressed one."""
@@ -39,7 +39,7 @@ class Compressed:
         ]
 
 
-def _times(Q: Array | None, x: Array) -> Array:
+def _times(Q: FloatArray | None, x: FloatArray) -> FloatArray:
     return x if Q is None else Q @ x
 
 
@@ -54,7 +54,7 @@ def compress(problem: LinearizedProblem) -> Compressed:
     return Compressed(problem.with_blocks(blocks), left, right)
 
 
-def _compress_block(block: Gradients) -> tuple[Gradients, Array | None, Array | None]:
+def _compress_block(block: Gradients) -> tuple[Gradients, FloatArray | None, FloatArray | None]:
     if not isinstance(block, FactoredGradients):
         return block, None, None
     L, P = _span(block.left_factors)
@@ -65,7 +65,7 @@ def _compress_block(block: Gradients) -> tuple[Gradients, Array | None, Array | 
     return small, P, Q
 
 
-def _span(factors: Array) -> tuple[Array, Array | None]:
+def _span(factors: FloatArray) -> tuple[FloatArray, FloatArray | None]:
     """Return the factors in an orthonormal basis of their columns, and the basis, if that makes them shorter."""
     N, K, m, t = factors.shape
     if N * K * t >= m:

@@ -1,21 +1,20 @@
 """One block of per-example gradients G_ik (m x n, datum i, output k): dense, factored, or behind an operator.
 
-All three answer the same questions. ``forward`` and ``forward_product`` are <G_ik, delta> and <G_ik, u v^T>;
-``adjoint`` is sum_ik c_ik G_ik; ``right`` and ``left`` are G_ik v and G_ik^T u.
+All three answer the same questions. ``apply`` and ``apply_factors`` are <G_ik, delta> and <G_ik, u v^T>;
+``adjoint`` is sum_ik c_ik G_ik; ``matvec`` and ``rmatvec`` are G_ik v and G_ik^T u.
 """
 
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lora_proofs.ntk.inputs import real_array
+from lora_proofs.ntk.types import FloatArray
 
-Matrix: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, int, int, int]
 
-_HINT = "pass an array (N, K, m, n), ntk.FactoredGradients, or an object with shape, forward and adjoint"
+_HINT = "pass an array (N, K, m, n), ntk.FactoredGradients, or an object with shape, apply and adjoint"
 
 _MODERATE = 200
 """Exponents of two up to which the sum of the squares is far from both ends of the range of floats."""
@@ -28,26 +27,26 @@ class Gradients(Protocol):
     def shape(self) -> Shape:
         """The numbers N of data, K of outputs, m of rows and n of columns."""
 
-    def forward(self, delta: Matrix) -> Matrix:
+    def apply(self, delta: FloatArray) -> FloatArray:
         """Return <G_ik, delta>, shape (N, K), for delta (m, n)."""
 
-    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Return <G_ik, u v^T>, shape (N, K), for u (m, r) and v (n, r)."""
 
-    def adjoint(self, c: Matrix) -> Matrix:
+    def adjoint(self, c: FloatArray) -> FloatArray:
         """Return sum_ik c_ik G_ik, shape (m, n), for c (N, K)."""
 
-    def right(self, v: Matrix) -> Matrix:
+    def matvec(self, v: FloatArray) -> FloatArray:
         """Return G_ik v, shape (N, K, m, r), for v (n, r)."""
 
-    def left(self, u: Matrix) -> Matrix:
+    def rmatvec(self, u: FloatArray) -> FloatArray:
         """Return G_ik^T u, shape (N, K, n, r), for u (m, r)."""
 
-    def sizes(self) -> Matrix:
+    def sizes(self) -> FloatArray:
         """Return bounds on the Frobenius norms |G_ik|, shape (N, K)."""
 
 
-def _norms(rows: Matrix) -> Matrix:
+def _norms(rows: FloatArray) -> FloatArray:
     """Return the norms of the rows of a matrix, (k, l) -> (k,), whatever their scale: a few roundings too large."""
     exponents = np.frexp(np.maximum(rows.max(axis=1), -rows.min(axis=1)))[1]
     if np.abs(exponents).max() > _MODERATE:
@@ -61,7 +60,7 @@ def _norms(rows: Matrix) -> Matrix:
 class DenseGradients:
     """Gradients held as one array (N, K, m, n)."""
 
-    array: Matrix
+    array: FloatArray
 
     @property
     def shape(self) -> Shape:
@@ -70,33 +69,33 @@ class DenseGradients:
         return N, K, m, n
 
     @property
-    def _rows(self) -> Matrix:
+    def _rows(self) -> FloatArray:
         N, K, m, n = self.array.shape
         return self.array.reshape(N * K, m * n)
 
-    def forward(self, delta: Matrix) -> Matrix:
+    def apply(self, delta: FloatArray) -> FloatArray:
         """See `Gradients`."""
         return np.asarray(self._rows @ delta.ravel()).reshape(self.shape[:2])
 
-    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        return self.forward(u @ v.T)
+        return self.apply(u @ v.T)
 
-    def adjoint(self, c: Matrix) -> Matrix:
+    def adjoint(self, c: FloatArray) -> FloatArray:
         """See `Gradients`."""
         return np.asarray(c.ravel() @ self._rows).reshape(self.shape[2:])
 
-    def right(self, v: Matrix) -> Matrix:
+    def matvec(self, v: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, m, n = self.array.shape
         return np.asarray(self.array.reshape(N * K * m, n) @ v).reshape(N, K, m, -1)
 
-    def left(self, u: Matrix) -> Matrix:
+    def rmatvec(self, u: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, m, n = self.array.shape
         return np.swapaxes(u.T @ self.array.reshape(N * K, m, n), 1, 2).reshape(N, K, n, -1)
 
-    def sizes(self) -> Matrix:
+    def sizes(self) -> FloatArray:
         """See `Gradients`."""
         return _norms(self._rows).reshape(self.shape[:2])
 
@@ -120,8 +119,8 @@ class FactoredGradients:
         If the shapes do not fit together.
     """
 
-    left_factors: Matrix
-    right_factors: Matrix
+    left_factors: FloatArray
+    right_factors: FloatArray
 
     def __post_init__(self) -> None:
         L, R = real_array("left_factors", self.left_factors), real_array("right_factors", self.right_factors)
@@ -143,17 +142,17 @@ class FactoredGradients:
         (N, K, m, _), (_, J, n, _) = self.left_factors.shape, self.right_factors.shape
         return N, max(K, J), m, n
 
-    def forward(self, delta: Matrix) -> Matrix:
+    def apply(self, delta: FloatArray) -> FloatArray:
         """See `Gradients`."""
         return np.asarray(((self.left_factors.swapaxes(2, 3) @ delta) * self.right_factors.swapaxes(2, 3)).sum((2, 3)))
 
-    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """See `Gradients`."""
         return np.asarray(
             ((self.left_factors.swapaxes(2, 3) @ u) * (self.right_factors.swapaxes(2, 3) @ v)).sum((2, 3))
         )
 
-    def adjoint(self, c: Matrix) -> Matrix:
+    def adjoint(self, c: FloatArray) -> FloatArray:
         """See `Gradients`."""
         L, R, c = self.left_factors, self.right_factors, c[:, :, None, None]
         if L.shape[1] == R.shape[1]:
@@ -164,15 +163,15 @@ class FactoredGradients:
             R = (R * c).sum(axis=1, keepdims=True)
         return np.asarray(_columns(L) @ _columns(R).T)
 
-    def right(self, v: Matrix) -> Matrix:
+    def matvec(self, v: FloatArray) -> FloatArray:
         """See `Gradients`."""
         return np.asarray(self.left_factors @ (self.right_factors.swapaxes(2, 3) @ v))
 
-    def left(self, u: Matrix) -> Matrix:
+    def rmatvec(self, u: FloatArray) -> FloatArray:
         """See `Gradients`."""
         return np.asarray(self.right_factors @ (self.left_factors.swapaxes(2, 3) @ u))
 
-    def sizes(self) -> Matrix:
+    def sizes(self) -> FloatArray:
         """See `Gradients`: the sum of the norms of the outer products, which is also what bounds their rounding."""
         factors = (self.left_factors, self.right_factors)
         left, right = (_norms(x.swapaxes(2, 3).reshape(-1, x.shape[2])) for x in factors)
@@ -180,14 +179,14 @@ class FactoredGradients:
         return np.asarray((left.reshape(N, -1, t) * right.reshape(N, -1, t)).sum(axis=2))
 
 
-def _columns(x: Matrix) -> Matrix:
+def _columns(x: FloatArray) -> FloatArray:
     """Return the columns of all matrices x_ik side by side: (N, K, m, t) -> (m, NKt)."""
     return x.transpose(2, 0, 1, 3).reshape(x.shape[2], -1)
 
 
 @dataclass(frozen=True, eq=False)
 class OperatorGradients:
-    """Gradients behind an object with ``shape`` (N, K, m, n), ``forward(delta)`` and ``adjoint(c)``.
+    """Gradients behind an object with ``shape`` (N, K, m, n), ``apply(delta)`` and ``adjoint(c)``.
 
     The single G_ik, where they are needed, are adjoints of unit vectors: NK calls, and memory for one at a time.
     """
@@ -200,40 +199,40 @@ class OperatorGradients:
         N, K, m, n = self.operator.shape
         return N, K, m, n
 
-    def forward(self, delta: Matrix) -> Matrix:
+    def apply(self, delta: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        return self._checked("forward", self.operator.forward(delta), self.shape[:2])
+        return self._checked("apply", self.operator.apply(delta), self.shape[:2])
 
-    def forward_product(self, u: Matrix, v: Matrix) -> Matrix:
+    def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        return self.forward(u @ v.T)
+        return self.apply(u @ v.T)
 
-    def adjoint(self, c: Matrix) -> Matrix:
+    def adjoint(self, c: FloatArray) -> FloatArray:
         """See `Gradients`."""
         return self._checked("adjoint", self.operator.adjoint(c), self.shape[2:])
 
-    def _checked(self, name: str, found: Any, shape: tuple[int, ...]) -> Matrix:
+    def _checked(self, name: str, found: Any, shape: tuple[int, ...]) -> FloatArray:
         array = real_array(f"what {name} of the operator returns", found)
         if array.shape != shape:
             raise ValueError(f"{name} of the operator returns shape {array.shape}; it must return {shape}")
         return array
 
-    def right(self, v: Matrix) -> Matrix:
+    def matvec(self, v: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, m, _ = self.shape
         return np.stack([self._single(index) @ v for index in range(N * K)]).reshape(N, K, m, -1)
 
-    def left(self, u: Matrix) -> Matrix:
+    def rmatvec(self, u: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, _, n = self.shape
         return np.stack([self._single(index).T @ u for index in range(N * K)]).reshape(N, K, n, -1)
 
-    def sizes(self) -> Matrix:
+    def sizes(self) -> FloatArray:
         """See `Gradients`."""
         N, K, _, _ = self.shape
         return np.array([_norms(self._single(index).reshape(1, -1))[0] for index in range(N * K)]).reshape(N, K)
 
-    def _single(self, index: int) -> Matrix:
+    def _single(self, index: int) -> FloatArray:
         N, K, _, _ = self.shape
         unit = np.zeros(N * K)
         unit[index] = 1.0
@@ -250,7 +249,7 @@ def as_gradients(name: str, x: Any) -> Gradients:
     """
     if isinstance(x, DenseGradients | FactoredGradients):
         block: Gradients = x
-    elif hasattr(x, "forward") and hasattr(x, "adjoint") and hasattr(x, "shape"):
+    elif hasattr(x, "apply") and hasattr(x, "adjoint") and hasattr(x, "shape"):
         shape = tuple(x.shape)
         if len(shape) != 4 or not all(isinstance(k, int | np.integer) for k in shape):
             raise ValueError(f"{name} is an operator of shape {shape}; its shape must be (N, K, m, n)")

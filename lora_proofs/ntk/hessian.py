@@ -8,15 +8,11 @@ which is the form that the second-order conditions of Jang, Lee & Ryu (arXiv 240
 """
 
 from itertools import pairwise
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lora_proofs.ntk.problem import LinearizedProblem
-
-Array: TypeAlias = NDArray[np.float64]
-Blocks: TypeAlias = list[Array]
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _LANCZOS_STEPS = 300
 _LANCZOS_RESTARTS = 10
@@ -35,18 +31,18 @@ class Hessian:
     def __init__(self, problem: LinearizedProblem, u: Blocks, v: Blocks) -> None:
         self.problem, self.u, self.v = problem, u, v
         self.w = problem.rows(u, v)
-        self.slope = problem.adjoint(problem.slope(self.w))
+        self.slope = problem.adjoint(problem.derivative(self.w))
         self.gauge = Gauge(u, v, problem.lam)
-        canonical = problem.canonical_loss.canonical
+        canonical = problem.canonical_loss.linear_rows
         parts = [
             canonical(side).reshape(problem.d, -1)
             for block, x, y in zip(problem.blocks, u, v, strict=True)
-            for side in (block.right(y), block.left(x))
+            for side in (block.matvec(y), block.rmatvec(x))
         ]
-        self.jacobian: Array = np.concatenate(parts, axis=1)
+        self.jacobian: FloatArray = np.concatenate(parts, axis=1)
         self.size = self.jacobian.shape[1]
 
-    def unpack(self, z: Array) -> tuple[Blocks, Blocks]:
+    def unpack(self, z: FloatArray) -> tuple[Blocks, Blocks]:
         """Return the blocks x_t, y_t of z, shape (..., size); leading axes stay."""
         factors = [factor for pair in zip(self.u, self.v, strict=True) for factor in pair]
         ends = np.cumsum([0] + [factor.size for factor in factors])
@@ -56,41 +52,41 @@ class Hessian:
         ]
         return blocks[::2], blocks[1::2]
 
-    def pack(self, x: Blocks, y: Blocks) -> Array:
+    def pack(self, x: Blocks, y: Blocks) -> FloatArray:
         """Return the vector, or vectors, of blocks (..., m_t, r_t) and (..., n_t, r_t)."""
         blocks = [block for pair in zip(x, y, strict=True) for block in pair]
         return np.concatenate([block.reshape(*block.shape[:-2], -1) for block in blocks], axis=-1)
 
-    def _pull(self, x: Blocks, y: Blocks) -> Array:
+    def _pull(self, x: Blocks, y: Blocks) -> FloatArray:
         """Return lam (x, y) + (S y, S^T x)."""
         lam, triples = self.problem.lam, list(zip(self.slope, x, y, strict=True))
         return self.pack([lam * x + S @ y for S, x, y in triples], [lam * y + S.T @ x for S, x, y in triples])
 
-    def gradient(self) -> Array:
+    def gradient(self) -> FloatArray:
         """Return the gradient of the objective."""
         return self._pull(self.u, self.v)
 
     def gradient_scale(self) -> float:
         """Return (lam + |S|_F) |(u, v)|_F, with the larger of S here and at delta = 0: the scale of gradients."""
-        start = self.problem.adjoint(self.problem.slope(self.problem.w0))
+        start = self.problem.adjoint(self.problem.derivative(self.problem.w0))
         return (self.problem.lam + max(norm(start), norm(self.slope))) * norm([*self.u, *self.v])
 
-    def apply(self, z: Array) -> Array:
+    def apply(self, z: FloatArray) -> FloatArray:
         """Return P H P z, with P the projection off the gauge."""
         z = self.project(z)
-        bent = self.problem.curvature(self.w, self.jacobian @ z)
+        bent = self.problem.hessian_vector(self.w, self.jacobian @ z)
         return self.project(self._pull(*self.unpack(z)) + bent @ self.jacobian / self.problem.N)
 
-    def matrix(self) -> Array:
+    def matrix(self) -> FloatArray:
         """Return H itself, gauge included, as a dense matrix."""
-        bent = self.problem.curvature(self.w, self.jacobian)
+        bent = self.problem.hessian_vector(self.w, self.jacobian)
         return np.asarray(self._pull(*self.unpack(np.eye(self.size))) + self.jacobian.T @ bent / self.problem.N)
 
-    def project(self, z: Array) -> Array:
+    def project(self, z: FloatArray) -> FloatArray:
         """Return z, shape (..., size), less its part along the gauge."""
         return self.pack(*self.gauge.remove(*self.unpack(z)))
 
-    def spectrum(self) -> tuple[Array, Array]:
+    def spectrum(self) -> tuple[FloatArray, FloatArray]:
         """Return eigenvalues of P H P, ascending, and eigenvectors; the gauge gets the largest absolute value."""
         off_gauge = self.project(np.eye(self.size))
         H = off_gauge @ self.matrix() @ off_gauge
@@ -98,14 +94,14 @@ class Hessian:
         values, vectors = np.linalg.eigh(H + lift * (np.eye(self.size) - off_gauge))
         return values, vectors
 
-    def dense_extremes(self) -> tuple[float, Array, float]:
+    def dense_extremes(self) -> tuple[float, FloatArray, float]:
         """Return the smallest eigenvalue with its vector, and the largest absolute value, by diagonalisation."""
         values, vectors = self.spectrum()
         return float(values[0]), vectors[:, 0], float(np.abs(values).max())
 
-    def lanczos_extremes(self) -> tuple[float, Array, float]:
+    def lanczos_extremes(self) -> tuple[float, FloatArray, float]:
         """Return the same by Lanczos, restarted from the best direction until it is one to within 1e-9 |H|."""
-        z: Array = np.asarray(np.random.default_rng(0).standard_normal(self.size))
+        z: FloatArray = np.asarray(np.random.default_rng(0).standard_normal(self.size))
         high = 0.0
         for _ in range(_LANCZOS_RESTARTS):
             low, z, largest, residual = self._lanczos(self.project(z))
@@ -114,7 +110,7 @@ class Hessian:
                 break
         return low, z, high
 
-    def _lanczos(self, start: Array) -> tuple[float, Array, float, float]:
+    def _lanczos(self, start: FloatArray) -> tuple[float, FloatArray, float, float]:
         """Return the lowest Ritz value, its vector, the largest absolute Ritz value, and the residual of the first."""
         steps = min(_LANCZOS_STEPS, self.size - self.gauge.dimension)
         basis, T = np.empty((steps, self.size)), np.zeros((steps + 1, steps + 1))
@@ -171,7 +167,7 @@ class Gauge:
         pairs = [self._remove(t, *block) for t, block in enumerate(zip(x, y, strict=True))]
         return [x for x, _ in pairs], [y for _, y in pairs]
 
-    def _remove(self, t: int, x: Array, y: Array) -> tuple[Array, Array]:
+    def _remove(self, t: int, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         u, v, (_, left, _, right) = self.u[t], self.v[t], self._bases[t]
         if self.skew:
             K = u.T @ x + v.T @ y

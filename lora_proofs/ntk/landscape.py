@@ -9,18 +9,15 @@ The question is the title of Jang, Lee & Ryu, arXiv 2402.11867v3; initialisation
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lora_proofs.linalg import check_rank
 from lora_proofs.ntk.hessian import Hessian, norm
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.second_order import second_order
-
-Array: TypeAlias = NDArray[np.float64]
-Blocks: TypeAlias = list[Array]
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _SETTLED = 1e-6
 """Relative gradient at which a run has settled; what is left to the minimum is Newton's business."""
@@ -58,7 +55,7 @@ class Survey:
     d: int
     r: int
     endings: tuple[str, ...]
-    values: Array
+    values: FloatArray
     points: list[tuple[Blocks, Blocks]]
     lower: float
     upper: float
@@ -133,19 +130,19 @@ def descend(
     """
     U = [np.zeros((runs, m, r)) for m, _ in problem.shapes]
     V = [scale * rng.standard_normal((runs, n, r)) for _, n in problem.shapes]
-    canonical = problem.canonical_loss.canonical
+    canonical = problem.canonical_loss.linear_rows
     A = [
-        canonical(block.right(np.eye(n))).reshape(problem.d, -1)
+        canonical(block.matvec(np.eye(n))).reshape(problem.d, -1)
         for block, (_, n) in zip(problem.blocks, problem.shapes, strict=True)
     ]
-    bend = problem.canonical_loss.bend / problem.N * float(np.linalg.norm(np.concatenate(A, axis=1), 2)) ** 2
+    bend = problem.canonical_loss.smoothness / problem.N * float(np.linalg.norm(np.concatenate(A, axis=1), 2)) ** 2
     # The losses see rows datum by datum: a batch of runs is one problem with as many times the data.
     single: Any = problem.canonical_loss
     loss = replace(single, labels=np.concatenate([single.labels] * runs))
     for _ in range(steps):
         deltas = [(u @ v.swapaxes(1, 2)).reshape(runs, -1) for u, v in zip(U, V, strict=True)]
         w = problem.w0 + sum(delta @ x.T for delta, x in zip(deltas, A, strict=True))
-        q = loss.slope(w.ravel()).reshape(runs, problem.d) / problem.N
+        q = loss.derivative(w.ravel()).reshape(runs, problem.d) / problem.N
         S = [(q @ x).reshape(runs, *shape) for x, shape in zip(A, problem.shapes, strict=True)]
         grad_u = [problem.lam * u + s @ v for u, v, s in zip(U, V, S, strict=True)]
         grad_v = [problem.lam * v + s.swapaxes(1, 2) @ u for u, v, s in zip(U, V, S, strict=True)]
@@ -193,6 +190,6 @@ def _ending(problem: LinearizedProblem, u: Blocks, v: Blocks, value: float, lowe
     return "best known" if verdict == "degenerate" and not improvable else "undecided"
 
 
-def _squares(blocks: Any) -> Array:
+def _squares(blocks: Any) -> FloatArray:
     """Return the sum of squares of each run."""
     return np.asarray(sum((x * x).sum(axis=(1, 2)) for x in blocks))

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lora_proofs.backends import how_to_install
 from lora_proofs.linalg import check_matrix
 from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.inputs import real_array
-
-Matrix: TypeAlias = NDArray[np.float64]
+from lora_proofs.ntk.types import FloatArray
 
 
 class Linearization(NamedTuple):
@@ -32,8 +30,8 @@ class Linearization(NamedTuple):
         The outputs f(W0).
     """
 
-    gradients: list[FactoredGradients | Matrix]
-    offsets: Matrix
+    gradients: list[FactoredGradients | FloatArray]
+    offsets: FloatArray
 
 
 def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linearization:
@@ -112,7 +110,7 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
         jacobian = jax.jit(jax.vmap(jax.jacrev(outputs, argnums=(0, 1), has_aux=True), in_axes=(None, None, 0)))
         (cotangents, dense), (z, tokens) = jacobian(epsilons, written_out, inputs)
 
-    blocks: dict[int, FactoredGradients | Matrix] = {t: _array(gradient) for t, gradient in dense.items()}
+    blocks: dict[int, FactoredGradients | FloatArray] = {t: _array(gradient) for t, gradient in dense.items()}
     uses = list(zip(survey.products, map(_array, cotangents), map(_array, tokens), strict=True))
     for t in factored:
         parts = [product.factors(delta, x) for product, delta, x in uses if product.weight == t]
@@ -128,7 +126,7 @@ def _check_input(x: Any) -> None:
         raise ValueError("inputs contain NaN, infinity or something that is no real number; pass arrays of numbers")
 
 
-def _array(x: Any) -> Matrix:
+def _array(x: Any) -> FloatArray:
     return np.asarray(x, dtype=np.float64)
 
 
@@ -168,7 +166,7 @@ class _Product:
     dtype: Any
     tokens: Any
 
-    def factors(self, cotangents: Matrix, tokens: Matrix) -> tuple[Matrix, Matrix]:
+    def factors(self, cotangents: FloatArray, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return left (N, K or 1, m, t) and right (N, K or 1, n, t) factors of the gradient."""
         N, K = cotangents.shape[:2]
         delta = np.moveaxis(cotangents, 2, -1) if self.first else cotangents

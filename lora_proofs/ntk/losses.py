@@ -11,15 +11,13 @@ why it has (K-1)N rows and not KN. Setting: Jang, Lee & Ryu, arXiv 2402.11867v3.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.ntk.inputs import real_array
-
-Vector: TypeAlias = NDArray[np.float64]
-"""A 1-d array, or a batch of them in trailing axes."""
+from lora_proofs.ntk.types import FloatArray
 
 
 class Loss(Protocol):
@@ -38,37 +36,37 @@ class Loss(Protocol):
         """The number of rows."""
 
     @property
-    def bend(self) -> float:
+    def smoothness(self) -> float:
         """The largest eigenvalue that phi'' can have."""
 
-    def canonical(self, z: Vector) -> Vector:
+    def linear_rows(self, z: FloatArray) -> FloatArray:
         """Return the linear part of z -> w, for z of shape (N, K, ...): shape (d, ...)."""
 
-    def transpose(self, q: Vector) -> Vector:
-        """Return the transpose of `canonical`, from (d,) to (N, K)."""
+    def adjoint(self, q: FloatArray) -> FloatArray:
+        """Return the transpose of `linear_rows`, from (d,) to (N, K)."""
 
-    def row_sizes(self, sizes: Vector) -> Vector:
+    def row_sizes(self, sizes: FloatArray) -> FloatArray:
         """Return bounds on the norms of the rows, shape (d,), for those of the gradients, shape (N, K)."""
 
-    def start(self, outputs: Vector) -> Vector:
+    def affine_rows(self, outputs: FloatArray) -> FloatArray:
         """Return w for the outputs (N, K), the labels included."""
 
-    def value(self, w: Vector) -> float:
+    def value(self, w: FloatArray) -> float:
         """Return the sum of phi over the data."""
 
-    def slope(self, w: Vector) -> Vector:
+    def derivative(self, w: FloatArray) -> FloatArray:
         """Return phi'(w), shape (d,)."""
 
-    def curvature(self, w: Vector, z: Vector) -> Vector:
+    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
         """Return phi''(w) z for z of shape (d, ...)."""
 
-    def conjugate(self, q: Vector) -> float:
+    def conjugate(self, q: FloatArray) -> float:
         """Return the sum of phi*(q) over the data; inf outside its domain."""
 
-    def rise(self, w: Vector, e: Vector) -> float:
+    def rise(self, w: FloatArray, e: FloatArray) -> float:
         """Return no less than the sum of phi(w + z) - phi(w), whatever z with |z_k| <= e_k."""
 
-    def conjugate_size(self, q: Vector) -> float:
+    def conjugate_size(self, q: FloatArray) -> float:
         """Return the sum of the absolute values of what `conjugate` adds up, each times its sensitivity to rounding."""
 
 
@@ -76,8 +74,8 @@ class Loss(Protocol):
 class Squared:
     """Half the squared norm of z - y, with labels y of shape (N, K)."""
 
-    labels: Vector
-    bend: float = 1.0
+    labels: FloatArray
+    smoothness: float = 1.0
     name: str = "squared"
 
     @property
@@ -90,43 +88,43 @@ class Squared:
         """The number of rows, NK."""
         return self.labels.size
 
-    def canonical(self, z: Vector) -> Vector:
+    def linear_rows(self, z: FloatArray) -> FloatArray:
         """See `Loss`."""
         return z.reshape(self.d, *z.shape[2:])
 
-    def transpose(self, q: Vector) -> Vector:
+    def adjoint(self, q: FloatArray) -> FloatArray:
         """See `Loss`."""
         return q.reshape(self.labels.shape)
 
-    def row_sizes(self, sizes: Vector) -> Vector:
+    def row_sizes(self, sizes: FloatArray) -> FloatArray:
         """See `Loss`."""
         return sizes.ravel()
 
-    def start(self, outputs: Vector) -> Vector:
+    def affine_rows(self, outputs: FloatArray) -> FloatArray:
         """See `Loss`."""
         return (outputs - self.labels).ravel()
 
-    def value(self, w: Vector) -> float:
+    def value(self, w: FloatArray) -> float:
         """See `Loss`."""
         return float(w @ w) / 2
 
-    def slope(self, w: Vector) -> Vector:
+    def derivative(self, w: FloatArray) -> FloatArray:
         """See `Loss`."""
         return w
 
-    def curvature(self, w: Vector, z: Vector) -> Vector:
+    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
         """See `Loss`."""
         return z
 
-    def conjugate(self, q: Vector) -> float:
+    def conjugate(self, q: FloatArray) -> float:
         """See `Loss`."""
         return float(q @ q) / 2
 
-    def rise(self, w: Vector, e: Vector) -> float:
+    def rise(self, w: FloatArray, e: FloatArray) -> float:
         """See `Loss`."""
         return float(np.abs(w) @ e + e @ e / 2)
 
-    def conjugate_size(self, q: Vector) -> float:
+    def conjugate_size(self, q: FloatArray) -> float:
         """See `Loss`."""
         return float(q @ q) / 2
 
@@ -135,8 +133,8 @@ class Squared:
 class Logistic:
     """log(1 + exp(-y z)) with labels y = +1 or -1 of shape (N,)."""
 
-    labels: Vector
-    bend: float = 0.25
+    labels: FloatArray
+    smoothness: float = 0.25
     name: str = "logistic"
 
     @property
@@ -149,44 +147,44 @@ class Logistic:
         """The number of rows, N."""
         return self.labels.size
 
-    def canonical(self, z: Vector) -> Vector:
+    def linear_rows(self, z: FloatArray) -> FloatArray:
         """See `Loss`."""
         return -self.labels.reshape(-1, *[1] * (z.ndim - 2)) * z[:, 0]
 
-    def transpose(self, q: Vector) -> Vector:
+    def adjoint(self, q: FloatArray) -> FloatArray:
         """See `Loss`."""
         return (-self.labels * q)[:, None]
 
-    def row_sizes(self, sizes: Vector) -> Vector:
+    def row_sizes(self, sizes: FloatArray) -> FloatArray:
         """See `Loss`."""
         return sizes.ravel()
 
-    def start(self, outputs: Vector) -> Vector:
+    def affine_rows(self, outputs: FloatArray) -> FloatArray:
         """See `Loss`."""
         return -self.labels * outputs[:, 0]
 
-    def value(self, w: Vector) -> float:
+    def value(self, w: FloatArray) -> float:
         """See `Loss`."""
         return float(np.logaddexp(0.0, w).sum())
 
-    def slope(self, w: Vector) -> Vector:
+    def derivative(self, w: FloatArray) -> FloatArray:
         """See `Loss`."""
         return np.asarray(np.exp(-np.logaddexp(0.0, -w)))
 
-    def curvature(self, w: Vector, z: Vector) -> Vector:
+    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
         """See `Loss`."""
         bend = np.exp(-np.logaddexp(0.0, w) - np.logaddexp(0.0, -w))
         return np.asarray(bend.reshape(-1, *[1] * (z.ndim - 1)) * z)
 
-    def conjugate(self, q: Vector) -> float:
+    def conjugate(self, q: FloatArray) -> float:
         """See `Loss`."""
         return _negative_entropy(q[:, None])
 
-    def rise(self, w: Vector, e: Vector) -> float:
+    def rise(self, w: FloatArray, e: FloatArray) -> float:
         """See `Loss`."""
-        return _softmax_rise(self.slope(w), e)
+        return _softmax_rise(self.derivative(w), e)
 
-    def conjugate_size(self, q: Vector) -> float:
+    def conjugate_size(self, q: FloatArray) -> float:
         """See `Loss`."""
         return _entropy_size(q[:, None])
 
@@ -197,7 +195,7 @@ class CrossEntropy:
 
     labels: NDArray[np.intp]
     K: int
-    bend: float = 0.5
+    smoothness: float = 0.5
     name: str = "cross_entropy"
 
     @property
@@ -216,13 +214,13 @@ class CrossEntropy:
         k = np.arange(self.K - 1)
         return k + (k >= self.labels[:, None])
 
-    def canonical(self, z: Vector) -> Vector:
+    def linear_rows(self, z: FloatArray) -> FloatArray:
         """See `Loss`."""
         data = np.arange(self.N)
         w = z[data[:, None], self._others] - z[data, self.labels][:, None]
         return w.reshape(self.d, *z.shape[2:])
 
-    def transpose(self, q: Vector) -> Vector:
+    def adjoint(self, q: FloatArray) -> FloatArray:
         """See `Loss`."""
         data, q = np.arange(self.N), q.reshape(self.N, -1)
         z = np.empty((self.N, self.K))
@@ -230,57 +228,57 @@ class CrossEntropy:
         z[data, self.labels] = -q.sum(axis=1)
         return z
 
-    def row_sizes(self, sizes: Vector) -> Vector:
+    def row_sizes(self, sizes: FloatArray) -> FloatArray:
         """See `Loss`."""
         data = np.arange(self.N)
         return np.asarray(sizes[data[:, None], self._others] + sizes[data, self.labels][:, None]).ravel()
 
-    def start(self, outputs: Vector) -> Vector:
+    def affine_rows(self, outputs: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return self.canonical(outputs)
+        return self.linear_rows(outputs)
 
-    def _shares(self, w: Vector) -> tuple[Vector, Vector, Vector]:
+    def _shares(self, w: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the largest of 0, w_1, ..., w_{K-1} of each datum, and e^(w - largest) of the others and of 0."""
         z = np.concatenate([np.zeros((self.N, 1)), w.reshape(self.N, -1)], axis=1)
         largest = z.argmax(axis=1)
         top = z[np.arange(self.N), largest]
         return top, np.exp(z - top[:, None]), largest
 
-    def _log_partition(self, w: Vector) -> Vector:
+    def _log_partition(self, w: FloatArray) -> FloatArray:
         # What is left beside the largest is log(1 + x), accurate also where x is tiny.
         top, shares, largest = self._shares(w)
         shares[np.arange(self.N), largest] = 0.0
         return np.asarray(top + np.log1p(shares.sum(axis=1)))
 
-    def value(self, w: Vector) -> float:
+    def value(self, w: FloatArray) -> float:
         """See `Loss`."""
         return float(self._log_partition(w).sum())
 
-    def slope(self, w: Vector) -> Vector:
+    def derivative(self, w: FloatArray) -> FloatArray:
         """See `Loss`."""
         _, shares, _ = self._shares(w)
         return np.asarray(shares[:, 1:] / shares.sum(axis=1, keepdims=True)).ravel()
 
-    def curvature(self, w: Vector, z: Vector) -> Vector:
+    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
         """See `Loss`."""
-        p = self.slope(w).reshape(self.N, self.K - 1, *[1] * (z.ndim - 1))
+        p = self.derivative(w).reshape(self.N, self.K - 1, *[1] * (z.ndim - 1))
         zs = z.reshape(self.N, self.K - 1, *z.shape[1:])
         return np.asarray(p * (zs - (p * zs).sum(axis=1, keepdims=True))).reshape(z.shape)
 
-    def conjugate(self, q: Vector) -> float:
+    def conjugate(self, q: FloatArray) -> float:
         """See `Loss`."""
         return _negative_entropy(q.reshape(self.N, -1))
 
-    def rise(self, w: Vector, e: Vector) -> float:
+    def rise(self, w: FloatArray, e: FloatArray) -> float:
         """See `Loss`."""
-        return _softmax_rise(self.slope(w), e)
+        return _softmax_rise(self.derivative(w), e)
 
-    def conjugate_size(self, q: Vector) -> float:
+    def conjugate_size(self, q: FloatArray) -> float:
         """See `Loss`."""
         return _entropy_size(q.reshape(self.N, -1))
 
 
-def _negative_entropy(q: Vector) -> float:
+def _negative_entropy(q: FloatArray) -> float:
     """Return sum q log q + (1 - sum q) log(1 - sum q) over the rows of q, inf outside the simplex."""
     total = q.sum(axis=1)
     # When the sum ought to be 1 it may be off by a few roundings.
@@ -291,13 +289,13 @@ def _negative_entropy(q: Vector) -> float:
     return float(np.sum(q * np.log(np.where(q > 0, q, 1.0))) + np.sum((1 - inside) * np.log1p(-inside)))
 
 
-def _entropy_size(q: Vector) -> float:
+def _entropy_size(q: FloatArray) -> float:
     total = q.sum(axis=1)
     rest = np.maximum(1 - total, np.finfo(float).tiny)
     return float(np.sum(np.abs(q * np.log(np.where(q > 0, q, 1.0)))) + np.sum(total * (1 + np.abs(np.log(rest)))))
 
 
-def _softmax_rise(slopes: Vector, e: Vector) -> float:
+def _softmax_rise(slopes: FloatArray, e: FloatArray) -> float:
     """Return a bound on the rise: along z a slope grows by a factor of e^{2 max |z|} at most, and never exceeds 1."""
     largest = float(e.max(initial=0.0))
     return float(min(slopes @ e * np.exp(2 * largest), e.sum()) if largest < 1 else e.sum())

@@ -12,9 +12,9 @@ from typing import Any
 import flint
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients, Gradients
 from lora_proofs.ntk.losses import CrossEntropy, Logistic
+from lora_proofs.ntk.types import FloatArray
 
 _ENTRIES = 2**18
 """Entries of the gradients up to which they are made integers."""
@@ -32,7 +32,7 @@ class TooLarge(ValueError):
     """The dependencies are not computed: there are too many rows."""
 
 
-def feasible(problem: Any, q: Array) -> list[Any]:
+def feasible(problem: Any, q: FloatArray) -> list[Any]:
     """Return balls for a point near q with sum_k q_k G_k = 0, exactly, one ball a canonical row.
 
     Slopes of the exponential losses stay in the simplex: what is next to nothing becomes 0, what is small changes by as
@@ -59,7 +59,7 @@ def feasible(problem: Any, q: Array) -> list[Any]:
         flint.ctx.prec = saved
 
 
-def _nearest(rows: Any, exponents: list[int], q: Array, relative: bool) -> list[Any]:
+def _nearest(rows: Any, exponents: list[int], q: FloatArray, relative: bool) -> list[Any]:
     """Return the point near q with sum_k q_k 2^{e_k} rows_k = 0, in as many bits as it takes.
 
     The difference is a combination of the columns, and the point one of a basis of the null space: the fewer of both.
@@ -82,7 +82,7 @@ def _nearest(rows: Any, exponents: list[int], q: Array, relative: bool) -> list[
     raise TooLarge("the dependencies of the rows are too ill-conditioned to be used")
 
 
-def _without(columns: list[list[Any]], exponents: list[int], q: Array, relative: bool) -> list[Any]:
+def _without(columns: list[list[Any]], exponents: list[int], q: FloatArray, relative: bool) -> list[Any]:
     """Return q less the combination of the columns that leaves it orthogonal to them, in balls."""
     basis = flint.arb_mat(_of_size_1(columns, exponents))
     point = [flint.arb(x) for x in q.tolist()]
@@ -105,7 +105,7 @@ def _times(basis: Any, weights: list[Any]) -> Any:
     return flint.arb_mat([[x * w for x, w in zip(row, weights, strict=True)] for row in basis.tolist()])
 
 
-def _projected(columns: list[list[Any]], exponents: list[int], q: Array, relative: bool) -> list[Any]:
+def _projected(columns: list[list[Any]], exponents: list[int], q: FloatArray, relative: bool) -> list[Any]:
     """Return the combination of the columns nearest to q; its coefficients are rounded, it is not.
 
     Near in the sum of squares, each over q_k if the changes are to be relative.
@@ -175,7 +175,7 @@ def _block_integers(block: Gradients) -> tuple[list[list[tuple[int, int]]], list
         rows = _products(block)
     else:
         N, K, m, n = block.shape  # what the calls of the operator return counts as its gradients
-        return _block_integers(DenseGradients(block.right(np.eye(n)).reshape(N, K, m, n)))
+        return _block_integers(DenseGradients(block.matvec(np.eye(n)).reshape(N, K, m, n)))
     return rows, [min((e for m, e in row if m), default=None) for row in rows]
 
 

@@ -12,19 +12,16 @@ v_t, and the norms add up.
 
 from copy import copy
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj
-from numpy.typing import NDArray
 
 from lora_proofs.linalg import like, namespace, spectral_norm
 from lora_proofs.ntk.gradients import Gradients, as_gradients
 from lora_proofs.ntk.inputs import real_array, real_number
 from lora_proofs.ntk.losses import make_loss
-
-Array: TypeAlias = NDArray[np.float64]
-Blocks: TypeAlias = list[Array]
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 
 def as_blocks(x: Any, name: str = "x") -> Blocks:
@@ -44,7 +41,7 @@ def _is_floating(x: Any) -> bool:
     return is_array_api_obj(x) and bool(namespace(x).isdtype(x.dtype, "real floating"))
 
 
-def like_given(pattern: Any, x: Array) -> Any:
+def like_given(pattern: Any, x: FloatArray) -> Any:
     """Return x in the library, dtype and device of a given array; in NumPy if it was a list."""
     return like(pattern, x) if _is_floating(pattern) else x
 
@@ -60,7 +57,7 @@ class LinearizedProblem:
     ----------
     gradients : array (N, K, m, n), FactoredGradients, operator, or a list of these
         d f_k(x_i) / d W, one item of the list a weight block. An operator has ``shape`` (N, K, m, n),
-        ``forward(delta)`` -> (N, K) and ``adjoint(c)`` -> (m, n).
+        ``apply(delta)`` -> (N, K) and ``adjoint(c)`` -> (m, n).
     offsets : array (N, K)
         Outputs f_W0(x_i) of the frozen network; (N,) if K = 1.
     labels : array
@@ -118,8 +115,8 @@ class LinearizedProblem:
         self.loss = loss
         self.canonical_loss = make_loss(loss, real_array("labels", labels), self.N, self.K)
         self.d = self.canonical_loss.d
-        self.offsets: Array = f.reshape(self.N, self.K)
-        self.w0: Array = self.canonical_loss.start(self.offsets)
+        self.offsets: FloatArray = f.reshape(self.N, self.K)
+        self.w0: FloatArray = self.canonical_loss.affine_rows(self.offsets)
 
     def with_blocks(self, blocks: list[Gradients]) -> "LinearizedProblem":
         """Return the problem with other blocks of gradients for the same data, outputs and labels."""
@@ -130,42 +127,42 @@ class LinearizedProblem:
             other.__dict__.pop(name, None)
         return other
 
-    def as_given(self, x: Array) -> Any:
+    def as_given(self, x: FloatArray) -> Any:
         """Return x in the library, dtype and device of the gradients, if these are arrays; in NumPy otherwise."""
         return like_given(self._pattern, x)
 
-    def apply(self, deltas: Any) -> Array:
+    def apply(self, deltas: Any) -> FloatArray:
         """Return A(delta), shape (d,), for a list of (m_t, n_t) matrices."""
         deltas = self._check("delta", as_blocks(deltas, "delta"), self.shapes)
-        return self._canonical([block.forward(delta) for block, delta in zip(self.blocks, deltas, strict=True)])
+        return self._canonical([block.apply(delta) for block, delta in zip(self.blocks, deltas, strict=True)])
 
-    def bilinear(self, u: Any, v: Any) -> Array:
+    def apply_factors(self, u: Any, v: Any) -> FloatArray:
         """Return A(u v^T), shape (d,), for lists of (m_t, r_t) and (n_t, r_t) factors."""
         u, v = self.check_factors(u, v)
-        return self._canonical([block.forward_product(*uv) for block, *uv in zip(self.blocks, u, v, strict=True)])
+        return self._canonical([block.apply_factors(*uv) for block, *uv in zip(self.blocks, u, v, strict=True)])
 
-    def rows(self, u: Any, v: Any) -> Array:
+    def rows(self, u: Any, v: Any) -> FloatArray:
         """Return w = w0 + A(u v^T), shape (d,)."""
-        return self.w0 + self.bilinear(u, v)
+        return self.w0 + self.apply_factors(u, v)
 
-    def adjoint(self, q: Array) -> Blocks:
+    def adjoint(self, q: FloatArray) -> Blocks:
         """Return S_t = (1/N) sum_k q_k G_k^(t), one (m_t, n_t) matrix a block, for q (d,)."""
-        c = self.canonical_loss.transpose(np.asarray(q, dtype=float)) / self.N
+        c = self.canonical_loss.adjoint(np.asarray(q, dtype=float)) / self.N
         return [block.adjoint(c) for block in self.blocks]
 
-    def risk(self, w: Array) -> float:
+    def risk(self, w: FloatArray) -> float:
         """Return (1/N) sum phi(w)."""
         return self.canonical_loss.value(w) / self.N
 
-    def slope(self, w: Array) -> Array:
-        """Return phi'(w), shape (d,). The gradient of the risk in delta is ``adjoint(slope(w))``."""
-        return self.canonical_loss.slope(w)
+    def derivative(self, w: FloatArray) -> FloatArray:
+        """Return phi'(w), shape (d,). The gradient of the risk in delta is ``adjoint(derivative(w))``."""
+        return self.canonical_loss.derivative(w)
 
-    def curvature(self, w: Array, z: Array) -> Array:
+    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
         """Return phi''(w) z, for z of shape (d,) or (d, ...)."""
-        return self.canonical_loss.curvature(w, z)
+        return self.canonical_loss.hessian_vector(w, z)
 
-    def conjugate(self, q: Array) -> float:
+    def conjugate(self, q: FloatArray) -> float:
         """Return (1/N) sum phi*(q), inf outside the domain of phi*."""
         return self.canonical_loss.conjugate(q) / self.N
 
@@ -177,7 +174,7 @@ class LinearizedProblem:
     @cached_property
     def lam_max(self) -> float:
         """The smallest lam at which delta = 0 is optimal: the largest |S_t|_op at delta = 0."""
-        return max(float(spectral_norm(S)) for S in self.adjoint(self.slope(self.w0)))
+        return max(float(spectral_norm(S)) for S in self.adjoint(self.derivative(self.w0)))
 
     @cached_property
     def row_sizes(self) -> Blocks:
@@ -209,8 +206,8 @@ class LinearizedProblem:
                 raise ValueError(f"{name}[{t}] has shape {x.shape}; block {t} is {self.shapes[t]}, pass shape {shape}")
         return given
 
-    def _canonical(self, outputs: list[Array]) -> Array:
-        return self.canonical_loss.canonical(sum(outputs[1:], outputs[0]))
+    def _canonical(self, outputs: list[FloatArray]) -> FloatArray:
+        return self.canonical_loss.linear_rows(sum(outputs[1:], outputs[0]))
 
     def __repr__(self) -> str:
         return f"LinearizedProblem(N={self.N}, K={self.K}, shapes={self.shapes}, loss={self.loss!r}, lam={self.lam:g})"

@@ -19,25 +19,26 @@ It is the argument of Barvinok (1995) and Pataki (1998) for extreme points of sp
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj
-from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter
 from lora_proofs.display import Readable, show
 from lora_proofs.linalg import like, to_numpy
+from lora_proofs.ntk.points import balanced
 from lora_proofs.ntk.problem import LinearizedProblem, check_problem, like_given
-
-Array: TypeAlias = NDArray[np.float64]
-Blocks: TypeAlias = list[Array]
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _INDEPENDENT = 1e-9
 """Singular values of the equations, relative to the largest, from which on they count as independent."""
 
 _LOST = 1e-9
 """Eigenvalues of I + tau S up to which a column counts as lost; exactly, one of them is 0."""
+
+_ROUNDING = 4 * np.finfo(float).eps
+"""Singular values of an update, relative to the largest, up to which they count as 0."""
 
 _NORM_SLACK = 1e-10
 """Relative change of the norm in one step below which the shorter step is taken, whatever its sign."""
@@ -115,15 +116,17 @@ def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:
     plain = is_array_api_obj(u)
     patterns = [u] if plain else u
     u, v = problem.check_factors(u, v)
-    pairs = [_balanced(x, y) for x, y in zip(u, v, strict=True)]
+    pairs = [balanced(x, y, _ROUNDING) for x, y in zip(u, v, strict=True)]
     before = [a.shape[1] for a, _ in pairs]
-    canonical = problem.canonical_loss.canonical
-    forms = [_symmetrised(canonical(a.T @ block.right(b))) for block, (a, b) in zip(problem.blocks, pairs, strict=True)]
+    canonical = problem.canonical_loss.linear_rows
+    forms = [
+        _symmetrised(canonical(a.T @ block.matvec(b))) for block, (a, b) in zip(problem.blocks, pairs, strict=True)
+    ]
     changes, equations, gap = _descend([a.T @ a for a, _ in pairs], forms)
-    pairs = [_balanced(a @ C, b @ C) for (a, b), C in zip(pairs, changes, strict=True)]
+    pairs = [balanced(a @ C, b @ C, _ROUNDING) for (a, b), C in zip(pairs, changes, strict=True)]
 
     new_u, new_v = [a for a, _ in pairs], [b for _, b in pairs]
-    fits, new_fits = problem.bilinear(u, v), problem.bilinear(new_u, new_v)
+    fits, new_fits = problem.apply_factors(u, v), problem.apply_factors(new_u, new_v)
     scale = max(float(np.abs(x).max()) for x in (problem.w0, fits))
     as_given = [[like_given(p, x) for p, x in zip(patterns, side, strict=True)] for side in (new_u, new_v)]
     return ReducedRank(
@@ -221,20 +224,11 @@ def _step(lowest: float, highest: float, slope: float, norm: float) -> float:
     return next((tau for tau in steps if tau * slope <= _NORM_SLACK * norm), steps[0])
 
 
-def _balanced(u: Array, v: Array) -> tuple[Array, Array]:
-    """Return U sqrt(s), V sqrt(s) of the singular value decomposition of u v^T, without its zero part."""
-    (Qu, Ru), (Qv, Rv) = np.linalg.qr(u), np.linalg.qr(v)
-    U, s, Vt = np.linalg.svd(Ru @ Rv.T)
-    kept = s > 4 * np.finfo(float).eps * s.max(initial=0.0)
-    root = np.sqrt(s[kept])
-    return Qu @ U[:, : len(s)][:, kept] * root, Qv @ Vt[: len(s)].T[:, kept] * root
-
-
-def _nuclear_norm(u: Array, v: Array) -> float:
+def _nuclear_norm(u: FloatArray, v: FloatArray) -> float:
     return float(np.linalg.svd(np.linalg.qr(u)[1] @ np.linalg.qr(v)[1].T, compute_uv=False).sum())
 
 
-def _symmetrised(T: Array) -> Array:
+def _symmetrised(T: FloatArray) -> FloatArray:
     return (T + T.swapaxes(-1, -2)) / 2
 
 

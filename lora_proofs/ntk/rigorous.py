@@ -17,12 +17,12 @@ import flint
 import numpy as np
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.ntk.canonical import Array, Blocks
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients
 from lora_proofs.ntk.losses import CrossEntropy, Logistic
 from lora_proofs.ntk.null_space import feasible
 from lora_proofs.ntk.problem import LinearizedProblem
 from lora_proofs.ntk.spectrum import operator_norm_bound
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _BITS = 128
 
@@ -109,11 +109,11 @@ def _rows(block: Any) -> Any:
     return flint.arb_mat(N * K, m * n, entries)
 
 
-def _factors(block: FactoredGradients) -> tuple[Array, Array]:
+def _factors(block: FactoredGradients) -> tuple[FloatArray, FloatArray]:
     return block.left_factors, block.right_factors
 
 
-def _matrix(x: Array) -> Any:
+def _matrix(x: FloatArray) -> Any:
     return flint.arb_mat(*x.shape, x.ravel().tolist())
 
 
@@ -151,12 +151,12 @@ def _risk(problem: LinearizedProblem, z: list[list[Any]]) -> Any:
     return sum((x**2 for row in rows for x in row), flint.arb(0)) / 2
 
 
-def _slopes(problem: LinearizedProblem, z: list[list[Any]]) -> Array:
+def _slopes(problem: LinearizedProblem, z: list[list[Any]]) -> FloatArray:
     """Return phi' in floats, as a guess at a dual point; 0 where it overflows."""
     w = np.array([float(x.mid()) for row in _canonical(problem, z) for x in row])
     if not np.isfinite(w).all():
         return np.zeros(problem.d)
-    return problem.slope(w)
+    return problem.derivative(w)
 
 
 def _transposed(problem: LinearizedProblem, q: list[Any]) -> Any:

@@ -20,23 +20,20 @@ J = A(x v^T + u y^T) and K = A(x y^T), so the third derivative is (1/N) sum (phi
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj
-from numpy.typing import NDArray
 
 from lora_proofs.display import Readable, show
 from lora_proofs.exact import matrices as exact
 from lora_proofs.exact.matrices import floats, inertia, inner
 from lora_proofs.linalg import spectral_norm
-from lora_proofs.ntk.canonical import as_core, gram
+from lora_proofs.ntk.canonical import canonical_problem, gram
 from lora_proofs.ntk.hessian import Hessian, norm
 from lora_proofs.ntk.problem import LinearizedProblem, like_given
 from lora_proofs.ntk.traps.rational_instance import Trap
-
-Array: TypeAlias = NDArray[np.float64]
-Blocks: TypeAlias = list[Array]
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _DENSE = 600
 """Up to this many variables the Hessian is formed and diagonalised; Lanczos takes over beyond."""
@@ -189,14 +186,14 @@ def _minimum_nearby(hessian: Hessian, gradient: float, least: float) -> bool:
 def _third_derivative(hessian: Hessian, radius: float) -> float:
     """Return a bound on the third derivative of L along unit directions, on the ball of that radius about (u, v)."""
     problem = hessian.problem
-    G = gram(as_core(problem))
+    G = gram(canonical_problem(problem))
     A2, N = float(np.linalg.eigvalsh(G)[-1]), problem.N
     datum = float(np.sqrt(np.diag(G).reshape(N, -1).sum(axis=1).max()))  # the largest |A_i|, the rows of one datum
     s = radius + max(float(np.hypot(*map(spectral_norm, uv))) for uv in zip(hessian.u, hessian.v, strict=True))
-    return (3 * problem.canonical_loss.bend * A2 * s + _TWIST[problem.loss] * datum * A2 * s**3) / N
+    return (3 * problem.canonical_loss.smoothness * A2 * s + _TWIST[problem.loss] * datum * A2 * s**3) / N
 
 
-def _balancing(u: Array, v: Array) -> Array:
+def _balancing(u: FloatArray, v: FloatArray) -> FloatArray:
     """Return R for which u R and v R^{-T} are balanced if u v^T has full rank; else a multiple of I if it can be."""
     (left, A), (right, B) = np.linalg.qr(u), np.linalg.qr(v)
     r = u.shape[1]
@@ -208,7 +205,7 @@ def _balancing(u: Array, v: Array) -> Array:
     return np.eye(r) * (np.sqrt(b / a) if a and b else 1.0)
 
 
-def _turned(u: Blocks, v: Blocks, turns: list[Array]) -> tuple[Blocks, Blocks]:
+def _turned(u: Blocks, v: Blocks, turns: list[FloatArray]) -> tuple[Blocks, Blocks]:
     """Return (u R, v R^{-T})."""
     return (
         [np.asarray(x @ R) for x, R in zip(u, turns, strict=True)],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array
+from lora_proofs.ntk.types import FloatArray
 
 _FULL = 160
 """Sizes up to which a full SVD costs less than an iteration."""
@@ -11,7 +11,7 @@ _SWEEPS = 2
 _EPS = 2.0**-52
 
 
-def leading(S: Array, k: int, guess: Array | None = None) -> tuple[Array, Array, Array]:
+def leading(S: FloatArray, k: int, guess: FloatArray | None = None) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return U (m, k), s (k,), V (n, k): the k largest singular values of S and their vectors.
 
     Exact to rounding for small S; for large S, Ritz values of a subspace iteration, which are never too large.
@@ -42,7 +42,7 @@ def slack(terms: int) -> float:
     return 8 * _EPS * (1 + float(np.sqrt(terms)))
 
 
-def operator_norm_bound(S: Array) -> float:
+def operator_norm_bound(S: FloatArray) -> float:
     r"""Return a float >= |S|_op, larger than it by a relative n * 1e-15 or so.
 
     A Cholesky factorisation of A in floating point that runs to completion proves A >= -g tr(A) I with
@@ -77,7 +77,7 @@ def operator_norm_bound(S: Array) -> float:
         return float(np.sqrt(c2 + rounding) * top * (1 + 8 * _EPS))
 
 
-def _largest_eigenvalue(A: Array) -> float:
+def _largest_eigenvalue(A: FloatArray) -> float:
     """Return the largest eigenvalue of a symmetric matrix by Lanczos' method, good to a few roundings."""
     from scipy.sparse.linalg import eigsh
 

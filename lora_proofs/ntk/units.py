@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array, Blocks, Core, DenseRows, Rows, ScaledRows, as_core
+from lora_proofs.ntk.canonical import CanonicalProblem, CanonicalRows, DenseRows, ScaledRows, canonical_problem
 from lora_proofs.ntk.compression import Compressed, compress
 from lora_proofs.ntk.null_space import feasible
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _COPIED = 2**18
 """Entries of a block up to which the scaled rows are formed: the calls would cost more than the arithmetic."""
@@ -63,7 +64,7 @@ class Units:
 class Normalised:
     """A problem as the solvers see it: compressed, in its own units; and the way back."""
 
-    core: Core
+    core: CanonicalProblem
     units: Units
     small: Compressed
 
@@ -86,17 +87,17 @@ def normalised(problem: Any) -> Normalised:
         If the objective overflows, or lam is so small beside the gradients that its ratio to them underflows.
     """
     small = compress(problem)
-    core = as_core(small.problem)
+    core = canonical_problem(small.problem)
     units = _units(core, problem.row_sizes)
     lam = _lam(problem, units)
     sizes = [np.ldexp(x, -units.gradient) for x in problem.row_sizes]
     blocks = [_scaled(rows, -units.gradient) for rows in core.blocks]
     w0 = np.ldexp(core.w0, -units.output)
     exact = partial(feasible, problem)  # dependencies of the rows know no units, and compression keeps them
-    return Normalised(Core(blocks, w0, core.loss, lam, sizes=sizes, feasible=exact), units, small)
+    return Normalised(CanonicalProblem(blocks, w0, core.loss, lam, sizes=sizes, feasible=exact), units, small)
 
 
-def _units(core: Core, sizes: list[Array]) -> Units:
+def _units(core: CanonicalProblem, sizes: list[FloatArray]) -> Units:
     gradient = _even(max(float(x.max()) for x in sizes))
     output = _even(float(np.abs(core.w0).max())) if core.loss.name == "squared" else 0
     if 2 * output + math.log2(len(core.w0)) > 1022:
@@ -124,7 +125,7 @@ def _lam(problem: Any, units: Units) -> float:
     return math.ldexp(problem.lam, exponent) if size <= _LARGEST else math.ldexp(1.0, _LARGEST)
 
 
-def _scaled(rows: Rows, exponent: int) -> Rows:
+def _scaled(rows: CanonicalRows, exponent: int) -> CanonicalRows:
     if not exponent:
         return rows
     if isinstance(rows, DenseRows) and rows.array.size <= _COPIED:

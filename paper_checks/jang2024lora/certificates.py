@@ -126,7 +126,7 @@ def value_over_dual(case: Case, noise: float) -> Any:
     problem = gaussian_problem(case.rng, "squared", N, ((n, n),), K=1)
     ((u, v),) = ntk.solve(problem, gap=1e-12).factors
     u, v = (exact.matrix(x + noise * case.rng.standard_normal(x.shape)) for x in (u, v))
-    G = tuple(exact.matrix(x) for x in problem.blocks[0].right(np.eye(n))[:, 0])
+    G = tuple(exact.matrix(x) for x in problem.blocks[0].matvec(np.eye(n))[:, 0])
     labels = tuple(map(exact.number, problem.canonical_loss.labels.ravel().tolist()))
     trap = ntk.traps.Trap("floats", "squared", exact.number(problem.lam) * N, G, (fmpq(0),) * N, labels, u, v)
     q = [exact.number(int(w.p) / int(w.q)) for w in trap.rows(u, v)]

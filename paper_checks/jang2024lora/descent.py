@@ -96,7 +96,7 @@ def sgd(case: Case, steps: int) -> tuple[Enclosure, Any]:
     rng, r = case.rng, 4
     problem = gaussian_problem(rng, case["loss"], 8, share=0.2, K=1)
     (m, n), loss = problem.shapes[0], problem.canonical_loss
-    rows = loss.canonical(problem.blocks[0].right(np.eye(n)))
+    rows = loss.linear_rows(problem.blocks[0].matvec(np.eye(n)))
     u, v = np.zeros((m, r)), 0.1 * rng.standard_normal((n, r))
     optimum = certified(problem)
     start = optimum.excess(u, v)

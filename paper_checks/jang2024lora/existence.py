@@ -53,7 +53,7 @@ def float_minimiser(case: Case, drop: int = 0) -> tuple[ntk.LinearizedProblem, l
         R = case.rng.standard_normal((min(m, n),) * 2) + 2 * np.eye(min(m, n))
         G, u, v = [*G, g], [*u, U @ R], [*v, V @ R]
     free = ntk.LinearizedProblem(G, np.zeros(N), np.zeros(N), "squared", lam)
-    return ntk.LinearizedProblem(G, np.zeros(N), free.bilinear(u, v) + rho, "squared", lam), u, v
+    return ntk.LinearizedProblem(G, np.zeros(N), free.apply_factors(u, v) + rho, "squared", lam), u, v
 
 
 def excess(problem: ntk.LinearizedProblem, minimiser: tuple[Any, Any], point: tuple[Any, Any]) -> Enclosure:

@@ -68,7 +68,7 @@ def perturbed(
         values, W = np.linalg.eigh(np.eye(k) + 2 / problem.lam * size * (F @ F.T) / np.linalg.norm(F @ F.T, 2))
         roots.append((W * np.sqrt(values)) @ W.T)
     left, right = map(np.linalg.inv, roots)
-    G = left @ block.right(right)
+    G = left @ block.matvec(right)
     labels = problem.canonical_loss.labels
     return ntk.LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam), roots
 

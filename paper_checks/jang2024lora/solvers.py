@@ -52,7 +52,7 @@ def conjugate_of(problem: ntk.LinearizedProblem, q: cp.Variable) -> tuple[cp.Exp
 def canonical_matrix(problem: ntk.LinearizedProblem) -> np.ndarray:
     """Return the rows of the only block as an array (d, m n)."""
     (m, n), (block,) = problem.shapes[0], problem.blocks
-    return problem.canonical_loss.canonical(block.right(np.eye(n))).reshape(problem.d, m * n)
+    return problem.canonical_loss.linear_rows(block.matvec(np.eye(n))).reshape(problem.d, m * n)
 
 
 def by_cvxpy(problem: ntk.LinearizedProblem, form: str, solver: str) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +78,7 @@ def by_cvxpy(problem: ntk.LinearizedProblem, form: str, solver: str) -> tuple[np
     cp.Problem(cp.Minimize(risk_of(problem, w) + problem.lam * norm), [link]).solve(solver, **ACCURACY[solver])
     # The multiplier of the link is phi'(w) / N up to cvxpy's sign.
     q = problem.N * np.asarray(link.dual_value)
-    return np.asarray(delta.value), q * np.sign(q @ problem.slope(np.asarray(w.value)))
+    return np.asarray(delta.value), q * np.sign(q @ problem.derivative(np.asarray(w.value)))
 
 
 def checked_dual(problem: ntk.LinearizedProblem, q: np.ndarray) -> float:
@@ -143,7 +143,7 @@ def _(case: Case) -> Comparison:
 @sdp_form_by_solvers.control("half the trace", loss=("squared",), solver=("CLARABEL",), form=("semidefinite",))
 def _(case: Case) -> Comparison:
     problem = small_problem(case)
-    G, labels = problem.blocks[0].right(np.eye(4)), problem.canonical_loss.labels
+    G, labels = problem.blocks[0].matvec(np.eye(4)), problem.canonical_loss.labels
     halved = ntk.LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam / 2)
     delta, _ = by_cvxpy(halved, case["form"], case["solver"])
     return equal(excess_of(problem, delta), 0)
@@ -195,7 +195,7 @@ def worst(case: Case, methods: tuple[str, ...], changed: str = "") -> Enclosure:
     for method in methods:
         given = problem
         if method == changed:
-            G: Any = problem.blocks[0].right(np.eye(problem.shapes[0][1])).copy()
+            G: Any = problem.blocks[0].matvec(np.eye(problem.shapes[0][1])).copy()
             G[0, 0] *= 1.01
             labels = problem.canonical_loss.labels
             given = ntk.LinearizedProblem(G, problem.offsets, labels, problem.loss, problem.lam)

@@ -126,7 +126,7 @@ def descend(steps: int) -> dict[int, tuple[list[Array], list[Array]]]:
         for k, r in enumerate(RANKS):
             y[k, :, :r] = rng.standard_normal((y.shape[1], r)) / (np.sqrt(r) * y.shape[1])
     rows = [
-        problem.canonical_loss.canonical(block.right(np.eye(n))).reshape(problem.d, -1)
+        problem.canonical_loss.linear_rows(block.matvec(np.eye(n))).reshape(problem.d, -1)
         for block, (_, n) in zip(problem.blocks, problem.shapes, strict=True)
     ]
 
@@ -134,7 +134,7 @@ def descend(steps: int) -> dict[int, tuple[list[Array], list[Array]]]:
         """Return the objectives of all runs, and their gradients in u and in v."""
         deltas = ((x @ y.swapaxes(1, 2)).reshape(len(RANKS), -1) for x, y in zip(u, v, strict=True))
         w = problem.w0 + sum(delta @ A.T for delta, A in zip(deltas, rows, strict=True))
-        q = np.stack([problem.slope(x) for x in w]) / problem.N
+        q = np.stack([problem.derivative(x) for x in w]) / problem.N
         S = [(q @ A).reshape(len(RANKS), *shape) for A, shape in zip(rows, problem.shapes, strict=True)]
         du = [problem.lam * x + s @ y for s, x, y in zip(S, u, v, strict=True)]
         dv = [problem.lam * y + s.swapaxes(1, 2) @ x for s, x, y in zip(S, u, v, strict=True)]

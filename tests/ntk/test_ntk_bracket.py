@@ -8,7 +8,7 @@ from ntk_attack import lower_bound, objective
 from lora_proofs.ntk import LinearizedProblem, certify, solve
 from lora_proofs.ntk import bracket as bracket_module
 from lora_proofs.ntk.bracket import Bracket, bracket, dual_bound, norm_ratio, upper_end
-from lora_proofs.ntk.solvers.burer_monteiro import evaluate
+from lora_proofs.ntk.points import evaluate
 from lora_proofs.ntk.spectrum import slack
 from lora_proofs.ntk.units import normalised
 
@@ -98,8 +98,8 @@ def test_the_ratio_is_that_of_the_worst_block_and_tight(blocks):
     G = [10.0**t * rng.normal(size=(6, 1, 4, 3)) for t in range(blocks)]
     problem = LinearizedProblem(G, np.zeros(6), rng.normal(size=6), "squared", 0.1)
     own = normalised(problem)
-    q = own.core.loss.slope(own.core.w0)
-    S = problem.adjoint(problem.slope(problem.w0))
+    q = own.core.loss.derivative(own.core.w0)
+    S = problem.adjoint(problem.derivative(problem.w0))
     expected = max(np.linalg.norm(x, 2) for x in S) / 0.1
     assert expected < norm_ratio(own.core, q, own.core.adjoint(q)) < expected * (1 + 1e-12)
 
@@ -204,5 +204,5 @@ def test_without_a_regulariser_the_ratio_is_infinite_if_any_entry_of_the_slopes_
 def test_without_columns_no_dual_point_is_refined():
     core = one_matrix(3, w0=2.0)
     point = evaluate(core, [np.zeros((4, 0))], [np.zeros((3, 0))])
-    q = core.loss.slope(point.w)
+    q = core.loss.derivative(point.w)
     np.testing.assert_array_equal(bracket_module._refined(core, point, q), q)

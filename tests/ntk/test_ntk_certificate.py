@@ -7,9 +7,9 @@ import pytest
 
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.ntk import FactoredGradients, LinearizedProblem, certify, solve, stationarity_bound
-from lora_proofs.ntk.canonical import as_core
+from lora_proofs.ntk.canonical import canonical_problem
 from lora_proofs.ntk.certificate import relative_gap
-from lora_proofs.ntk.solvers.burer_monteiro import evaluate, gradient, hessian
+from lora_proofs.ntk.points import evaluate, gradient, hessian
 from lora_proofs.ntk.spectrum import leading, operator_norm_bound
 
 LOSSES = ("squared", "logistic", "cross_entropy")
@@ -76,7 +76,7 @@ def test_rigorous_takes_factored_gradients_and_refuses_operators():
     class Operator:
         shape = (4, 2, 7, 6)
 
-        def forward(self, delta):
+        def apply(self, delta):
             return np.zeros((4, 2))
 
         def adjoint(self, c):
@@ -124,9 +124,9 @@ def test_extreme_margins_stay_inside_the_simplex():
 def test_an_infeasible_dual_point_would_lie_about_the_optimum():
     """Negative control: without the scaling, D at the slopes of a poor point exceeds the optimum."""
     problem = random_problem("squared")
-    core, optimum = as_core(problem), solve(problem)
+    core, optimum = canonical_problem(problem), solve(problem)
     zero = evaluate(core, [np.zeros((9, 1))], [np.zeros((9, 1))])
-    assert core.dual(core.loss.slope(zero.w)) > 2 * optimum.upper
+    assert core.dual(core.loss.derivative(zero.w)) > 2 * optimum.upper
     assert certify(problem, zero.u, zero.v).lower <= optimum.upper
 
 
@@ -166,7 +166,7 @@ def test_leading_triplets_of_a_large_matrix_improve_with_a_guess():
 
 def test_gradient_and_hessian_are_derivatives(loss):
     problem = random_problem(loss, n=4, N=3, blocks=2)
-    core, rng, e = as_core(problem), np.random.default_rng(5), 1e-5
+    core, rng, e = canonical_problem(problem), np.random.default_rng(5), 1e-5
     u, v = ([rng.normal(size=(shape[i], 2)) for shape in problem.shapes] for i in (0, 1))
 
     flat = [x for uv in zip(u, v, strict=True) for x in uv]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from lora_proofs.ntk import GapWarning, LinearizedProblem, certify, null_space, solve
+from lora_proofs.ntk.bracket import dual_bound_at_zero
 from lora_proofs.ntk.solvers import unregularised as module
-from lora_proofs.ntk.solvers.unregularised import dual_bound_at_zero, least_risk, optimal_rows, realise, row_sizes
+from lora_proofs.ntk.solvers.unregularised import least_risk, optimal_rows, realise, row_sizes
 from lora_proofs.ntk.units import normalised
 
 
@@ -137,7 +138,7 @@ def test_the_least_risk_is_a_stationary_point():
     B = np.linalg.qr(sizes[:, None] * U)[0]
     w = optimal_rows(core, B)
     # Newton's method ends where the risk no longer falls, which it does with the square of this.
-    assert np.linalg.norm(B.T @ core.loss.slope(w)) <= 1e-8
+    assert np.linalg.norm(B.T @ core.loss.derivative(w)) <= 1e-8
     assert w - core.w0 == pytest.approx(B @ (B.T @ (w - core.w0)), abs=1e-12)
     assert sizes == pytest.approx(np.linalg.norm(G.reshape(30, 4), axis=1) * sizes[0] / np.linalg.norm(G[0]), rel=1e-8)
     assert s[0] >= s[-1] > 0
@@ -148,9 +149,9 @@ def test_a_full_step_that_overshoots_is_shortened():
     rows = np.array([[1.0], [-1.0], [0.5]])
     problem = problem_of(rows.reshape(3, 1, 1, 1), np.ones(3), "logistic", np.array([-12.0, 14.0, -13.0]))
     core = normalised(problem).core
-    B = np.linalg.qr(core.blocks[0].right(np.eye(1)).reshape(3, 1))[0]
+    B = np.linalg.qr(core.blocks[0].matvec(np.eye(1)).reshape(3, 1))[0]
     w = optimal_rows(core, B)
-    assert abs(float(B[:, 0] @ core.loss.slope(w))) <= 1e-8
+    assert abs(float(B[:, 0] @ core.loss.derivative(w))) <= 1e-8
     assert solve(problem).gap <= 1e-9
 
 
@@ -195,7 +196,7 @@ def test_the_dual_bound_leaves_room_for_rounding():
         problem = problem_of(rng.normal(size=(20, K, 1, 2)), y, loss)
         point = next(iter(least_risk(normalised(problem).core)))
         core = normalised(problem).core
-        lower = dual_bound_at_zero(core, core.loss.slope(point.w))
+        lower = dual_bound_at_zero(core, core.loss.derivative(point.w))
         assert lower < point.value
         assert lower == pytest.approx(point.value, rel=1e-12)
         # Slopes that are no good are no bound either: the value at 0.

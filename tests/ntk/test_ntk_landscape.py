@@ -85,7 +85,7 @@ def test_a_batch_of_runs_is_the_runs_one_by_one_and_each_descends(loss, K):
         if steps == 1:  # one step by hand: from u = 0 the gradient is (S v, lam v)
             for k in range(3):
                 v = [x[k] for x in starts]
-                S = problem.adjoint(problem.slope(problem.w0))
+                S = problem.adjoint(problem.derivative(problem.w0))
                 directions = [s @ x for s, x in zip(S, v, strict=True)]
                 length = -U[0][k][0, 0] / directions[0][0, 0]
                 assert length > 0

@@ -242,11 +242,11 @@ def test_minilm_gradients_are_limits_of_difference_quotients(block, part):
     def moved(t):
         return MiniLM({**model.tensors, name: W + t * D}, model.vocabulary).embed(texts) @ head().T
 
-    slope = gradients[block].forward(D)
+    slope = gradients[block].apply(D)
     errors = [abs((moved(t) - moved(-t)) / (2 * t) - slope).max() / abs(slope).max() for t in (1e-1, 1e-2)]
     assert errors[1] < 1e-5
     assert errors[1] < errors[0] / 50  # second order in t: a limit, not a coincidence
-    wrong = gradients[1 - block].forward(D)
+    wrong = gradients[1 - block].apply(D)
     assert abs(wrong - slope).max() > 0.1 * abs(slope).max()
 
 
@@ -361,9 +361,9 @@ def descend(problem, r, steps):
     v = [rng.standard_normal((n, r)) / (np.sqrt(r) * n) for _, n in problem.shapes]
     value = problem.objective(u, v)
     for _ in range(steps):
-        c = problem.canonical_loss.transpose(problem.slope(problem.rows(u, v)))[:, :, None, None] / problem.N
-        du = [(c * block.right(v_)).sum((0, 1)) for block, v_ in zip(problem.blocks, v, strict=True)]
-        dv = [(c * block.left(u_)).sum((0, 1)) for block, u_ in zip(problem.blocks, u, strict=True)]
+        c = problem.canonical_loss.adjoint(problem.derivative(problem.rows(u, v)))[:, :, None, None] / problem.N
+        du = [(c * block.matvec(v_)).sum((0, 1)) for block, v_ in zip(problem.blocks, v, strict=True)]
+        dv = [(c * block.rmatvec(u_)).sum((0, 1)) for block, u_ in zip(problem.blocks, u, strict=True)]
         x = [x - length * (d + problem.lam * x) for x, d in zip(u, du, strict=True)]
         y = [y - length * (d + problem.lam * y) for y, d in zip(v, dv, strict=True)]
         if (found := problem.objective(x, y)) <= value:

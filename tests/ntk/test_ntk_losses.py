@@ -40,7 +40,7 @@ def test_the_value_is_that_of_the_printed_loss(case, size):
     loss, labels = make(*case)
     z = size * np.random.default_rng(1).normal(size=(5, K))
     with mpmath.workdps(50):
-        assert loss.value(loss.start(z)) == pytest.approx(float(printed(name, labels, z)), rel=1e-13)
+        assert loss.value(loss.affine_rows(z)) == pytest.approx(float(printed(name, labels, z)), rel=1e-13)
     assert (loss.N, loss.d, loss.name) == (5, 5 * (K - 1 if name == "cross_entropy" else K), name)
 
 
@@ -49,7 +49,9 @@ def test_small_risks_keep_their_digits():
         for name, K, z in (("logistic", 1, [[60.0]]), ("cross_entropy", 3, [[50.0, 0.0, 10.0]])):
             labels = np.array([1 if name == "logistic" else 0])
             loss = make_loss(name, labels, 1, K)
-            assert loss.value(loss.start(np.array(z))) == pytest.approx(float(printed(name, labels, z)), rel=1e-14)
+            assert loss.value(loss.affine_rows(np.array(z))) == pytest.approx(
+                float(printed(name, labels, z)), rel=1e-14
+            )
 
 
 def test_rows_are_linear_in_outputs_and_transposed_by_the_transpose(case):
@@ -57,10 +59,10 @@ def test_rows_are_linear_in_outputs_and_transposed_by_the_transpose(case):
     loss, _ = make(*case)
     rng = np.random.default_rng(2)
     z, q, batch = rng.normal(size=(5, K)), rng.normal(size=loss.d), rng.normal(size=(5, K, 2, 3))
-    assert loss.canonical(z) @ q == pytest.approx(np.sum(z * loss.transpose(q)), rel=1e-12)
-    np.testing.assert_allclose(loss.start(z) - loss.start(0 * z), loss.canonical(z), atol=1e-12)
-    assert loss.canonical(batch).shape == (loss.d, 2, 3)
-    np.testing.assert_array_equal(loss.canonical(batch)[:, 1, 2], loss.canonical(batch[:, :, 1, 2]))
+    assert loss.linear_rows(z) @ q == pytest.approx(np.sum(z * loss.adjoint(q)), rel=1e-12)
+    np.testing.assert_allclose(loss.affine_rows(z) - loss.affine_rows(0 * z), loss.linear_rows(z), atol=1e-12)
+    assert loss.linear_rows(batch).shape == (loss.d, 2, 3)
+    np.testing.assert_array_equal(loss.linear_rows(batch)[:, 1, 2], loss.linear_rows(batch[:, :, 1, 2]))
 
 
 def test_the_sizes_of_rows_are_bounds(case):
@@ -69,14 +71,14 @@ def test_the_sizes_of_rows_are_bounds(case):
     rng = np.random.default_rng(3)
     G = rng.normal(size=(5, K, 4, 3))
     bounds = loss.row_sizes(np.linalg.norm(G, axis=(2, 3)))
-    rows = np.linalg.norm(loss.canonical(G), axis=(1, 2))
+    rows = np.linalg.norm(loss.linear_rows(G), axis=(1, 2))
     assert bounds.shape == (loss.d,)
     assert (rows <= bounds * (1 + 1e-15)).all()
     opposite = np.ones((5, K, 1, 1))
     if loss.name == "cross_entropy":  # attained where the gradients of the label and of the others are opposite
         data = np.arange(5)
         opposite[data, loss.labels] = -1
-    np.testing.assert_allclose(np.abs(loss.canonical(opposite)).ravel(), loss.row_sizes(np.ones((5, K))))
+    np.testing.assert_allclose(np.abs(loss.linear_rows(opposite)).ravel(), loss.row_sizes(np.ones((5, K))))
 
 
 def test_slopes_and_curvatures_are_derivatives(case):
@@ -85,13 +87,15 @@ def test_slopes_and_curvatures_are_derivatives(case):
     w, step = rng.normal(size=loss.d), rng.normal(size=(loss.d, 2))
     e = 1e-5
     for x in step.T:
-        assert (loss.value(w + e * x) - loss.value(w - e * x)) / (2 * e) == pytest.approx(loss.slope(w) @ x, rel=1e-8)
+        assert (loss.value(w + e * x) - loss.value(w - e * x)) / (2 * e) == pytest.approx(
+            loss.derivative(w) @ x, rel=1e-8
+        )
     np.testing.assert_allclose(
-        (loss.slope(w + e * step[:, 0]) - loss.slope(w - e * step[:, 0])) / (2 * e),
-        loss.curvature(w, step)[:, 0],
+        (loss.derivative(w + e * step[:, 0]) - loss.derivative(w - e * step[:, 0])) / (2 * e),
+        loss.hessian_vector(w, step)[:, 0],
         rtol=1e-7,
     )
-    np.testing.assert_allclose(loss.curvature(w, step)[:, 1], loss.curvature(w, step[:, 1]), rtol=1e-12)
+    np.testing.assert_allclose(loss.hessian_vector(w, step)[:, 1], loss.hessian_vector(w, step[:, 1]), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "K", "w", "bend"), [
@@ -100,19 +104,19 @@ def test_slopes_and_curvatures_are_derivatives(case):
 ])  # fmt: skip
 def test_the_bend_is_the_largest_eigenvalue_of_the_curvature(name, K, w, bend):
     loss, _ = make(name, K, N=1)
-    assert np.linalg.eigvalsh(loss.curvature(np.array(w), np.eye(loss.d))).max() == pytest.approx(bend, rel=1e-12)
-    assert loss.bend == {"squared": 1, "logistic": 0.25, "cross_entropy": 0.5}[name]
+    assert np.linalg.eigvalsh(loss.hessian_vector(np.array(w), np.eye(loss.d))).max() == pytest.approx(bend, rel=1e-12)
+    assert loss.smoothness == {"squared": 1, "logistic": 0.25, "cross_entropy": 0.5}[name]
     for seed in range(50):
         at = np.random.default_rng(seed).normal(size=loss.d) * 3
-        assert np.linalg.eigvalsh(loss.curvature(at, np.eye(loss.d))).max() <= loss.bend * (1 + 1e-12)
+        assert np.linalg.eigvalsh(loss.hessian_vector(at, np.eye(loss.d))).max() <= loss.smoothness * (1 + 1e-12)
 
 
 def test_slopes_at_large_margins_neither_overflow_nor_vanish():
     logistic = make_loss("logistic", np.array([1, 1]), 2, 1)
-    np.testing.assert_allclose(logistic.slope(np.array([-700.0, 700.0])), [np.exp(-700.0), 1.0], rtol=1e-13)
+    np.testing.assert_allclose(logistic.derivative(np.array([-700.0, 700.0])), [np.exp(-700.0), 1.0], rtol=1e-13)
     many = make_loss("cross_entropy", np.array([0]), 1, 3)
-    np.testing.assert_allclose(many.slope(np.array([-700.0, -600.0])), np.exp([-700.0, -600.0]), rtol=1e-13)
-    np.testing.assert_allclose(many.slope(np.array([700.0, 700.0])), [0.5, 0.5], rtol=1e-13)
+    np.testing.assert_allclose(many.derivative(np.array([-700.0, -600.0])), np.exp([-700.0, -600.0]), rtol=1e-13)
+    np.testing.assert_allclose(many.derivative(np.array([700.0, 700.0])), [0.5, 0.5], rtol=1e-13)
 
 
 def test_the_conjugate_is_the_largest_value_of_slope_less_loss(case):
@@ -121,7 +125,7 @@ def test_the_conjugate_is_the_largest_value_of_slope_less_loss(case):
     rng = np.random.default_rng(5)
     for size in (0.1, 1.0, 5.0):
         w = size * rng.normal(size=loss.d)
-        q = loss.slope(w)
+        q = loss.derivative(w)
         assert loss.conjugate(q) == pytest.approx(q @ w - loss.value(w), rel=1e-9, abs=1e-12)
         for _ in range(20):
             other = w + rng.normal(size=loss.d)
@@ -165,7 +169,7 @@ def test_the_rise_is_a_bound_and_not_a_loose_one(case):
             worst = max(loss.value(w + s * e) - loss.value(w) for s in (np.sign(w), np.ones(loss.d)))
             assert worst <= rise + 1e-12
             if size <= 1e-6:
-                assert rise <= np.abs(loss.slope(w)) @ e * (1 + 1e-5)
+                assert rise <= np.abs(loss.derivative(w)) @ e * (1 + 1e-5)
             assert rise <= np.abs(w) @ e + e @ e / 2 if loss.name == "squared" else rise <= e.sum()
     assert loss.rise(w, 0 * e) == 0
 
@@ -173,7 +177,7 @@ def test_the_rise_is_a_bound_and_not_a_loose_one(case):
 def test_the_rise_of_a_softmax_grows_by_no_more_than_twice_the_largest_change():
     loss = make("logistic", 1, N=2)[0]
     w, e = np.array([-3.0, -4.0]), np.array([0.25, 0.5])
-    assert loss.rise(w, e) == pytest.approx(loss.slope(w) @ e * np.exp(1.0), rel=1e-12)
+    assert loss.rise(w, e) == pytest.approx(loss.derivative(w) @ e * np.exp(1.0), rel=1e-12)
     assert loss.rise(w, np.array([0.25, 1.0])) == 1.25
     assert loss.rise(np.array([30.0, 30.0]), e) == 0.75
 

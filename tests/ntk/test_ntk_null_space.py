@@ -118,7 +118,7 @@ def test_factors_and_operators_have_the_same_dependencies():
     class Operator:
         shape = dense.shape
 
-        def forward(self, delta):
+        def apply(self, delta):
             return np.einsum("ikmn,mn->ik", dense, delta)
 
         def adjoint(self, c):

@@ -14,7 +14,7 @@ from lora_proofs.ntk import (
     solve,
     stationarity_bound,
 )
-from lora_proofs.ntk.canonical import as_core, gram
+from lora_proofs.ntk.canonical import canonical_problem, gram
 from lora_proofs.ntk.compression import compress
 
 LOSSES = ("squared", "logistic", "cross_entropy")
@@ -26,7 +26,7 @@ class Operator:
     def __init__(self, array):
         self.array, self.shape = array, array.shape
 
-    def forward(self, delta):
+    def apply(self, delta):
         return np.einsum("ikmn,mn->ik", self.array, delta)
 
     def adjoint(self, c):
@@ -88,7 +88,7 @@ def test_linear_maps_agree_and_are_adjoint(loss):
     rng = np.random.default_rng(2)
     u, v = factors(problem, rng)
     deltas, q = [x @ y.T for x, y in zip(u, v, strict=True)], rng.normal(size=problem.d)
-    assert problem.apply(deltas) == pytest.approx(problem.bilinear(u, v), rel=1e-12)
+    assert problem.apply(deltas) == pytest.approx(problem.apply_factors(u, v), rel=1e-12)
     inner = sum((S * D).sum() for S, D in zip(problem.adjoint(q), deltas, strict=True))
     assert q @ problem.apply(deltas) / problem.N == pytest.approx(inner, rel=1e-12)
 
@@ -98,18 +98,18 @@ def test_slope_and_curvature_are_derivatives(loss):
     rng = np.random.default_rng(3)
     w, z, e = rng.normal(size=problem.d), rng.normal(size=problem.d), 1e-6
     first = (problem.risk(w + e * z) - problem.risk(w - e * z)) / (2 * e)
-    assert first == pytest.approx(problem.slope(w) @ z / problem.N, rel=1e-7)
-    second = (problem.slope(w + e * z) - problem.slope(w - e * z)) / (2 * e)
-    assert second == pytest.approx(problem.curvature(w, z), rel=1e-6, abs=1e-8)
+    assert first == pytest.approx(problem.derivative(w) @ z / problem.N, rel=1e-7)
+    second = (problem.derivative(w + e * z) - problem.derivative(w - e * z)) / (2 * e)
+    assert second == pytest.approx(problem.hessian_vector(w, z), rel=1e-6, abs=1e-8)
     batch = np.stack([z, w], axis=1)
-    assert problem.curvature(w, batch)[:, 0] == pytest.approx(problem.curvature(w, z), rel=1e-14)
+    assert problem.hessian_vector(w, batch)[:, 0] == pytest.approx(problem.hessian_vector(w, z), rel=1e-14)
 
 
 def test_conjugate_meets_fenchel(loss):
     problem, *_ = make(loss)
     rng = np.random.default_rng(4)
     w, other = rng.normal(size=problem.d), rng.normal(size=problem.d)
-    q = problem.slope(w)
+    q = problem.derivative(w)
     assert problem.risk(w) + problem.conjugate(q) == pytest.approx(q @ w / problem.N, rel=1e-12)
     assert problem.risk(other) + problem.conjugate(q) > q @ other / problem.N
 
@@ -127,13 +127,13 @@ def test_losses_do_not_overflow(loss):
     for sign in (1, -1):
         w = np.full(problem.d, sign * 800.0)
         assert np.isfinite(problem.risk(w))
-        assert np.isfinite(problem.slope(w)).all()
-        assert np.isfinite(problem.curvature(w, np.ones(problem.d))).all()
+        assert np.isfinite(problem.derivative(w)).all()
+        assert np.isfinite(problem.hessian_vector(w, np.ones(problem.d))).all()
 
 
 def test_lam_max_is_where_zero_becomes_optimal(loss):
     problem, *_ = make(loss)
-    S = problem.adjoint(problem.slope(problem.w0))
+    S = problem.adjoint(problem.derivative(problem.w0))
     assert problem.lam_max == pytest.approx(max(np.linalg.norm(x, 2) for x in S), rel=1e-13)
 
 
@@ -152,16 +152,16 @@ def test_compression_changes_nothing_that_the_rows_see():
 
 def test_core_rows_are_the_canonical_ones(loss):
     problem, *_ = make(loss)
-    core, rng = as_core(problem), np.random.default_rng(6)
+    core, rng = canonical_problem(problem), np.random.default_rng(6)
     u, v = factors(problem, rng)
     q = rng.normal(size=problem.d)
     assert core.rows(u, v) == pytest.approx(problem.rows(u, v), rel=1e-12)
     for mine, theirs in zip(core.adjoint(q), problem.adjoint(q), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-12, abs=1e-14)
     for rows, x, y in zip(core.blocks, u, v, strict=True):
-        expected = rows.forward(x, y)
-        assert np.einsum("kma,ma->k", rows.right(y), x) == pytest.approx(expected, rel=1e-12)
-        assert np.einsum("kna,na->k", rows.left(x), y) == pytest.approx(expected, rel=1e-12)
+        expected = rows.apply_factors(x, y)
+        assert np.einsum("kma,ma->k", rows.matvec(y), x) == pytest.approx(expected, rel=1e-12)
+        assert np.einsum("kna,na->k", rows.rmatvec(x), y) == pytest.approx(expected, rel=1e-12)
     units = np.eye(problem.d)
     by_hand = [[problem.apply([problem.N * S for S in problem.adjoint(a)]) @ b for b in units] for a in units]
     assert gram(core) == pytest.approx(np.array(by_hand), rel=1e-11, abs=1e-11)
@@ -264,12 +264,12 @@ def test_methods_are_named():
 
 
 class BadOperator(Operator):
-    def __init__(self, array, forward=None, adjoint=None):
+    def __init__(self, array, applied=None, adjoint=None):
         super().__init__(array)
-        self.returned = forward, adjoint
+        self.returned = applied, adjoint
 
-    def forward(self, delta):
-        return super().forward(delta) if self.returned[0] is None else self.returned[0]
+    def apply(self, delta):
+        return super().apply(delta) if self.returned[0] is None else self.returned[0]
 
     def adjoint(self, c):
         return super().adjoint(c) if self.returned[1] is None else self.returned[1]
@@ -278,8 +278,8 @@ class BadOperator(Operator):
 @pytest.mark.parametrize(
     ("operator", "message"),
     [
-        (BadOperator(G, forward=np.ones(2)), "forward of the operator returns shape"),
-        (BadOperator(G, forward=np.full((2, 1), np.nan)), "forward of the operator returns contains NaN"),
+        (BadOperator(G, applied=np.ones(2)), "apply of the operator returns shape"),
+        (BadOperator(G, applied=np.full((2, 1), np.nan)), "apply of the operator returns contains NaN"),
         (BadOperator(G, adjoint=np.ones((3, 2))), "adjoint of the operator returns shape"),
         (BadOperator(G, adjoint="text"), "adjoint of the operator returns is no array"),
     ],
@@ -321,7 +321,7 @@ def test_row_sizes_bound_the_norms_at_every_scale(size):
             problem = LinearizedProblem(block, np.zeros((3, 2)), labels, loss, 0.1)
             (sizes,) = problem.row_sizes
             units = np.eye(3 * 2).reshape(3, 2, -1)
-            C = problem.canonical_loss.canonical(units)  # the rows in terms of the gradients
+            C = problem.canonical_loss.linear_rows(units)  # the rows in terms of the gradients
             norms = np.linalg.norm(C @ (array / size).reshape(6, -1), axis=1)
             assert (norms <= sizes / size).all()
             assert (sizes / size <= 4 * norms).all()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lora_proofs.ntk import FactoredGradients, GapWarning, LinearizedProblem, certify, solve
+from lora_proofs.ntk.points import balanced
 from lora_proofs.ntk.solvers.active_subspace import active_subspace
-from lora_proofs.ntk.solvers.burer_monteiro import balanced
 from lora_proofs.ntk.units import normalised
 
 LOSSES = ("squared", "logistic", "cross_entropy")

@@ -150,7 +150,7 @@ def test_steps_6_to_8_are_met_with_equality_by_family_d(n, r, m):
     values = np.linalg.eigvalsh(q)
     assert sum(values < -1e-12) == r * s  # 8
     null = np.linalg.eigh(q)[1][:, np.abs(values) < 1e-12]
-    rho = -problem.slope(problem.rows(u, v))
+    rho = -problem.derivative(problem.rows(u, v))
     np.testing.assert_allclose(rho @ J, 0, atol=1e-14)
     on_N = r * (m - s) + r * (n - s) - r * r
     assert np.linalg.matrix_rank(J @ null) == on_N

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from lora_proofs.ntk import LinearizedProblem, solve
+from lora_proofs.ntk.bracket import dual_bound_at_zero
 from lora_proofs.ntk.solvers.unregularised import (
     _equalised,
     _left,
     _newton,
     _require_inseparable,
-    dual_bound_at_zero,
     least_risk,
     optimal_rows,
     realise,
@@ -77,7 +77,7 @@ def test_blocks_are_brought_to_one_size():
     assert [e % 2 for e in exponents] == [0] * 4
     assert exponents[3] == 0
     v = [rng.normal(size=(n, 1)) for _, n in core.shapes]
-    for one, other, e in zip(core.right(v), equal.right(v), exponents, strict=True):
+    for one, other, e in zip(core.matvec(v), equal.matvec(v), exponents, strict=True):
         np.testing.assert_array_equal(np.ldexp(one, -e), other)
 
 
@@ -92,7 +92,9 @@ def test_newton_finds_the_minimum_from_afar(start):
 
 
 def one_dimensional(value, slope, curvature=1.0):
-    loss = SimpleNamespace(value=lambda w: value(float(w[0])), slope=slope, curvature=lambda w, z: curvature * z)
+    loss = SimpleNamespace(
+        value=lambda w: value(float(w[0])), derivative=slope, hessian_vector=lambda w, z: curvature * z
+    )
     return SimpleNamespace(loss=loss)
 
 
@@ -116,7 +118,7 @@ def test_the_optimal_rows_are_stationary():
         U, s = _left(core, sizes)
         B = np.linalg.qr(sizes[:, None] * U)[0]
         w = optimal_rows(core, B)
-        assert np.linalg.norm(B.T @ core.loss.slope(w)) < 1e-8
+        assert np.linalg.norm(B.T @ core.loss.derivative(w)) < 1e-8
         np.testing.assert_allclose(w - core.w0, B @ (B.T @ (w - core.w0)), atol=1e-12)
         np.testing.assert_allclose(U.T @ U, np.eye(len(s)), atol=1e-12)
 

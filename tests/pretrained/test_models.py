@@ -77,15 +77,15 @@ def test_outputs_and_gradients_agree_with_the_twin(readout):
             np.array([twin_outputs(model, one, head, **{name: W + s * h * direction}) for one in hidden])
             for s in (1, -1)
         )
-        np.testing.assert_allclose(block.forward(direction), (up - down) / (2 * h), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(block.apply(direction), (up - down) / (2 * h), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.needs("jax")
 def test_a_read_out_at_one_token_leaves_query_gradients_of_rank_one_a_head():
     model, rng = encoder("first"), np.random.default_rng(3)
     query, value = model.linearize(rng.standard_normal((1, 5, D)), rng.standard_normal((1, D))).gradients
-    assert np.linalg.matrix_rank(query.right(np.eye(D))[0, 0]) == 1
-    assert np.linalg.matrix_rank(value.right(np.eye(D))[0, 0]) <= HEADS
+    assert np.linalg.matrix_rank(query.matvec(np.eye(D))[0, 0]) == 1
+    assert np.linalg.matrix_rank(value.matvec(np.eye(D))[0, 0]) <= HEADS
 
 
 @pytest.mark.parametrize("shape", [(2, D), (2, 0, D), (1, 3, D + 1)])

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array, Core, DenseRows, Rows
-from lora_proofs.ntk.solvers.burer_monteiro import Point, minimise
+from lora_proofs.ntk.canonical import CanonicalProblem, CanonicalRows, DenseRows
+from lora_proofs.ntk.points import Point
+from lora_proofs.ntk.solvers.burer_monteiro import minimise
 from lora_proofs.ntk.spectrum import leading
+from lora_proofs.ntk.types import FloatArray
 
 _ROUNDS = 200
 _SLACK = 4
@@ -35,14 +37,14 @@ _WIDEST, _KEPT = 6, 4
 class _Basis:
     """Bases of one block, W = G_k V (d, m, s), the restricted gradients U^T G_k V, and the factors x, y in them."""
 
-    U: Array
-    V: Array
-    W: Array
-    small: Array
-    x: Array
-    y: Array
+    U: FloatArray
+    V: FloatArray
+    W: FloatArray
+    small: FloatArray
+    x: FloatArray
+    y: FloatArray
 
-    def extended(self, U: Array, V: Array, W: Array) -> "_Basis":
+    def extended(self, U: FloatArray, V: FloatArray, W: FloatArray) -> "_Basis":
         """Return the bases with the columns U, V, given W = G_k V, appended."""
         top = np.concatenate([self.small, self.U.T @ W], axis=2)
         all_W = np.concatenate([self.W, W], axis=2)
@@ -55,7 +57,7 @@ class _Basis:
             np.pad(self.y, ((0, V.shape[1]), (0, 0))),
         )
 
-    def narrowed(self, S: Array, width: int) -> "_Basis":
+    def narrowed(self, S: FloatArray, width: int) -> "_Basis":
         """Return the bases cut to the span of the factors and the leading singular vectors of the restricted S."""
         if max(S.shape) <= _WIDEST * width:
             return self
@@ -65,7 +67,7 @@ class _Basis:
         return _Basis(self.U @ P, self.V @ Q, self.W @ Q, (P.T @ self.small) @ Q, P.T @ self.x, Q.T @ self.y)
 
 
-def _beyond(basis: Array, x: Array) -> Array:
+def _beyond(basis: FloatArray, x: FloatArray) -> FloatArray:
     """Return an orthonormal basis of what the columns of x add to an orthonormal basis."""
     room = basis.shape[0] - basis.shape[1]
     for _ in range(2):
@@ -75,31 +77,31 @@ def _beyond(basis: Array, x: Array) -> Array:
     return np.asarray(np.linalg.qr(Q - basis @ (basis.T @ Q))[0])
 
 
-def active_subspace(core: Core) -> Iterator[Point]:
+def active_subspace(core: CanonicalProblem) -> Iterator[Point]:
     """Yield better and better points with their slopes S; the caller brackets the optimum and stops.
 
     Parameters
     ----------
-    core : Core
+    core : CanonicalProblem
         A problem with lam > 0.
     """
     d, lam = len(core.w0), core.lam
-    S = core.adjoint(core.loss.slope(core.w0))
+    S = core.adjoint(core.loss.derivative(core.w0))
     width = min(_NARROWEST, int(np.ceil(np.sqrt(2 * d))) + 1)
     first = [leading(x, width) for x in S]
-    images = core.right([V for _, _, V in first])
+    images = core.matvec([V for _, _, V in first])
     bases = [
         _Basis(U, V, W, U.T @ W, np.zeros((U.shape[1], 0)), np.zeros((V.shape[1], 0)))
         for (U, _, V), W in zip(first, images, strict=True)
     ]
     tolerance = 1e-2
     for _ in range(_ROUNDS):
-        rows: list[Rows] = [DenseRows(np.ascontiguousarray(basis.small)) for basis in bases]
-        restricted = Core(rows, core.w0, core.loss, lam)
+        rows: list[CanonicalRows] = [DenseRows(np.ascontiguousarray(basis.small)) for basis in bases]
+        restricted = CanonicalProblem(rows, core.w0, core.loss, lam)
         inner = minimise(restricted, [b.x for b in bases], [b.y for b in bases], tolerance)
         for basis, x, y in zip(bases, inner.u, inner.v, strict=True):
             basis.x, basis.y = x, y
-        S = core.adjoint(core.loss.slope(inner.w))
+        S = core.adjoint(core.loss.derivative(inner.w))
         u = [basis.U @ basis.x for basis in bases]
         v = [basis.V @ basis.y for basis in bases]
         width = max(_NARROWEST, max(x.shape[1] for x in u) + _SLACK)
@@ -110,5 +112,5 @@ def active_subspace(core: Core) -> Iterator[Point]:
         bases = [basis.narrowed(x, width) for basis, x in zip(bases, inner.S, strict=True)]
         new_u = [_beyond(basis.U, U) for basis, (U, _, _) in zip(bases, triplets, strict=True)]
         new_v = [_beyond(basis.V, V) for basis, (_, _, V) in zip(bases, triplets, strict=True)]
-        images = core.right(new_v)
+        images = core.matvec(new_v)
         bases = [basis.extended(*new) for basis, *new in zip(bases, new_u, new_v, images, strict=True)]

@@ -7,11 +7,11 @@ s^2 (lam - sigma_1) + O(s^4). So spurious minima of one rank are left through th
 latest none is left.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array, Blocks, Core
+from lora_proofs.ntk.canonical import CanonicalProblem
+from lora_proofs.ntk.points import Point, balanced, evaluate, gradient, hessian
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _NEWTON_STEPS = 300
 _GAUGE = 1e-11
@@ -20,69 +20,11 @@ _GAUGE = 1e-11
 _ROUNDING = 1e-12
 """Share of the objective below which differences of it are not trusted."""
 
-_NULL = 1e-9
-"""Columns whose singular value is below this share of the largest are dropped; a wrong cut is undone by regrowth."""
-
-
 _MODERATE = 16.0
 """Size of the rows up to which the exponential losses are solved as they are."""
 
 
-@dataclass
-class Point:
-    """Factors, rows w, gradient S of the risk in delta (one matrix a block), and the objective there.
-
-    ``top`` is max_t |S_t|_op or a little less, where it is known already.
-    """
-
-    u: Blocks
-    v: Blocks
-    w: Array
-    S: Blocks
-    value: float
-    top: float | None = None
-
-
-def evaluate(core: Core, u: Blocks, v: Blocks) -> Point:
-    """Return the point (u, v)."""
-    w = core.rows(u, v)
-    squares = sum(float(np.vdot(x, x)) for x in (*u, *v))
-    return Point(u, v, w, core.adjoint(core.loss.slope(w)), core.risk(w) + core.lam / 2 * squares)
-
-
-def gradient(core: Core, point: Point) -> Array:
-    """Return the gradient in (u_1, v_1, u_2, v_2, ...), flattened."""
-    parts = []
-    for u, v, S in zip(point.u, point.v, point.S, strict=True):
-        parts += [(S @ v + core.lam * u).ravel(), (S.T @ u + core.lam * v).ravel()]
-    return np.concatenate(parts)
-
-
-def jacobian(core: Core, point: Point) -> Array:
-    """Return the Jacobian of the rows in (u_1, v_1, u_2, v_2, ...), shape (d, sum (m_t + n_t) r_t)."""
-    columns = []
-    for rows, u, v in zip(core.blocks, point.u, point.v, strict=True):
-        columns += [rows.right(v).reshape(len(point.w), -1), rows.left(u).reshape(len(point.w), -1)]
-    return np.concatenate(columns, axis=1)
-
-
-def hessian(core: Core, point: Point) -> Array:
-    r"""Return the Hessian lam I + S's coupling of u and v + (1/N) J^T phi'' J, J the Jacobian of the rows."""
-    J = jacobian(core, point)
-    H = J.T @ core.loss.curvature(point.w, J / core.N)
-    H.flat[:: len(H) + 1] += core.lam
-    start = 0
-    for u, v, S in zip(point.u, point.v, point.S, strict=True):
-        (m, r), n = u.shape, v.shape[0]
-        middle, end = start + m * r, start + (m + n) * r
-        for a in range(r):
-            H[start + a : middle : r, middle + a : end : r] += S
-            H[middle + a : end : r, start + a : middle : r] += S.T
-        start = end
-    return H
-
-
-def _moved(point: Point, step: Array) -> tuple[Blocks, Blocks]:
+def _moved(point: Point, step: FloatArray) -> tuple[Blocks, Blocks]:
     sizes = [x.size for pair in zip(point.u, point.v, strict=True) for x in pair]
     parts = np.split(step, np.cumsum(sizes)[:-1])
     u = [x + part.reshape(x.shape) for x, part in zip(point.u, parts[0::2], strict=True)]
@@ -90,7 +32,7 @@ def _moved(point: Point, step: Array) -> tuple[Blocks, Blocks]:
     return u, v
 
 
-def newton(core: Core, point: Point, tolerance: float) -> Point:
+def newton(core: CanonicalProblem, point: Point, tolerance: float) -> Point:
     """Return a stationary point: Newton steps until the gradient is below tolerance or lost in rounding."""
     shift = 0.0
     for _ in range(_NEWTON_STEPS):
@@ -104,7 +46,7 @@ def newton(core: Core, point: Point, tolerance: float) -> Point:
     return point
 
 
-def _descend(core: Core, point: Point, g: Array, shift: float) -> tuple[Point | None, float]:
+def _descend(core: CanonicalProblem, point: Point, g: FloatArray, shift: float) -> tuple[Point | None, float]:
     """Return a lower point and the next shift: Newton's step with the Hessian shifted as Levenberg's rule asks.
 
     The shift grows until the Hessian is definite and the objective falls by a fair share of what the model promises.
@@ -138,20 +80,7 @@ def _descend(core: Core, point: Point, g: Array, shift: float) -> tuple[Point | 
     return None, shift
 
 
-def balanced(u: Array, v: Array, null: float = _NULL) -> tuple[Array, Array]:
-    """Return factors of u v^T with u^T u = v^T v diagonal, descending, without singular values of a share up to `null`.
-
-    They have the least squares among all factors: |u|_F^2 = |v|_F^2 = |u v^T|_*.
-    """
-    Qu, Ru = np.linalg.qr(u)
-    Qv, Rv = np.linalg.qr(v)
-    left, s, right = np.linalg.svd(Ru @ Rv.T)
-    keep = s > null * s[:1].sum()
-    root = np.sqrt(s[keep])
-    return Qu @ left[:, : len(s)][:, keep] * root, Qv @ right.T[:, : len(s)][:, keep] * root
-
-
-def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
+def _grown(core: CanonicalProblem, point: Point, tolerance: float) -> Point | None:
     """Return the point with the violated singular pairs of S as new columns; None if there are none."""
     triplets = [np.linalg.svd(S, full_matrices=False) for S in point.S]
     violated = sorted(
@@ -166,8 +95,8 @@ def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
     new = [[i for _, t, i in chosen if t == block] for block in range(len(triplets))]
     du = [-U[:, i] for (U, _, _), i in zip(triplets, new, strict=True)]
     dv = [Vt[i].T for (_, _, Vt), i in zip(triplets, new, strict=True)]
-    a = core.image(du, dv)
-    bend = float(a @ core.loss.curvature(point.w, a)) / core.N
+    a = core.apply_factors(du, dv)
+    bend = float(a @ core.loss.hessian_vector(point.w, a)) / core.N
     slope = sum(sigma - core.lam for sigma, _, _ in chosen)
     # lam tau <= P is no restriction, and where the loss is flat to rounding the model knows no other.
     tau = point.value / core.lam
@@ -185,7 +114,7 @@ def _grown(core: Core, point: Point, tolerance: float) -> Point | None:
     return None
 
 
-def temperatures(core: Core) -> list[float]:
+def temperatures(core: CanonicalProblem) -> list[float]:
     """Return falling temperatures T that end in 1, more than one only where the rows make the loss almost flat.
 
     Margins of hundreds turn the exponential losses into hinges, whose curvature is 0 to rounding away from the kinks.
@@ -197,23 +126,23 @@ def temperatures(core: Core) -> list[float]:
     return [4.0**k for k in range(stages, -1, -1)]
 
 
-def minimise(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
+def minimise(core: CanonicalProblem, u: Blocks, v: Blocks, tolerance: float) -> Point:
     """Return a global minimum as `minimise_at` does, by way of higher `temperatures`."""
     for T in temperatures(core):
         root = np.sqrt(T)
-        cooler = Core(core.blocks, core.w0 / T, core.loss, core.lam, core.passes) if T > 1 else core
+        cooler = CanonicalProblem(core.blocks, core.w0 / T, core.loss, core.lam, core.passes) if T > 1 else core
         point = minimise_at(cooler, [x / root for x in u], [x / root for x in v], max(tolerance, 1e-4 * (T > 1)))
         u, v = [root * x for x in point.u], [root * x for x in point.v]
         core.passes = cooler.passes
     return point
 
 
-def minimise_at(core: Core, u: Blocks, v: Blocks, tolerance: float) -> Point:
+def minimise_at(core: CanonicalProblem, u: Blocks, v: Blocks, tolerance: float) -> Point:
     """Return a global minimum of the LoRA objective (and so of the convex one), up to the tolerance.
 
     Parameters
     ----------
-    core : Core
+    core : CanonicalProblem
         A problem with lam > 0, small enough for dense Newton systems of size sum (m_t + n_t) r_t.
     u, v : lists of (m_t, r_t), (n_t, r_t)
         Where to start; r_t = 0 is fine.

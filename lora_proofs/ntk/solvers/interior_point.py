@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_proofs.ntk.canonical import Array, Blocks, Core
+from lora_proofs.ntk.canonical import CanonicalProblem
 from lora_proofs.ntk.losses import Loss
-from lora_proofs.ntk.solvers.burer_monteiro import Point, evaluate
+from lora_proofs.ntk.points import Point, evaluate
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _SHRINK = 0.2
 _CENTERING_STEPS = 60
@@ -41,7 +42,7 @@ _QUIET = np.errstate(all="ignore")
 """Slopes of 1e-200 have inverses that overflow: what comes of it is looked at, and need not be announced."""
 
 
-def conjugate_slope(loss: Loss, q: Array) -> Array:
+def conjugate_slope(loss: Loss, q: FloatArray) -> FloatArray:
     """Return phi*'(q), the rows w with phi'(w) = q."""
     if loss.name == "squared":
         return q
@@ -49,7 +50,7 @@ def conjugate_slope(loss: Loss, q: Array) -> Array:
     return np.asarray(np.log(p) - np.log1p(-p.sum(axis=1, keepdims=True))).ravel()
 
 
-def conjugate_hessian(loss: Loss, q: Array) -> Array:
+def conjugate_hessian(loss: Loss, q: FloatArray) -> FloatArray:
     """Return phi*''(q), shape (d, d), block diagonal over the data."""
     if loss.name == "squared":
         return np.eye(len(q))
@@ -61,13 +62,13 @@ def conjugate_hessian(loss: Loss, q: Array) -> Array:
     return H
 
 
-def _in_domain(loss: Loss, q: Array) -> bool:
+def _in_domain(loss: Loss, q: FloatArray) -> bool:
     if loss.name == "squared":
         return True
     return bool((q > 0).all() and (q.reshape(loss.N, -1).sum(axis=1) < 1).all())
 
 
-def _longest(loss: Loss, q: Array, step: NDArray[Any]) -> float:
+def _longest(loss: Loss, q: FloatArray, step: NDArray[Any]) -> float:
     """Return the largest t <= 1 for which no entry of q, nor 1 - sum q, falls below a tenth of what it was.
 
     Where phi*' = log q is far off, Newton's step would go to the boundary, from which there is no way back.
@@ -80,7 +81,7 @@ def _longest(loss: Loss, q: Array, step: NDArray[Any]) -> float:
     return float(min(1.0, 0.9 / max(1e-300, float((-dp / p).max()))))
 
 
-def _stepped(loss: Loss, q: Array, step: Array) -> Array:
+def _stepped(loss: Loss, q: FloatArray, step: FloatArray) -> FloatArray:
     """Return q + step with `_longest`'s rule applied to every entry and then to every datum by itself.
 
     On the face an entry near 0 has no say in the solution, and must not hold up the others.
@@ -94,7 +95,7 @@ def _stepped(loss: Loss, q: Array, step: Array) -> Array:
     return np.asarray(p + np.minimum(1.0, 0.9 * rest / np.maximum(used, 1e-300)) * moved).ravel()
 
 
-def _lifted(S: Array, diagonal: float) -> Array:
+def _lifted(S: FloatArray, diagonal: float) -> FloatArray:
     m, n = S.shape
     Z = np.zeros((m + n, m + n))
     Z[:m, m:], Z[m:, :m] = S, S.T
@@ -102,18 +103,18 @@ def _lifted(S: Array, diagonal: float) -> Array:
     return Z
 
 
-def interior_point(core: Core) -> Iterator[Point]:
+def interior_point(core: CanonicalProblem) -> Iterator[Point]:
     """Yield primal points: after each crossover to the face, as soon as the path is close enough to try one.
 
     Parameters
     ----------
-    core : Core
+    core : CanonicalProblem
         A problem with lam > 0; its rows are held densely.
     """
     lam, loss = core.lam, core.loss
     core.passes += 1
-    G = [rows.right(np.eye(rows.shape[1])) / core.N for rows in core.blocks]
-    q = loss.slope(core.w0)
+    G = [rows.matvec(np.eye(rows.shape[1])) / core.N for rows in core.blocks]
+    q = loss.derivative(core.w0)
     if max(float(np.linalg.norm(S, 2)) for S in _combine(G, q)) <= lam:
         yield evaluate(core, *_empty(core))
         return
@@ -142,7 +143,7 @@ def interior_point(core: Core) -> Iterator[Point]:
         yield _estimate(core, delta) if delta else evaluate(core, *_empty(core))
 
 
-def _estimate(core: Core, delta: Blocks) -> Point:
+def _estimate(core: CanonicalProblem, delta: Blocks) -> Point:
     """Return the point of the primal estimates delta of the path."""
     u, v = [], []
     for D in delta:
@@ -152,15 +153,15 @@ def _estimate(core: Core, delta: Blocks) -> Point:
     return evaluate(core, u, v)
 
 
-def _combine(G: list[Array], q: Array) -> Blocks:
+def _combine(G: list[FloatArray], q: FloatArray) -> Blocks:
     return [np.tensordot(q, rows, axes=1) for rows in G]
 
 
-def _empty(core: Core) -> tuple[Blocks, Blocks]:
+def _empty(core: CanonicalProblem) -> tuple[Blocks, Blocks]:
     return [np.zeros((m, 0)) for m, _ in core.shapes], [np.zeros((n, 0)) for _, n in core.shapes]
 
 
-def _barrier(core: Core, G: list[Array], q: Array, mu: float) -> float:
+def _barrier(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, mu: float) -> float:
     """Return -D(q) - mu sum log det Z_t(q), inf outside the domain."""
     if not _in_domain(core.loss, q):
         return float("inf")
@@ -174,7 +175,7 @@ def _barrier(core: Core, G: list[Array], q: Array, mu: float) -> float:
 
 
 @_QUIET
-def _centre(core: Core, G: list[Array], q: Array, mu: float) -> tuple[Array, Blocks]:
+def _centre(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, mu: float) -> tuple[FloatArray, Blocks]:
     """Return the maximiser of D + mu log det Z, by damped Newton steps, and the primal estimates 2 mu B_12."""
     value = _barrier(core, G, q, mu)
     delta: Blocks = []
@@ -211,11 +212,11 @@ def _centre(core: Core, G: list[Array], q: Array, mu: float) -> tuple[Array, Blo
 class _Face:
     """The active eigenvectors W (m + n, r) of one block's lifted S, and the multiplier X in their frame."""
 
-    W: Array
-    X: Array
+    W: FloatArray
+    X: FloatArray
     m: int
 
-    def factors(self) -> tuple[Array, Array]:
+    def factors(self) -> tuple[FloatArray, FloatArray]:
         """Return u, v with u v^T = -2 W_u X_+ W_v^T, X_+ the positive part."""
         e, V = np.linalg.eigh(self.X)
         root = V * np.sqrt(2 * np.maximum(e, 0.0))
@@ -223,7 +224,7 @@ class _Face:
 
 
 @_QUIET
-def _face_newton(core: Core, G: list[Array], q: Array, delta: Blocks) -> Point | None:
+def _face_newton(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, delta: Blocks) -> Point | None:
     """Return the optimum on the face that (q, delta) suggests; None if that is no face of an optimum."""
     spectra = [np.linalg.svd(D, compute_uv=False) for D in delta]
     slacks = [core.lam - np.linalg.svd(S, compute_uv=False) for S in _combine(G, q)]
@@ -250,7 +251,9 @@ def _face_newton(core: Core, G: list[Array], q: Array, delta: Blocks) -> Point |
     return evaluate(core, [u for u, _ in pairs], [v for _, v in pairs])
 
 
-def _face_step(core: Core, G: list[Array], q: Array, faces: list[_Face]) -> tuple[Array, list[_Face]]:
+def _face_step(
+    core: CanonicalProblem, G: list[FloatArray], q: FloatArray, faces: list[_Face]
+) -> tuple[FloatArray, list[_Face]]:
     """Return the Newton step in q, and the faces at q with their new multipliers."""
     d, lam = len(q), core.lam
     H = conjugate_hessian(core.loss, q) / core.N
@@ -279,7 +282,7 @@ def _face_step(core: Core, G: list[Array], q: Array, faces: list[_Face]) -> tupl
     return step, [_face(*frame, part) for frame, part in zip(frames, parts, strict=True)]
 
 
-def _saddle_point(H: Array, C: Array, a: Array, b: Array) -> tuple[Array, Array]:
+def _saddle_point(H: FloatArray, C: FloatArray, a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return x, y with H x + C y = a and C^T x = b, scaled first: phi*'' = 1/q has entries of any size."""
     D = 1 / np.sqrt(H.diagonal())
     C = D[:, None] * C
@@ -293,7 +296,9 @@ def _saddle_point(H: Array, C: Array, a: Array, b: Array) -> tuple[Array, Array]
     return D * solution[: len(D)], E * solution[len(D) :]
 
 
-def _face(W: Array, m: int, i: NDArray[np.intp], j: NDArray[np.intp], weight: Array, multiplier: Array) -> _Face:
+def _face(
+    W: FloatArray, m: int, i: NDArray[np.intp], j: NDArray[np.intp], weight: FloatArray, multiplier: FloatArray
+) -> _Face:
     X = np.zeros((W.shape[1], W.shape[1]))
     X[i, j] = X[j, i] = multiplier / weight
     return _Face(W, X, m)

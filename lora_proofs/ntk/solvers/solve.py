@@ -11,12 +11,13 @@ import numpy as np
 
 from lora_proofs.display import Readable
 from lora_proofs.ntk.bracket import Bracket, bracket
-from lora_proofs.ntk.canonical import Core
+from lora_proofs.ntk.canonical import CanonicalProblem
 from lora_proofs.ntk.certificate import Certificate, certify, relative_gap
 from lora_proofs.ntk.inputs import real_number
+from lora_proofs.ntk.points import Point, evaluate
 from lora_proofs.ntk.problem import LinearizedProblem, check_problem
 from lora_proofs.ntk.solvers.active_subspace import active_subspace
-from lora_proofs.ntk.solvers.burer_monteiro import Point, evaluate, minimise
+from lora_proofs.ntk.solvers.burer_monteiro import minimise
 from lora_proofs.ntk.spectrum import leading
 from lora_proofs.ntk.units import Normalised, normalised
 
@@ -159,7 +160,9 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     return solution
 
 
-def _without_negligible(core: Core, point: Point, found: Bracket, gap: float) -> tuple[Point, Bracket, float]:
+def _without_negligible(
+    core: CanonicalProblem, point: Point, found: Bracket, gap: float
+) -> tuple[Point, Bracket, float]:
     """Return the point without columns that are rounding errors, unless its bracket needs them, and `spectral_gap`."""
     sizes = [np.linalg.norm(x, axis=0) ** 2 for x in point.u]
     cut = _NEGLIGIBLE * max((float(s.max(initial=0.0)) for s in sizes), default=0.0)
@@ -188,7 +191,7 @@ def _returned(
     return list(zip(u, v, strict=True)), found
 
 
-def _points(core: Core, method: str) -> Iterator[Point]:
+def _points(core: CanonicalProblem, method: str) -> Iterator[Point]:
     """Yield points that approach the optimum."""
     if not core.lam:
         from lora_proofs.ntk.solvers.unregularised import least_risk
@@ -208,7 +211,7 @@ def _points(core: Core, method: str) -> Iterator[Point]:
             u, v = point.u, point.v
 
 
-def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, Bracket]:
+def _best(core: CanonicalProblem, points: Iterator[Point], gap: float) -> tuple[Point, Bracket]:
     """Return the point with the narrowest bracket of its own and the bracket, once it is narrow or stops moving.
 
     An interrupt from the keyboard ends the search early, if there is a point to return.
@@ -239,12 +242,12 @@ def _best(core: Core, points: Iterator[Point], gap: float) -> tuple[Point, Brack
     return best, bracket(core, best) if found is None else found
 
 
-def _promise(core: Core, point: Point) -> float:
+def _promise(core: CanonicalProblem, point: Point) -> float:
     """Return the lower bound that a cheap estimate of |S|_op promises at the point; the estimate is never too large."""
     if not core.lam:
         return 0.0
     top = max(float(leading(S, 1)[1][0]) for S in point.S) if point.top is None else point.top
-    return core.dual(core.loss.slope(point.w) / max(1.0, top / core.lam))
+    return core.dual(core.loss.derivative(point.w) / max(1.0, top / core.lam))
 
 
 class _Progress:

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lora_proofs.ntk.canonical import Array, Blocks, Core, Rows, ScaledRows, dense
-from lora_proofs.ntk.null_space import TooLarge
-from lora_proofs.ntk.solvers.burer_monteiro import Point, balanced, evaluate, temperatures
-from lora_proofs.ntk.spectrum import slack
+from lora_proofs.ntk.canonical import CanonicalProblem, CanonicalRows, ScaledRows, dense
+from lora_proofs.ntk.points import Point, balanced, evaluate
+from lora_proofs.ntk.solvers.burer_monteiro import temperatures
+from lora_proofs.ntk.types import Blocks, FloatArray
 
 _STEPS = 200
 _CUTS = (1e-15, 1e-12, 1e-9)
@@ -30,7 +30,7 @@ _LENGTHS = [0.5**k for k in range(40)]
 _EPS = 2.0**-52
 
 
-def least_risk(core: Core) -> Iterator[Point]:
+def least_risk(core: CanonicalProblem) -> Iterator[Point]:
     """Yield minimisers of the risk, one for every cut that uses other directions.
 
     Raises
@@ -60,28 +60,28 @@ def least_risk(core: Core) -> Iterator[Point]:
         raise separable
 
 
-def _equalised(core: Core) -> tuple[Core, list[int]]:
+def _equalised(core: CanonicalProblem) -> tuple[CanonicalProblem, list[int]]:
     """Return the problem with blocks 2^-e_t G_t of size 1, and the even e_t: without lam no block costs more."""
     exponents = [2 * (int(np.frexp(x.max())[1]) // 2) if x.any() else 0 for x in core.sizes]
-    blocks: list[Rows] = [ScaledRows(rows, 2.0**-e) for rows, e in zip(core.blocks, exponents, strict=True)]
+    blocks: list[CanonicalRows] = [ScaledRows(rows, 2.0**-e) for rows, e in zip(core.blocks, exponents, strict=True)]
     sizes = [np.ldexp(x, -e) for x, e in zip(core.sizes, exponents, strict=True)]
-    return Core(blocks, core.w0, core.loss, 0.0, sizes=sizes), exponents
+    return CanonicalProblem(blocks, core.w0, core.loss, 0.0, sizes=sizes), exponents
 
 
-def row_sizes(core: Core) -> Array:
+def row_sizes(core: CanonicalProblem) -> FloatArray:
     """Return the bounds on the norms of the rows, all blocks together; 1 where a row is 0."""
     sizes = np.linalg.norm(core.sizes, axis=0)
     return np.where(sizes > 0, sizes, 1.0)
 
 
-def _left(core: Core, sizes: Array) -> tuple[Array, Array]:
+def _left(core: CanonicalProblem, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the left singular vectors and singular values of the rows, each scaled to norm 1."""
     R = np.asarray(np.linalg.qr((dense(core) / sizes[:, None]).T, mode="r"))
     U, s, _ = np.linalg.svd(R.T, full_matrices=False)
     return U, s
 
 
-def optimal_rows(core: Core, B: Array) -> Array:
+def optimal_rows(core: CanonicalProblem, B: FloatArray) -> FloatArray:
     """Return the rows w of a minimiser of the risk over w0 + range B, for orthonormal B.
 
     Raises
@@ -99,16 +99,16 @@ def optimal_rows(core: Core, B: Array) -> Array:
     return w
 
 
-def _newton(core: Core, B: Array, w: Array) -> Array:
+def _newton(core: CanonicalProblem, B: FloatArray, w: FloatArray) -> FloatArray:
     """Return the minimiser over w + range B by damped Newton steps, once rounding hides any further descent."""
     for _ in range(_STEPS):
-        g = B.T @ core.loss.slope(w)
+        g = B.T @ core.loss.derivative(w)
         if np.linalg.norm(g) <= _EPS:
             break
-        H = B.T @ core.loss.curvature(w, B)
+        H = B.T @ core.loss.hessian_vector(w, B)
         H[np.diag_indices_from(H)] += 1e-14 * np.trace(H) + np.finfo(float).tiny
         step = -B @ np.linalg.solve(H, g)
-        now, descent = core.loss.value(w), float(core.loss.slope(w) @ step)
+        now, descent = core.loss.value(w), float(core.loss.derivative(w) @ step)
         t = next((t for t in _LENGTHS if core.loss.value(w + t * step) <= now + 1e-4 * t * descent), None)
         if t is None:
             break
@@ -116,7 +116,7 @@ def _newton(core: Core, B: Array, w: Array) -> Array:
     return w
 
 
-def _require_inseparable(B: Array) -> None:
+def _require_inseparable(B: FloatArray) -> None:
     """Raise unless no z has B z <= 0 but B z != 0; with rows of norm 1, lest small ones pass for 0."""
     from scipy.optimize import linprog
 
@@ -133,7 +133,7 @@ def _require_inseparable(B: Array) -> None:
         )
 
 
-def realise(core: Core, w: Array, sizes: Array) -> tuple[Blocks, Blocks]:
+def realise(core: CanonicalProblem, w: FloatArray, sizes: FloatArray) -> tuple[Blocks, Blocks]:
     """Return factors with w0 + A(u v^T) = w, of rank as small as a frozen v allows; w - w0 is in the range of A."""
     rng = np.random.default_rng(0)
     target = (w - core.w0) / sizes
@@ -145,7 +145,7 @@ def realise(core: Core, w: Array, sizes: Array) -> tuple[Blocks, Blocks]:
         # Freeze the factor of the shorter side, and solve for the longer one.
         frozen = [_frozen(rng, min(shape), r) for shape in core.shapes]
         parts = [
-            (rows.right(x) if m >= n else rows.left(x)).reshape(len(w), -1) / sizes[:, None]
+            (rows.matvec(x) if m >= n else rows.rmatvec(x)).reshape(len(w), -1) / sizes[:, None]
             for rows, x, (m, n) in zip(core.blocks, frozen, core.shapes, strict=True)
         ]
         solution, missed = _solved(np.concatenate(parts, axis=1), target)
@@ -159,7 +159,7 @@ def realise(core: Core, w: Array, sizes: Array) -> tuple[Blocks, Blocks]:
     return u, v
 
 
-def _solved(matrix: Array, target: Array) -> tuple[Array, float]:
+def _solved(matrix: FloatArray, target: FloatArray) -> tuple[FloatArray, float]:
     """Return the x of all cuts with the least |matrix x - target|, refined twice, and that distance."""
     best, least = np.zeros(matrix.shape[1]), float(np.linalg.norm(target))
     for cut in _CUTS:
@@ -172,18 +172,5 @@ def _solved(matrix: Array, target: Array) -> tuple[Array, float]:
     return best, least
 
 
-def _frozen(rng: np.random.Generator, n: int, r: int) -> Array:
+def _frozen(rng: np.random.Generator, n: int, r: int) -> FloatArray:
     return np.asarray(np.linalg.qr(rng.standard_normal((n, min(n, r))))[0])
-
-
-def dual_bound_at_zero(core: Core, q: Array) -> float:
-    """Return the dual objective at the feasible point next to q, less its rounding; 0 if too many rows depend."""
-    assert core.feasible is not None
-    try:
-        p = np.array([float(x.mid()) for x in core.feasible(q)])
-    except TooLarge:
-        return 0.0
-    if core.loss.name != "squared":
-        p = p / (1 + slack(1))  # rounding must not lead out of the simplex
-    size = float(np.abs(p) @ np.abs(core.w0)) + core.loss.conjugate_size(p)
-    return max(0.0, core.dual(p) - slack(len(q)) * size / core.N)
