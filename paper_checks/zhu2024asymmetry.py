@@ -133,9 +133,6 @@ def _defect_of_B(case: Case, rule: Any) -> Any:
     return abs(excess) + abs(gain(delta, S, best * Q) - inner(projected, (Q * S * Q.transpose()).inv()))
 
 
-# --------------------------------------------------------------------------------------------- mean gains
-
-
 @PAPER.formula("mean-gain-of-A", points=SHAPES)
 def mean_gain_of_A(case: Case) -> Comparison:
     """The mean over U of the gain of tuning A is r / d_out of the loss, for every Delta and every S.

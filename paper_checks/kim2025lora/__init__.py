@@ -4,7 +4,7 @@ Theorem 1 and its corollary, a chain of inequalities that proves its special reg
 the relation to the linearised regime. The order of the imports is the order of the claims in reports.
 """
 
-from . import chain, theorem, linearised
+from . import chain, theorem, corollaries, linearised
 from .paper import PAPER
 
-__all__ = ["PAPER", "chain", "linearised", "theorem"]
+__all__ = ["PAPER", "chain", "corollaries", "linearised", "theorem"]

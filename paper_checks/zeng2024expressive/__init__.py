@@ -7,6 +7,7 @@ in reports.
 
 from . import (
     linear,
+    strengthened,
     pairs,
     heads,
     relu,
@@ -17,6 +18,7 @@ from . import (
     final_layers,
     activations,
     transformer,
+    transformer_limits,
     algebra,
 )
 from .paper import PAPER
@@ -33,6 +35,8 @@ __all__ = [
     "pairs",
     "relu",
     "sharper",
+    "strengthened",
     "tightness",
     "transformer",
+    "transformer_limits",
 ]

@@ -8,8 +8,8 @@ from flint import fmpq_mat
 
 from lora_proofs import Box, Case, Comparison, OutOfScope, ReluNetwork, at_most, constructions, equal, exact, instances
 
-from .linear import adapter_parameters
 from .paper import PAPER
+from .strengthened import adapter_parameters
 
 
 def relu(x: Any) -> list[Any]:
