@@ -53,6 +53,7 @@ def best_error(case: Case, ranks: list[int], spent: int) -> Comparison:
 
 
 def product_of(frozen: list[Any]) -> Any:
+    """Return W_L ... W_1 of float or object arrays."""
     Pi = frozen[0]
     for W in frozen[1:]:
         Pi = W @ Pi

@@ -13,7 +13,7 @@ from lora_proofs import Case, Comparison, OutOfScope, at_most, constructions, eq
 from lora_proofs.backends import array
 from lora_proofs.linalg import spectral_norm
 
-from .linear import product_of, best_error
+from .linear import best_error, product_of
 from .paper import PAPER, RATIONAL, residual
 
 EXHAUSTIVE = {"ternary-2x2": (2, (-1, 0, 1)), "binary-3x3": (3, (0, 1))}
