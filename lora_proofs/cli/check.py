@@ -72,7 +72,7 @@ def check(
 
     Exit code: 0 all hold; 1 something fails; 2 bad input; 3 inconclusive (with --strict); 130 interrupted.
     """
-    from lora_proofs.judgement.workload import plan
+    from lora_proofs.judgement.workload import Workload
 
     require_folders(json_file, junit_file)
     if json_file == junit_file == "-":
@@ -80,8 +80,8 @@ def check(
     selections = select_claims(selectors)
     if points:
         _require_parameters(selections, points)
-    stretches = plan(selections, seeds, seed, points or [{}], backend, dtype)
-    report = run_checks(stretches, selections, jobs, dask)
+    workload = Workload.of(selections, seeds, seed, points or [{}], backend, dtype)
+    report = run_checks(workload, selections, jobs, dask)
     for line in report.lines(gaps):
         say(line.text, line.style, "-" if junit_file == "-" else json_file)
     if json_file:

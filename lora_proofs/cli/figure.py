@@ -48,14 +48,14 @@ def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool,
 
 
 def _compute_figures(found: list[Figure], jobs: int) -> None:
-    from lora_proofs.judgement.sweep import cache_folder, versions
+    from lora_proofs.judgement.environment import cache_folder, versions
     from lora_proofs.presentation.figures import rebuild
 
     stale = [script for script in found if script.stale]
     try:
         with progress_bar(sum(len(script.cases) for script in stale), 0) as advance:
             for script in stale:
-                rebuild(script, jobs, cache_folder(), versions(), advance)
+                rebuild(script, jobs, cache_folder(), versions(), advance, lambda text: note(f"warning: {text}"))
     except KeyboardInterrupt:
         note("interrupted: finished cases are kept; the same command goes on from there")
         sys.exit(INTERRUPTED)

@@ -31,7 +31,7 @@ def report(
 
     As web pages, or as a LaTeX table with a bibliography. The claims are checked first; see --from.
     """
-    from lora_proofs.judgement.workload import plan
+    from lora_proofs.judgement.workload import Workload
     from lora_proofs.presentation.page import read_report, write_latex, write_pages
 
     if not (folder or latex):
@@ -44,7 +44,7 @@ def report(
         found = (
             read_report(stored, selections)
             if stored
-            else run_checks(plan(selections, seeds, 0), selections, jobs, None)
+            else run_checks(Workload.of(selections, seeds), selections, jobs, None)
         )
     try:
         if latex:

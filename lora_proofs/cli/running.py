@@ -17,7 +17,7 @@ from lora_proofs.cli.terminal import INTERRUPTED, bad_input, note, progress_bar
 if TYPE_CHECKING:
     from lora_proofs.judgement.collect import Selection
     from lora_proofs.judgement.workers import Workers
-    from lora_proofs.judgement.workload import Plan
+    from lora_proofs.judgement.workload import Workload
     from lora_proofs.presentation.report import Report
 
 SEEDS = 5
@@ -73,13 +73,13 @@ def running(
         raise click.ClickException(f"{problem}; {kept()}") from None
 
 
-def run_checks(stretches: Plan, selections: list[Selection], jobs: int, dask: str | None) -> Report:
-    """Run a plan with a progress bar and a journal; end the process where the run cannot go on."""
-    from lora_proofs.judgement.journal import Journal
+def run_checks(workload: Workload, selections: list[Selection], jobs: int, dask: str | None) -> Report:
+    """Run a workload with a progress bar and a journal; end the process where the run cannot go on."""
     from lora_proofs.judgement.sweep import sweep
+    from lora_proofs.judgement.verdict_lines import journal_of
     from lora_proofs.presentation.report import Report
 
-    journal = Journal(stretches, warn=lambda text: note(f"warning: {text}"))
+    journal = journal_of(workload, warn=lambda text: note(f"warning: {text}"))
     if journal.kept:
         note(f"resuming: {journal.kept} of {journal.size} cases were finished before")
 
@@ -90,9 +90,9 @@ def run_checks(stretches: Plan, selections: list[Selection], jobs: int, dask: st
     with running(
         journal.size, jobs, dask, journal.kept, lambda: f"{kept()}, with -j 1 it needs the least memory"
     ) as run:
-        tallies = sweep(stretches, journal, run.workers, run.advance)
+        tallies = sweep(workload, journal, run.workers, run.advance)
     if run.interrupted:
         note(f"interrupted: {kept()}")
         sys.exit(INTERRUPTED)
     command = shlex.join(["lora-proofs", *sys.argv[1:]])
-    return Report(selections, tallies, time.perf_counter() - start, command, journal.verdicts)
+    return Report(selections, tallies, time.perf_counter() - start, command, journal.entries)

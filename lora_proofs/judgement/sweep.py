@@ -1,6 +1,6 @@
 """Run many cases, serially, in processes or on a cluster, and survive a kill in the middle.
 
-A stretch of cases is plain data: a worker loads the check file by itself and builds each case from parameters and seed.
+A batch of cases is plain data: a worker loads the check file by itself and builds each case from parameters and seed.
 So a verdict depends neither on the number of workers, nor on the order, nor on what ran before.
 """
 
@@ -18,23 +18,22 @@ from threading import Lock
 
 from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.collect import CollectError, load
-from lora_proofs.judgement.environment import cache_folder, digest, versions
-from lora_proofs.judgement.journal import Entry, Journal, line
+from lora_proofs.judgement.environment import digest
+from lora_proofs.judgement.journal import Journal
 from lora_proofs.judgement.tally import Tally
 from lora_proofs.judgement.threads import one_thread
-from lora_proofs.judgement.verify import judge
+from lora_proofs.judgement.verdict_lines import verdict_line
+from lora_proofs.judgement.verify import Verdict, judge
 from lora_proofs.judgement.workers import Workers
-from lora_proofs.judgement.workload import Plan, Stretch, size
-
-__all__ = ["cache_folder", "sweep", "versions"]
+from lora_proofs.judgement.workload import Batch, Workload
 
 # A worker reports after this time. A journey to it and back takes some milliseconds, which should not be felt, and a
 # kill loses the work of at most two journeys a worker.
-BATCH_SECONDS = 0.1
+REPORT_SECONDS = 0.1
 
 # Quick cases are written down together, after this time: doing one thing for many cases is much faster than many things
 # for each, and a kill costs no more than this.
-HANDFUL_SECONDS = 0.01
+GROUP_SECONDS = 0.01
 
 # The precision of mpmath is a global of the process, so two threads of one worker must not run checks at once.
 _ALONE = Lock()
@@ -42,32 +41,35 @@ _ALONE = Lock()
 
 Tallies = dict[str, Tally]
 
+_Entry = tuple[int, Verdict]
+"""A verdict and its position in the workload."""
+
 
 @dataclass(frozen=True)
-class _Piece:
-    """Some cases of a stretch, by their numbers."""
+class _Chunk:
+    """Some cases of a batch, by their numbers."""
 
-    stretch: Stretch
+    batch: Batch
     numbers: Sequence[int]
 
 
 @dataclass
-class _Done:
+class _Progress:
     """What a worker reports: so many of the cases that it was given, from the first on."""
 
     lines: list[bytes] = field(default_factory=list)
     tallies: Tallies = field(default_factory=dict)
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entries: Iterable[_Entry]) -> None:
         """Take in verdicts."""
         for position, verdict in entries:
-            self.lines.append(line(position, verdict))
+            self.lines.append(verdict_line(position, verdict))
             self.tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
 
 
 def sweep(
-    stretches: Plan,
-    journal: Journal,
+    workload: Workload,
+    journal: Journal[Verdict],
     workers: Workers | None = None,
     progress: Callable[[str, int], object] = lambda label, count: None,
 ) -> Tallies:
@@ -75,7 +77,7 @@ def sweep(
 
     Parameters
     ----------
-    stretches : Plan
+    workload : Workload
     journal : Journal
         Where the verdicts are kept; it is deleted from the disk when the run is complete.
     workers : Workers, optional
@@ -84,11 +86,11 @@ def sweep(
         Called with a label and the number of verdicts that came in.
     """
     tallies: Tallies = {}
-    held = bytearray(size(stretches))
+    held = bytearray(workload.size)
     for position, verdict in journal.finished():
         held[position] = True
         tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
-    todo = [piece for stretch in stretches if (piece := _missing(stretch, held)).numbers]
+    todo = [chunk for batch in workload.batches if (chunk := _missing(batch, held)).numbers]
     with closing(_gather(todo, workers) if workers else _here(todo)) as reports:
         for done in reports:
             journal.write(done.lines)
@@ -99,9 +101,9 @@ def sweep(
     return tallies
 
 
-def _missing(stretch: Stretch, held: bytearray) -> _Piece:
-    here = held[stretch.first : stretch.first + len(stretch)]
-    return _Piece(stretch, [i for i, there in enumerate(here) if not there] if any(here) else range(len(stretch)))
+def _missing(batch: Batch, held: bytearray) -> _Chunk:
+    here = held[batch.first : batch.first + len(batch)]
+    return _Chunk(batch, [i for i, there in enumerate(here) if not there] if any(here) else range(len(batch)))
 
 
 @cache
@@ -112,87 +114,87 @@ def _claims(path: str, source: str) -> dict[str, Claim]:
     return {claim.label: claim for _, paper in load(Path(path)) for claim in paper.claims}
 
 
-def _judge(pieces: Iterable[_Piece]) -> Generator[list[Entry], None, None]:
-    """Yield the verdicts on the cases, in order: by the handful where they are quick, one by one where they are slow.
+def _judge(chunks: Iterable[_Chunk]) -> Generator[list[_Entry], None, None]:
+    """Yield the verdicts on the cases, in order: in groups where they are quick, one by one where they are slow.
 
-    A handful ends with its point of the grid, since the next point may be a slow one.
+    A group ends with its point of the grid, since the next point may be a slow one.
     """
     with _ALONE, one_thread() as threads:
-        for stretch, numbers in ((piece.stretch, piece.numbers) for piece in pieces):
-            claim = _claims(stretch.path, stretch.source)[stretch.label]
-            control = next((c for c in claim.controls if c.description == stretch.control), None)
-            handful: list[Entry] = []
+        for batch, numbers in ((chunk.batch, chunk.numbers) for chunk in chunks):
+            claim = _claims(batch.path, batch.source)[batch.label]
+            control = next((c for c in claim.controls if c.description == batch.control), None)
+            group: list[_Entry] = []
             start = time.perf_counter()
             for number in numbers:
-                handful.append((stretch.first + number, judge(claim, stretch.case(number), control, threads)))
-                last_of_point = (number + 1) % len(stretch.seeds) == 0
-                if last_of_point or time.perf_counter() - start > HANDFUL_SECONDS:
-                    yield handful
-                    handful, start = [], time.perf_counter()
-            if handful:
-                yield handful
+                group.append((batch.first + number, judge(claim, batch.case(number), control, threads)))
+                last_of_point = (number + 1) % len(batch.seeds) == 0
+                if last_of_point or time.perf_counter() - start > GROUP_SECONDS:
+                    yield group
+                    group, start = [], time.perf_counter()
+            if group:
+                yield group
 
 
-def _here(pieces: Iterable[_Piece]) -> Generator[_Done, None, None]:
+def _here(chunks: Iterable[_Chunk]) -> Generator[_Progress, None, None]:
     """Judge all of the cases in this process."""
-    with closing(_judge(pieces)) as judged:
-        for handful in judged:
-            done = _Done()
-            done.add(handful)
+    with closing(_judge(chunks)) as judged:
+        for group in judged:
+            done = _Progress()
+            done.add(group)
             yield done
 
 
-def _work(pieces: list[_Piece]) -> _Done:
-    """Judge as many of the cases as `BATCH_SECONDS` allow, but one at least."""
-    end = time.perf_counter() + BATCH_SECONDS
-    done = _Done()
-    with closing(_judge(pieces)) as judged:
-        for handful in judged:
-            done.add(handful)
+def _work(chunks: list[_Chunk]) -> _Progress:
+    """Judge as many of the cases as `REPORT_SECONDS` allow, but one at least."""
+    end = time.perf_counter() + REPORT_SECONDS
+    done = _Progress()
+    with closing(_judge(chunks)) as judged:
+        for group in judged:
+            done.add(group)
             if time.perf_counter() > end:
                 break
     return done
 
 
-def _gather(pieces: Iterable[_Piece], workers: Workers) -> Generator[_Done, None, None]:
-    """Give each worker more than it manages in `BATCH_SECONDS`, and give to anyone what it brings back undone."""
-    todo = deque(pieces)
-    left = sum(len(piece.numbers) for piece in todo)
+def _gather(chunks: Iterable[_Chunk], workers: Workers) -> Generator[_Progress, None, None]:
+    """Give each worker more than it manages in `REPORT_SECONDS`, and give to anyone what it brings back undone."""
+    todo = deque(chunks)
+    left = sum(len(chunk.numbers) for chunk in todo)
     reach = 1  # more than the latest worker managed, but not so many that they wait behind slow ones
-    flying: dict[Future[_Done], tuple[str, list[_Piece]]] = {}
-    while todo or flying:
+    in_flight: dict[Future[_Progress], tuple[str, list[_Chunk]]] = {}
+    while todo or in_flight:
         slots = workers.slots()
-        for slot in set(slots) - {slot for slot, _ in flying.values()}:
+        for slot in set(slots) - {slot for slot, _ in in_flight.values()}:
             if todo:
                 given = list(_take(todo, min(reach, 1 + left // (2 * len(slots)))))
-                left -= sum(len(piece.numbers) for piece in given)
-                flying[workers.submit(slot, _work, given)] = slot, given
-        for undone, done in _landed(flying):
-            left += sum(len(piece.numbers) for piece in undone)
+                left -= sum(len(chunk.numbers) for chunk in given)
+                in_flight[workers.submit(slot, _work, given)] = slot, given
+        for undone, done in _completed(in_flight):
+            left += sum(len(chunk.numbers) for chunk in undone)
             todo.extendleft(reversed(undone))
             reach = 1 + 2 * len(done.lines)
             yield done
 
 
-def _landed(flying: dict[Future[_Done], tuple[str, list[_Piece]]]) -> list[tuple[deque[_Piece], _Done]]:
+def _completed(in_flight: dict[Future[_Progress], tuple[str, list[_Chunk]]]) -> list[tuple[deque[_Chunk], _Progress]]:
     """Wait for reports; return them with what they leave undone.
 
     No future outlives this call: a cluster would compute one again whose result is lost with a worker.
     """
-    landed = []
-    for future in wait(flying, return_when=FIRST_COMPLETED).done:
-        undone, done = deque(flying.pop(future)[1]), future.result()
+    completed = []
+    for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+        undone, done = deque(in_flight.pop(future)[1]), future.result()
         list(_take(undone, len(done.lines)))
-        landed.append((undone, done))
-    return landed
+        completed.append((undone, done))
+    return completed
 
 
-def _take(pieces: deque[_Piece], count: int) -> Iterator[_Piece]:
+def _take(chunks: deque[_Chunk], count: int) -> Iterator[_Chunk]:
     """Take so many cases from the left, or all that there are."""
-    while pieces and count:
-        piece = pieces.popleft()
-        taken, rest = piece.numbers[:count], piece.numbers[count:]
+    while chunks and count:
+        chunk = chunks.popleft()
+        taken, rest = chunk.numbers[:count], chunk.numbers[count:]
         if rest:
-            pieces.appendleft(replace(piece, numbers=rest))
-        yield replace(piece, numbers=taken)
+            chunks.appendleft(replace(chunk, numbers=rest))
+        yield replace(chunk, numbers=taken)
         count -= len(taken)

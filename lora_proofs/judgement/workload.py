@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from lora_proofs.judgement.claims import Case, Claim, Control, Grid, Params
 from lora_proofs.judgement.collect import Selection
@@ -13,11 +15,11 @@ from lora_proofs.judgement.environment import PACKAGE, digest, versions
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Consecutive cases of a plan: one claim, or one of its controls, at each point on each seed.
+class Batch:
+    """Consecutive cases of a workload: one claim, or one of its controls, at each point on each seed.
 
     ``source`` is the digest of the check file, by which a worker knows that what it loads has changed; ``first`` is
-    the position in the plan.
+    the position in the workload.
     """
 
     path: str
@@ -36,50 +38,69 @@ class Stretch:
         return len(self.points) * len(self.seeds)
 
     def case(self, number: int) -> Case:
-        """Return a case by its number in the stretch."""
+        """Return a case by its number in the batch."""
         point, seed = divmod(number, len(self.seeds))
         return Case(self.points[point], self.seeds[seed], backend=self.backend, dtype=self.dtype)
 
 
-Plan = Sequence[Stretch]
+@dataclass(frozen=True)
+class Workload:
+    """The cases of a run, in the order in which its verdicts will be reported. Made by `Workload.of`."""
 
+    batches: tuple[Batch, ...]
 
-def plan(
-    selections: Sequence[Selection],
-    seeds: int = 1,
-    seed0: int = 0,
-    at: Sequence[Params] = ({},),
-    backend: str = Case.backend,
-    dtype: str = Case.dtype,
-) -> Plan:
-    """List the stretches of a run in the order in which its verdicts will be reported.
+    @classmethod
+    def of(
+        cls,
+        selections: Sequence[Selection],
+        seeds: int = 1,
+        seed0: int = 0,
+        at: Sequence[Params] = ({},),
+        backend: str = Case.backend,
+        dtype: str = Case.dtype,
+    ) -> Workload:
+        """List the cases of the selected claims, but of those whose requirements are not installed.
 
-    Claims whose requirements are not installed have none. See `Claim.cases` for `seeds`, `seed0` and `at`.
-    """
-    stretches: list[Stretch] = []
-    first = 0
-    for selection in selections:
-        path, source = str(selection.path), digest(selection.path)
-        for claim in (claim for claim in selection.claims if not claim.missing):
-            sources: list[tuple[str | None, Claim | Control]] = [(None, claim)]
-            sources += [(control.description, control) for control in claim.controls]
-            for name, of in sources:
-                points, numbers = of.points(at), of.seeds(seeds, seed0)
-                stretches.append(
-                    Stretch(
-                        path, source, claim.label, claim.kind, claim.gap, name, points, numbers, backend, dtype, first
-                    )
-                )
-                first += len(stretches[-1])
-    return stretches
+        See `Claim.cases` for `seeds`, `seed0` and `at`.
+        """
 
+        def batches() -> Iterator[Batch]:
+            first = 0
+            for selection in selections:
+                path, source = str(selection.path), digest(selection.path)
+                for claim in (claim for claim in selection.claims if not claim.missing):
+                    sources: list[tuple[str | None, Claim | Control]] = [(None, claim)]
+                    sources += [(control.description, control) for control in claim.controls]
+                    for control, of in sources:
+                        batch = Batch(
+                            path, source, claim.label, claim.kind, claim.gap, control,
+                            of.points(at), of.seeds(seeds, seed0), backend, dtype, first,
+                        )  # fmt: skip
+                        first += len(batch)
+                        yield batch
 
-def size(stretches: Plan) -> int:
-    """Return the number of cases of a plan."""
-    return sum(map(len, stretches))
+        return cls(tuple(batches()))
 
+    @property
+    def size(self) -> int:
+        """The number of cases."""
+        return sum(map(len, self.batches))
 
-def fingerprint(stretches: Plan) -> str:
-    """Digest the sources, the versions of what computes, and the plan."""
-    parts = [digest(PACKAGE), json.dumps(versions()), *map(repr, stretches)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    def locate(self, position: int) -> tuple[Batch, int]:
+        """Return the batch that a case stands in, and its number there."""
+        batch = self._filled[bisect_right(self._firsts, position) - 1]
+        return batch, position - batch.first
+
+    @cached_property
+    def _filled(self) -> list[Batch]:
+        return [batch for batch in self.batches if len(batch)]
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return [batch.first for batch in self._filled]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the sources, of the versions of what computes, and of the cases."""
+        parts = [digest(PACKAGE), json.dumps(versions()), *map(repr, self.batches)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

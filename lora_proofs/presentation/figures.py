@@ -21,6 +21,7 @@ from typing import Any
 
 from lora_proofs.judgement.claims import Params
 from lora_proofs.judgement.environment import PACKAGE
+from lora_proofs.judgement.journal import Journal, line
 from lora_proofs.presentation.figure_code import fingerprint, import_script
 from lora_proofs.presentation.published import Deviation, Rows, compare
 
@@ -202,7 +203,12 @@ def find_figures(names: Sequence[str] = (), quick: bool = False) -> list[Figure]
 
 
 def rebuild(
-    figure: Figure, jobs: int, kept: Path, environment: dict[str, str], progress: Callable[[str], object]
+    figure: Figure,
+    jobs: int,
+    kept: Path,
+    environment: dict[str, str],
+    progress: Callable[[str], object],
+    warn: Callable[[str], object],
 ) -> None:
     """Compute the cases of a figure that an earlier run did not finish, and write its data.
 
@@ -217,68 +223,58 @@ def rebuild(
         Versions, for the sidecar.
     progress : callable
         Told the figure's name whenever a case is finished.
+    warn : callable
+        Told in one line when nothing can be kept.
     """
     cases = figure.cases
-    digest = hashlib.sha256(f"{figure.fingerprint} {figure.quick} {json.dumps(environment)}".encode()).hexdigest()[:16]
-    journal = kept / f"figure-{figure.name}-{digest}.jsonl"
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    finished = _read_journal(journal)
-    for _ in (case for case in cases if _key(case) in finished):
+    parts = [figure.fingerprint, str(figure.quick), json.dumps(environment), json.dumps(cases)]
+    digest = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+    journal = Journal(kept / f"figure-{figure.name}-{digest}.jsonl", len(cases), _finished, warn)
+    todo = set(range(len(cases)))
+    for number, _ in journal.finished():
+        todo.remove(number)
         progress(figure.name)
-    todo = [case for case in cases if _key(case) not in finished]
-    with journal.open("a", encoding="utf-8") as file:
-        for case, rows, seconds in _computed(figure.path, todo, jobs):
-            finished[_key(case)] = (rows, seconds)
-            file.write(json.dumps({"case": case, "rows": rows, "seconds": seconds}) + "\n")
-            file.flush()
-            progress(figure.name)
-    results = [finished[_key(case)] for case in cases]
+    for number, rows, seconds in _computed(figure.path, [(number, cases[number]) for number in sorted(todo)], jobs):
+        journal.write([line(number, [rows, seconds])])
+        progress(figure.name)
+    results = list(journal.entries())
     figure.write([rows for rows, _ in results], sum(seconds for _, seconds in results), environment)
-    journal.unlink()
+    journal.delete()
 
 
-def _computed(path: Path, cases: list[Params], jobs: int) -> Iterator[tuple[Params, Rows, float]]:
+def _finished(_: int, data: list[Any]) -> tuple[Rows, float]:
+    rows, seconds = data
+    return rows, seconds
+
+
+def _computed(path: Path, cases: list[tuple[int, Params]], jobs: int) -> Iterator[tuple[int, Rows, float]]:
+    """Yield the number, the rows and the seconds of each case, as it is finished."""
     from joblib import Parallel, delayed
 
     from lora_proofs.judgement.workers import settle
 
     if jobs == 1 or len(cases) < 2:
-        yield from (_compute(path, case) for case in cases)
+        yield from (_compute(path, *case) for case in cases)
         return
     os.environ.setdefault("NPROC", "1")  # XLA's threads: workers that share cores lose by more than one
     yield from Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered", initializer=settle)(
-        delayed(_compute)(path, case) for case in cases
+        delayed(_compute)(path, *case) for case in cases
     )
 
 
-def _compute(path: Path, case: Params) -> tuple[Params, Rows, float]:
+def _compute(path: Path, number: int, case: Params) -> tuple[int, Rows, float]:
     from threadpoolctl import threadpool_limits
 
     start = time.perf_counter()
     module = import_script(path)
     with threadpool_limits(1):  # the sum of a product depends on the number of threads
         rows = [{name: _plain(value) for name, value in row.items()} for row in module.compute(**case)]
-    return case, rows, time.perf_counter() - start
+    return number, rows, time.perf_counter() - start
 
 
 def _plain(value: Any) -> Any:
     """Turn a NumPy scalar into the Python number that JSON and CSV keep without loss."""
     return value.item() if hasattr(value, "item") else value
-
-
-def _read_journal(path: Path) -> dict[str, tuple[Rows, float]]:
-    finished = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        try:
-            entry = json.loads(line)
-        except ValueError:  # torn by a kill
-            continue
-        finished[_key(entry["case"])] = (entry["rows"], entry["seconds"])
-    return finished
-
-
-def _key(case: Params) -> str:
-    return json.dumps(case, sort_keys=True)
 
 
 def _read(path: Path) -> Rows:

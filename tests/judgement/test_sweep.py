@@ -13,10 +13,10 @@ import pytest
 from lora_proofs.judgement.claims import Case
 from lora_proofs.judgement.collect import CollectError, collect
 from lora_proofs.judgement.environment import cache_folder
-from lora_proofs.judgement.journal import Journal
-from lora_proofs.judgement.sweep import _Piece, _take, sweep
+from lora_proofs.judgement.sweep import _Chunk, _take, sweep
+from lora_proofs.judgement.verdict_lines import journal_of
 from lora_proofs.judgement.workers import processes
-from lora_proofs.judgement.workload import plan, size
+from lora_proofs.judgement.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,24 +66,24 @@ def study(tmp_path, monkeypatch):
     return path
 
 
-def plan_of(path, seeds=2):
-    return plan(collect([str(path)]), seeds)
+def workload_of(path, seeds=2):
+    return Workload.of(collect([str(path)]), seeds)
 
 
-def cases_of(stretches):
-    """Yield label, control, parameters and seed of each case of a plan."""
-    for stretch in stretches:
-        for number in range(len(stretch)):
-            case = stretch.case(number)
-            yield stretch.label, stretch.control, case.params, case.seed
+def cases_of(workload):
+    """Yield label, control, parameters and seed of each case of a workload."""
+    for batch in workload.batches:
+        for number in range(len(batch)):
+            case = batch.case(number)
+            yield batch.label, batch.control, case.params, case.seed
 
 
-def run(stretches, jobs=1, **kwargs):
+def run(workload, jobs=1, **kwargs):
     """Sweep, and return the verdicts."""
-    journal = Journal(stretches, fail_on_warning)
+    journal = journal_of(workload, fail_on_warning)
     with processes(jobs) as workers:
-        sweep(stretches, journal, workers, **kwargs)
-    return list(journal.verdicts())
+        sweep(workload, journal, workers, **kwargs)
+    return list(journal.entries())
 
 
 def plain(verdicts):
@@ -99,44 +99,44 @@ def fail_on_warning(text):
     raise AssertionError(text)
 
 
-def test_the_plan_lists_claims_then_their_controls(study):
-    stretches = plan_of(study, seeds=3)
-    assert [(s.label, s.control, len(s)) for s in stretches] == [
+def test_the_workload_lists_claims_then_their_controls(study):
+    workload = workload_of(study, seeds=3)
+    assert [(s.label, s.control, len(s)) for s in workload.batches] == [
         ("study:lemma-1", None, 15),
         ("study:lemma-1", "swapped", 10),
         ("study:theorem-2", None, 2),
     ]
-    assert [s.first for s in stretches] == [0, 15, 25]
-    assert size(stretches) == 27
-    assert len({repr(case) for case in cases_of(stretches)}) == 27
+    assert [s.first for s in workload.batches] == [0, 15, 25]
+    assert workload.size == 27
+    assert len({repr(case) for case in cases_of(workload)}) == 27
 
 
-def test_the_plan_holds_the_cases_of_the_claims(study):
+def test_the_workload_holds_the_cases_of_the_claims(study):
     (selection,) = collect([str(study)])
     claims = {claim.label: claim for claim in selection.claims}
-    for stretch in plan([selection], 3, 4):
-        (control,) = [c for c in claims[stretch.label].controls if c.description == stretch.control] or [None]
-        assert [stretch.case(i) for i in range(len(stretch))] == [*(control or claims[stretch.label]).cases(3, 4)]
+    for batch in Workload.of([selection], 3, 4).batches:
+        (control,) = [c for c in claims[batch.label].controls if c.description == batch.control] or [None]
+        assert [batch.case(i) for i in range(len(batch))] == [*(control or claims[batch.label]).cases(3, 4)]
 
 
-def test_the_plan_keeps_to_the_fixed_parameters(study):
-    stretches = plan(collect([str(study)]), 1, 7, [{"n": 9}, {"n": 9}, {"k": 2}])
-    assert [case[2:] for case in cases_of(stretches)] == [({"n": 9}, 7), ({"n": 9}, 7), ({"k": 2}, 7)]
+def test_the_workload_keeps_to_the_fixed_parameters(study):
+    workload = Workload.of(collect([str(study)]), 1, 7, [{"n": 9}, {"n": 9}, {"k": 2}])
+    assert [case[2:] for case in cases_of(workload)] == [({"n": 9}, 7), ({"n": 9}, 7), ({"k": 2}, 7)]
 
 
 def test_processes_give_the_same_verdicts_in_the_same_order(study):
-    stretches = plan_of(study, seeds=3)
-    serial = run(stretches)
-    assert plain(run(stretches, jobs=2)) == plain(serial)
-    alone = run(plan(collect([str(study), "study:lemma-1"]), 1, 2))
+    workload = workload_of(study, seeds=3)
+    serial = run(workload)
+    assert plain(run(workload, jobs=2)) == plain(serial)
+    alone = run(Workload.of(collect([str(study), "study:lemma-1"]), 1, 2))
     assert plain(alone[:5]) == plain(v for v in serial[:15] if v.case.seed == 2)
 
 
 def test_tallies_do_not_depend_on_the_number_of_workers(study):
     def counted(jobs):
-        stretches = plan_of(study)
+        workload = workload_of(study)
         with processes(jobs) as workers:
-            tallies = sweep(stretches, Journal(stretches, fail_on_warning), workers)
+            tallies = sweep(workload, journal_of(workload, fail_on_warning), workers)
         return {
             label: (t.outcomes, t.evidence, t.controls, t.caught, t.errors, t.unexpected, t.bad, t.shown)
             for label, t in tallies.items()
@@ -147,55 +147,55 @@ def test_tallies_do_not_depend_on_the_number_of_workers(study):
 
 def test_a_changed_check_file_is_read_again_by_living_workers(study):
     label = "study:theorem-2"
-    before = run(plan(collect([str(study), label])), jobs=2)
+    before = run(Workload.of(collect([str(study), label])), jobs=2)
     study.write_text(CHECK.replace("np.linalg.norm(A, 2))", "np.linalg.norm(A @ A, 2))"))
-    after = run(plan(collect([str(study), label])), jobs=2)
+    after = run(Workload.of(collect([str(study), label])), jobs=2)
     assert {verdict.outcome for verdict in before} == {"fails"}
     assert {verdict.outcome for verdict in after} == {"holds"}
 
 
 def test_a_check_file_that_is_another_than_planned_is_refused(study):
-    stretches = plan_of(study)
+    workload = workload_of(study)
     study.write_text(CHECK + "\n")
     with pytest.raises(CollectError, match="is not the file that the run started with"):
-        run(stretches)
+        run(workload)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_progress_hears_of_every_verdict(study, jobs):
     heard = []
-    verdicts = run(plan_of(study), jobs, progress=lambda label, count: heard.append(count))
+    verdicts = run(workload_of(study), jobs, progress=lambda label, count: heard.append(count))
     assert sum(heard) == len(verdicts)
 
 
 @pytest.mark.parametrize("numbers", [range(100), list(range(0, 200, 2))])
-def test_pieces_are_cut_without_loss(numbers):
-    pieces = deque([_Piece("a", numbers[:30]), _Piece("b", numbers[30:35]), _Piece("c", numbers[35:])])
-    taken = [list(_take(pieces, count)) for count in (1, 32, 40, 100)]
-    assert [sum(len(piece.numbers) for piece in part) for part in taken] == [1, 32, 40, 27]
-    assert [n for part in taken for piece in part for n in piece.numbers] == [*numbers]
-    assert not pieces
+def test_chunks_are_cut_without_loss(numbers):
+    chunks = deque([_Chunk("a", numbers[:30]), _Chunk("b", numbers[30:35]), _Chunk("c", numbers[35:])])
+    taken = [list(_take(chunks, count)) for count in (1, 32, 40, 100)]
+    assert [sum(len(chunk.numbers) for chunk in part) for part in taken] == [1, 32, 40, 27]
+    assert [n for part in taken for chunk in part for n in chunk.numbers] == [*numbers]
+    assert not chunks
 
 
-def test_a_plan_of_a_million_cases_is_small(study):
-    stretches = plan_of(study, seeds=10**6)
-    assert size(stretches) == 5 * 10**6 + 12
-    assert len(pickle.dumps(stretches)) < 3000
+def test_a_workload_of_a_million_cases_is_small(study):
+    workload = workload_of(study, seeds=10**6)
+    assert workload.size == 5 * 10**6 + 12
+    assert len(pickle.dumps(workload)) < 3000
 
 
 def test_a_completed_run_leaves_no_journal_and_is_run_again(study):
-    stretches = plan_of(study)
+    workload = workload_of(study)
     for _ in range(2):
-        journal = Journal(stretches, fail_on_warning)
+        journal = journal_of(workload, fail_on_warning)
         assert journal.kept == 0
-        sweep(stretches, journal)
+        sweep(workload, journal)
         assert not journal.path.exists()
     assert len(executed(study)) == 20
 
 
-def interrupt_after(count, stretches):
+def interrupt_after(count, workload):
     """Run until so many verdicts are in, as a crash of the parent would."""
-    journal = Journal(stretches, fail_on_warning)
+    journal = journal_of(workload, fail_on_warning)
     heard = []
 
     def progress(label, number):
@@ -204,58 +204,62 @@ def interrupt_after(count, stretches):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        sweep(stretches, journal, progress=progress)
+        sweep(workload, journal, progress=progress)
     return journal.path
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_unfinished_run_goes_on_where_it_stopped(study, jobs):
-    stretches = plan_of(study)
-    interrupt_after(4, stretches)
-    assert Journal(stretches, fail_on_warning).kept == 4
-    resumed = run(stretches, jobs)
+    workload = workload_of(study)
+    interrupt_after(4, workload)
+    assert journal_of(workload, fail_on_warning).kept == 4
+    resumed = run(workload, jobs)
     assert len(executed(study)) == len(set(executed(study))) == 10
-    assert plain(resumed) == plain(run(stretches))
+    assert plain(resumed) == plain(run(workload))
 
 
 def test_another_selection_or_a_changed_file_does_not_see_the_journal(study):
-    stretches = plan_of(study)
-    path = interrupt_after(4, stretches)
-    others = [stretches[:1], plan_of(study, 3), plan(collect([str(study)]), 2, dtype="float32")]
-    assert path not in [Journal(other, fail_on_warning).path for other in others]
+    workload = workload_of(study)
+    path = interrupt_after(4, workload)
+    others = [
+        Workload(workload.batches[:1]),
+        workload_of(study, 3),
+        Workload.of(collect([str(study)]), 2, dtype="float32"),
+    ]
+    assert path not in [journal_of(other, fail_on_warning).path for other in others]
     study.write_text(CHECK + "\n")
-    assert Journal(plan_of(study), fail_on_warning).path != path
+    assert journal_of(workload_of(study), fail_on_warning).path != path
 
 
 @pytest.mark.parametrize("cut", [1, 20, 100])
 def test_a_torn_last_line_is_ignored(study, cut):
-    stretches = plan_of(study)
-    path = interrupt_after(4, stretches)
+    workload = workload_of(study)
+    path = interrupt_after(4, workload)
     path.write_bytes(path.read_bytes()[:-cut])
-    assert Journal(stretches, fail_on_warning).kept == (4 if cut == 1 else 3)
-    resumed = run(stretches)
-    assert plain(resumed) == plain(run(stretches))
+    assert journal_of(workload, fail_on_warning).kept == (4 if cut == 1 else 3)
+    resumed = run(workload)
+    assert plain(resumed) == plain(run(workload))
 
 
 @pytest.mark.parametrize(
     "rubbish", [b"\xff\xfe\x00\n", b"[]\n", b'{"claim": 1}\n', b"null\n3\n", b"3 []\n3 [1, 2]\n", b"999 []\n\n"]
 )
 def test_a_torn_file_is_no_obstacle(study, rubbish):
-    stretches = plan_of(study)
-    path = interrupt_after(2, stretches)
+    workload = workload_of(study)
+    path = interrupt_after(2, workload)
     path.write_bytes(rubbish + path.read_bytes() + rubbish[:-1])
-    assert Journal(stretches, fail_on_warning).kept == 2
-    assert plain(run(stretches)) == plain(run(stretches))
+    assert journal_of(workload, fail_on_warning).kept == 2
+    assert plain(run(workload)) == plain(run(workload))
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(study, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LORA_PROOFS_CACHE", str(tmp_path / "file"))
     warnings = []
-    stretches = plan_of(study)
-    journal = Journal(stretches, warnings.append)
-    sweep(stretches, journal)
-    assert len(list(journal.verdicts())) == size(stretches)
+    workload = workload_of(study)
+    journal = journal_of(workload, warnings.append)
+    sweep(workload, journal)
+    assert len(list(journal.entries())) == workload.size
     assert journal.kept == 0
     assert len(warnings) == 1
     assert "cannot keep finished cases" in warnings[0]
@@ -337,7 +341,7 @@ def test_a_case_alone_gives_the_verdict_of_the_run(study):
     from lora_proofs.verify import verify
 
     (selection,) = collect([str(study), "study:lemma-1"])
-    verdicts = run(plan([selection], 2))
+    verdicts = run(Workload.of([selection], 2))
     alone = verify(selection.claims[0], Case({"n": 4}, 1, 64))
     assert plain([alone]) == plain(verdicts[9:10])
 

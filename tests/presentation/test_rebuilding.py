@@ -54,7 +54,7 @@ def script(tmp_path, monkeypatch):
 
 
 def build(script, **options):
-    figures.rebuild(script, 1, script.path.parent / "kept", {"python": "3"}, lambda name: None, **options)
+    figures.rebuild(script, 1, script.path.parent / "kept", {"python": "3"}, lambda name: None, print, **options)
 
 
 def log(script):
