@@ -46,16 +46,16 @@ def pairs(size: str = "full") -> Iterator[Pair]:
     yield _training((1, 2, 3)[pick], (2, 20, 200)[pick], (1, 1, 3)[pick])
 
 
-def _chains(D: int, L: int, runs: int) -> Iterator[Pair]:
+def _chains(width: int, depth: int, runs: int) -> Iterator[Pair]:
     rng = np.random.default_rng(0)
-    frozen, target, R = instances.chain(rng, D, L), instances.uniform(rng, D), D // L
+    frozen, target, R = instances.chain(rng, width, depth), instances.uniform(rng, width), width // depth
     for key, peer, theirs in (
         ("chain", "LAPACK's calls, unchecked", lapack_floor),
         ("inverses", "textbook, explicit inverses", by_inverses),
     ):
         yield Pair(
             key,
-            f"adapt_linear_chain, D = {D}, L = {L}, R = {R}",
+            f"adapt_linear_chain, D = {width}, L = {depth}, R = {R}",
             peer,
             lambda: adapt_linear_chain(frozen, target, R),
             partial(theirs, frozen, target, R),
@@ -63,77 +63,77 @@ def _chains(D: int, L: int, runs: int) -> Iterator[Pair]:
         )
 
 
-def _few_ranks(D: int, R: int, runs: int) -> Pair:
+def _few_ranks(width: int, rank: int, runs: int) -> Pair:
     rng = np.random.default_rng(0)
-    frozen, target = instances.chain(rng, D, 2), instances.uniform(rng, D)
+    frozen, target = instances.chain(rng, width, 2), instances.uniform(rng, width)
     E = target - frozen[1] @ frozen[0]
     return Pair(
         "few_ranks",
-        f"adapt_linear_chain, D = {D}, L = 2, R = {R}, tail certified",
+        f"adapt_linear_chain, D = {width}, L = 2, R = {rank}, tail certified",
         "the SVD of E alone",
-        lambda: adapt_linear_chain(frozen, target, R),
+        lambda: adapt_linear_chain(frozen, target, rank),
         lambda: np.linalg.svd(E),
         runs,
     )
 
 
-def _relu(D: int, runs: int) -> Pair:
+def _relu(width: int, runs: int) -> Pair:
     rng = np.random.default_rng(0)
-    frozen, target = instances.relu_network(rng, D, 4), instances.relu_network(rng, D, 2)
+    frozen, target = instances.relu_network(rng, width, 4), instances.relu_network(rng, width, 2)
 
     def floor() -> None:
         for i, W in enumerate(target.weights):
-            lapack_floor(frozen.weights[2 * i : 2 * i + 2], W, D // 2)
+            lapack_floor(frozen.weights[2 * i : 2 * i + 2], W, width // 2)
 
     return Pair(
         "relu",
-        f"adapt_relu_network, D = {D}, L = 4, Lbar = 2, R = {D // 2}",
+        f"adapt_relu_network, D = {width}, L = 4, Lbar = 2, R = {width // 2}",
         "LAPACK's calls for the weights alone",
-        lambda: adapt_relu_network(frozen, target, D // 2, domain=Box(-4, 4)),
+        lambda: adapt_relu_network(frozen, target, width // 2, domain=Box(-4, 4)),
         floor,
         runs,
     )
 
 
-def _transformer(D: int, runs: int, H: int = 2) -> Pair:
+def _transformer(width: int, runs: int, heads: int = 2) -> Pair:
     rng = np.random.default_rng(0)
 
     def network() -> TransformerNetwork:
-        W = [instances.uniform(rng, D) for _ in range(4 * H + 3)]
-        b = [instances.uniform(rng, 1, D)[0] for _ in range(2)]
-        Q, K, V, O = (W[i * H : (i + 1) * H] for i in range(4))
+        W = [instances.uniform(rng, width) for _ in range(4 * heads + 3)]
+        b = [instances.uniform(rng, 1, width)[0] for _ in range(2)]
+        Q, K, V, O = (W[i * heads : (i + 1) * heads] for i in range(4))
         return TransformerNetwork([TransformerBlock(Q, K, V, O, W[-3], b[0], W[-2], b[1])], W[-1])
 
     frozen, target = network(), network()
     own, goal = frozen.blocks[0], target.blocks[0]
 
     def floor() -> None:
-        for h in range(H):
-            lapack_floor([own.W_Q[h], own.W_K[h].T], goal.W_K[h].T @ goal.W_Q[h], D // 2)
+        for h in range(heads):
+            lapack_floor([own.W_Q[h], own.W_K[h].T], goal.W_K[h].T @ goal.W_Q[h], width // 2)
             values = np.linalg.solve(*map(np.asarray, (own.W_1, goal.W_1 @ goal.W_O[h] @ goal.W_V[h])))
-            lapack_floor([own.W_V[h], own.W_O[h]], values, D // 2)
-        lapack_floor([own.W_2, frozen.W_out], target.W_out @ goal.W_2, D // 2)
+            lapack_floor([own.W_V[h], own.W_O[h]], values, width // 2)
+        lapack_floor([own.W_2, frozen.W_out], target.W_out @ goal.W_2, width // 2)
 
     return Pair(
         "transformer",
-        f"adapt_transformer, D = {D}, {H} heads, 1 block, R = {D // 2}",
+        f"adapt_transformer, D = {width}, {heads} heads, 1 block, R = {width // 2}",
         "LAPACK's calls for the products alone",
-        lambda: adapt_transformer(frozen, target, D // 2),
+        lambda: adapt_transformer(frozen, target, width // 2),
         floor,
         runs,
     )
 
 
-def _nuclear_norm(n: int, runs: int) -> Iterator[Pair]:
+def _nuclear_norm(size: int, runs: int) -> Iterator[Pair]:
     rng = np.random.default_rng(0)
-    N = 2 * n // 3 or 1
-    G, offsets, labels = rng.normal(size=(N, 1, n, n)), rng.normal(size=(N, 1)), rng.normal(size=(N, 1))
+    N = 2 * size // 3 or 1
+    G, offsets, labels = rng.normal(size=(N, 1, size, size)), rng.normal(size=(N, 1)), rng.normal(size=(N, 1))
     lam = 0.1 * ntk.LinearizedProblem(G, offsets, labels, "squared", 1.0).lam_max
     problem = ntk.LinearizedProblem(G, offsets, labels, "squared", lam)
     for solver in ("CLARABEL", "SCS"):
         yield Pair(
             solver.lower(),
-            f"ntk.solve, {n} x {n}, N = {N}",
+            f"ntk.solve, {size} x {size}, N = {N}",
             f"cvxpy, {solver}",
             lambda: ntk.solve(problem),
             by_cvxpy(problem, solver),
@@ -141,12 +141,12 @@ def _nuclear_norm(n: int, runs: int) -> Iterator[Pair]:
         )
 
 
-def _rank(n: int, runs: int) -> Pair:
+def _rank(size: int, runs: int) -> Pair:
     from sympy import Matrix
 
-    X = instances.rational_planted_rank(np.random.default_rng(0), n, n, n // 2)
-    symbolic = Matrix(n, n, [int(v.p) for v in X.entries()])
-    return Pair("rank", f"exact.rank, {n} x {n}", "sympy.Matrix.rank", lambda: exact.rank(X), symbolic.rank, runs)
+    X = instances.rational_planted_rank(np.random.default_rng(0), size, size, size // 2)
+    symbolic = Matrix(size, size, [int(v.p) for v in X.entries()])
+    return Pair("rank", f"exact.rank, {size} x {size}", "sympy.Matrix.rank", lambda: exact.rank(X), symbolic.rank, runs)
 
 
 def _training(seeds: int, epochs: int, runs: int) -> Pair:

@@ -5,16 +5,14 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg.lapack import dgetrf, dgetrs
 
 from lora_proofs import ntk
 from lora_proofs.linalg import Array
+from lora_proofs.ntk.types import FloatArray
 
-Matrix = NDArray[np.float64]
 
-
-def lapack_floor(frozen: Sequence[Array], target: Array, R: int) -> Matrix:
+def lapack_floor(frozen: Sequence[Array], target: Array, rank: int) -> FloatArray:
     """Lemma 1 of Zeng & Lee (arXiv 2310.17513v3) by LAPACK's calls alone, in the textbook order.
 
     One SVD of E, one LU of W_2, ..., W_L and one of P_1, ..., P_{L-1}, triangular solves with R columns, and products.
@@ -25,7 +23,7 @@ def lapack_floor(frozen: Sequence[Array], target: Array, R: int) -> Matrix:
     factors = [dgetrf(W)[:2] for W in weights[1:]]
     P = None
     for l, W in enumerate(weights):
-        piece = slice(l * R, (l + 1) * R)
+        piece = slice(l * rank, (l + 1) * rank)
         B = reduce(lambda Y, lu: dgetrs(*lu, Y)[0], reversed(factors[l:]), U[:, piece] * s[piece])
         A = Vt[piece] if P is None else dgetrs(*dgetrf(P)[:2], Vt[piece].T, trans=1)[0].T
         F = W + B @ A
@@ -33,13 +31,13 @@ def lapack_floor(frozen: Sequence[Array], target: Array, R: int) -> Matrix:
     return np.asarray(P)
 
 
-def by_inverses(frozen: Sequence[Matrix], target: Matrix, R: int) -> Matrix:
+def by_inverses(frozen: Sequence[FloatArray], target: FloatArray, rank: int) -> FloatArray:
     """Lemma 1 as the textbook writes it: explicit products, explicit inverses, full updates."""
     _, _, Vt = np.linalg.svd(E := target - reduce(lambda P, W: W @ P, frozen))
     P = np.eye(len(target))
     for l, W in enumerate(frozen):
         S = reduce(lambda X, Y: Y @ X, frozen[l + 1 :], np.eye(len(target)))
-        V = Vt[l * R : (l + 1) * R].T
+        V = Vt[l * rank : (l + 1) * rank].T
         P = (W + np.linalg.inv(S) @ E @ V @ V.T @ np.linalg.inv(P)) @ P
     return P
 

@@ -64,9 +64,9 @@ def compare(name: str, peer: str, ours: Callable[[], Any], theirs: Callable[[], 
     return Ratio(name, peer, tuple(times[0]), tuple(times[1]))
 
 
-def seconds(t: float) -> str:
+def seconds(time: float) -> str:
     """Return a time as text, in seconds or milliseconds."""
-    return f"{t:.3g} s" if t >= 1 else f"{1e3 * t:.3g} ms"
+    return f"{time:.3g} s" if time >= 1 else f"{1e3 * time:.3g} ms"
 
 
 def table(ratios: Iterable[Ratio]) -> str:

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from lora_proofs.backends import how_to_install
 
-Matrix = NDArray[np.float64]
-
 _MODULES = {
     "bert_pretrained": ("rxnfp", "torch"),
     "bert_ft": ("rxnfp", "torch"),
@@ -57,18 +55,18 @@ class Head:
         The head's columns of the output projection.
     """
 
-    W_Q: Matrix
-    W_K: Matrix
-    W_V: Matrix
-    W_O: Matrix
+    W_Q: NDArray[np.float64]
+    W_K: NDArray[np.float64]
+    W_V: NDArray[np.float64]
+    W_O: NDArray[np.float64]
 
     @property
-    def query_key(self) -> Matrix:
+    def query_key(self) -> NDArray[np.float64]:
         """The bilinear form W_Kᵀ W_Q, of shape (D, D) and rank at most d_head, behind the attention logits."""
         return self.W_K.T @ self.W_Q
 
     @property
-    def value_output(self) -> Matrix:
+    def value_output(self) -> NDArray[np.float64]:
         """The map W_O W_V, of shape (D, D) and rank at most d_head, from a token to what the head writes."""
         return self.W_O @ self.W_V
 
@@ -92,7 +90,7 @@ class PretrainedBert:
     layers: int
     heads: int
     width: int
-    tensors: Mapping[tuple[int, str], Matrix]
+    tensors: Mapping[tuple[int, str], NDArray[np.float64]]
 
     @property
     def d_head(self) -> int:
@@ -196,7 +194,7 @@ def read_tensors(folder: Path) -> Mapping[str, Any]:
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
-def _frozen(weight: NDArray[np.float32]) -> Matrix:
+def _frozen(weight: NDArray[np.float32]) -> NDArray[np.float64]:
     exact = weight.astype(np.float64)
     exact.flags.writeable = False
     return exact

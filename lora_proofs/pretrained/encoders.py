@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from lora_proofs.linalg import check_matrix
 from lora_proofs.ntk.linearize import Linearization, linearize
+from lora_proofs.ntk.types import FloatArray
 
-Matrix = NDArray[np.float64]
 Layer = Mapping[str, Any]
 
 _BATCH = 16
@@ -62,7 +62,7 @@ class Encoder:
             raise ValueError(f"tokens have shape {x.shape}; pass embedded tokens (N, T, {self.width}), N and T >= 1")
         return np.concatenate([self._frozen_layers(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)])
 
-    def linearize(self, tokens: NDArray[Any], head: Matrix) -> Linearization:
+    def linearize(self, tokens: NDArray[Any], head: FloatArray) -> Linearization:
         """Return the outputs ``head @ read-out`` and their gradients in the last layer's query and value weights.
 
         The weights that the code of Jang, Lee & Ryu (arXiv 2402.11867v3) adapts; query first.
@@ -100,24 +100,24 @@ class Encoder:
         return jax.jit(run)
 
 
-def _layer(p: Layer, x: Any, heads: int, epsilon: float) -> Any:
+def _layer(layer: Layer, states: Any, heads: int, epsilon: float) -> Any:
     """Return one layer's output, (T, D), for tokens x (T, D)."""
     from jax.nn import gelu, softmax
 
     def split(y: Any) -> Any:
         return y.reshape(len(y), heads, -1).swapaxes(0, 1)
 
-    h = _normalise(x, p["scale_1"], p["shift_1"], epsilon)
-    q, k, v = (split(h @ p[f"W_{part}"].T + p[f"b_{part}"]) for part in "QKV")
-    attention = softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1]).astype(x.dtype))
-    mixed = (attention @ v).swapaxes(0, 1).reshape(x.shape)
-    x = x + p["gain_1"] * (mixed @ p["W_O"].T + p["b_O"])
-    h = _normalise(x, p["scale_2"], p["shift_2"], epsilon)
-    mlp = gelu(h @ p["W_1"].T + p["b_1"], approximate=False) @ p["W_2"].T + p["b_2"]
-    return x + p["gain_2"] * mlp
+    h = _normalise(states, layer["scale_1"], layer["shift_1"], epsilon)
+    q, k, v = (split(h @ layer[f"W_{part}"].T + layer[f"b_{part}"]) for part in "QKV")
+    attention = softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1]).astype(states.dtype))
+    mixed = (attention @ v).swapaxes(0, 1).reshape(states.shape)
+    states = states + layer["gain_1"] * (mixed @ layer["W_O"].T + layer["b_O"])
+    h = _normalise(states, layer["scale_2"], layer["shift_2"], epsilon)
+    mlp = gelu(h @ layer["W_1"].T + layer["b_1"], approximate=False) @ layer["W_2"].T + layer["b_2"]
+    return states + layer["gain_2"] * mlp
 
 
-def _normalise(x: Any, scale: Any, shift: Any, epsilon: float) -> Any:
-    centred = x - x.mean(axis=-1, keepdims=True)
+def _normalise(states: Any, scale: Any, shift: Any, epsilon: float) -> Any:
+    centred = states - states.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return centred / (variance + epsilon) ** 0.5 * scale + shift

@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from lora_proofs.linalg import check_matrix
 from lora_proofs.ntk.gradients import FactoredGradients
 from lora_proofs.ntk.linearize import Linearization
+from lora_proofs.ntk.types import FloatArray
 from lora_proofs.pretrained import bert
 from lora_proofs.pretrained.wordpiece import read_vocabulary, tokenize
-
-Matrix = NDArray[np.float64]
 
 MODEL = "all-MiniLM-L6-v2"
 _LAYERS = 6
@@ -54,14 +53,14 @@ class Tokens(NamedTuple):
 class _Normalised:
     """What the backward pass needs of a layer normalisation, xhat * scale + shift."""
 
-    xhat: Matrix
-    deviation: Matrix
-    scale: Matrix
+    xhat: FloatArray
+    deviation: FloatArray
+    scale: FloatArray
 
-    def pull_back(self, dy: Matrix) -> Matrix:
+    def pull_back(self, dy: FloatArray) -> FloatArray:
         d = dy * self.scale
         along = np.mean(d * self.xhat, axis=-1, keepdims=True)
-        dx: Matrix = (d - np.mean(d, axis=-1, keepdims=True) - self.xhat * along) / self.deviation
+        dx: FloatArray = (d - np.mean(d, axis=-1, keepdims=True) - self.xhat * along) / self.deviation
         return dx
 
 
@@ -69,13 +68,13 @@ class _Normalised:
 class _Trace:
     """The intermediate values of one layer that its backward pass reads."""
 
-    x: Matrix
-    q: Matrix
-    k: Matrix
-    v: Matrix
-    attention: list[Matrix]
+    x: FloatArray
+    q: FloatArray
+    k: FloatArray
+    v: FloatArray
+    attention: list[FloatArray]
     after_attention: _Normalised
-    before_gelu: Matrix
+    before_gelu: FloatArray
     after_mlp: _Normalised
 
 
@@ -111,13 +110,13 @@ class MiniLM:
         ends = np.cumsum([0, *map(len, ids)])
         return Tokens(np.concatenate(ids), [slice(int(a), int(b)) for a, b in pairwise(ends)])
 
-    def embed(self, sentences: Sequence[str]) -> Matrix:
+    def embed(self, sentences: Sequence[str]) -> FloatArray:
         """Return the embeddings, of shape (N, 384) and Euclidean length 1: the mean over the tokens, normalised."""
         tokens = self.tokens(sentences)
         hidden, _ = self._forward(tokens)
         return np.stack([_unit(hidden[rows].mean(axis=0)) for rows in tokens.bounds])
 
-    def linearize(self, sentences: Sequence[str], head: Matrix) -> Linearization:
+    def linearize(self, sentences: Sequence[str], head: FloatArray) -> Linearization:
         """Return the outputs ``head @ embedding`` and their gradients in the query and value weights of the last layer.
 
         These are the weights that the code of Jang, Lee & Ryu (arXiv 2402.11867v3) adapts.
@@ -155,7 +154,7 @@ class MiniLM:
         blocks = [FactoredGradients(_columns(d, tokens.bounds), x) for d in (d_query, d_value)]
         return Linearization([*blocks], outputs)
 
-    def _forward(self, tokens: Tokens) -> tuple[Matrix, _Trace]:
+    def _forward(self, tokens: Tokens) -> tuple[FloatArray, _Trace]:
         positions = np.concatenate([np.arange(rows.stop - rows.start) for rows in tokens.bounds])
         words = self._read("embeddings.word_embeddings.weight", tokens.ids)
         places = self._read("embeddings.position_embeddings.weight", positions)
@@ -165,19 +164,19 @@ class MiniLM:
             x, trace = self._layer(layer, x, tokens.bounds)
         return x, trace
 
-    def _layer(self, layer: int, x: Matrix, bounds: list[slice]) -> tuple[Matrix, _Trace]:
+    def _layer(self, layer: int, states: FloatArray, bounds: list[slice]) -> tuple[FloatArray, _Trace]:
         name = f"encoder.layer.{layer}"
-        q, k, v = (self._linear(f"{name}.attention.self.{part}", x) for part in ("query", "key", "value"))
+        q, k, v = (self._linear(f"{name}.attention.self.{part}", states) for part in ("query", "key", "value"))
         attention = [_softmax(_heads(q[rows]) @ _heads(k[rows]).mT / _temperature(q)) for rows in bounds]
         context = [_merge(weights @ _heads(v[rows])) for weights, rows in zip(attention, bounds, strict=True)]
         mixed = self._linear(f"{name}.attention.output.dense", np.concatenate(context))
-        h, after_attention = self._normalise(f"{name}.attention.output.LayerNorm", x + mixed)
+        h, after_attention = self._normalise(f"{name}.attention.output.LayerNorm", states + mixed)
         before_gelu = self._linear(f"{name}.intermediate.dense", h)
         mlp = self._linear(f"{name}.output.dense", before_gelu * _normal_cdf(before_gelu))
         out, after_mlp = self._normalise(f"{name}.output.LayerNorm", h + mlp)
-        return out, _Trace(x, q, k, v, attention, after_attention, before_gelu, after_mlp)
+        return out, _Trace(states, q, k, v, attention, after_attention, before_gelu, after_mlp)
 
-    def _pull_back(self, d_out: Matrix, trace: _Trace, bounds: list[slice]) -> tuple[Matrix, Matrix]:
+    def _pull_back(self, d_out: FloatArray, trace: _Trace, bounds: list[slice]) -> tuple[FloatArray, FloatArray]:
         """Return the cotangents of the last layer's queries and values, (K, T, 384) each, from those of its output."""
         name = f"encoder.layer.{_LAYERS - 1}"
         z = trace.before_gelu
@@ -197,14 +196,14 @@ class MiniLM:
             d_value[:, rows] = _merge(weights.mT @ d)
         return d_query, d_value
 
-    def _read(self, name: str, rows: NDArray[np.int64] | int | slice = np.s_[:]) -> Matrix:
+    def _read(self, name: str, rows: NDArray[np.int64] | int | slice = np.s_[:]) -> FloatArray:
         return np.asarray(self.tensors[name][rows], dtype=np.float64)
 
-    def _linear(self, name: str, x: Matrix) -> Matrix:
-        return x @ self._read(f"{name}.weight").T + self._read(f"{name}.bias")
+    def _linear(self, name: str, states: FloatArray) -> FloatArray:
+        return states @ self._read(f"{name}.weight").T + self._read(f"{name}.bias")
 
-    def _normalise(self, name: str, x: Matrix) -> tuple[Matrix, _Normalised]:
-        centred = x - x.mean(axis=-1, keepdims=True)
+    def _normalise(self, name: str, states: FloatArray) -> tuple[FloatArray, _Normalised]:
+        centred = states - states.mean(axis=-1, keepdims=True)
         deviation = np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + _EPSILON)
         saved = _Normalised(centred / deviation, deviation, self._read(f"{name}.weight"))
         return saved.xhat * saved.scale + self._read(f"{name}.bias"), saved
@@ -223,40 +222,40 @@ def load_minilm() -> MiniLM:
     return MiniLM(bert.read_tensors(folder), read_vocabulary(folder / "vocab.txt"))
 
 
-def _heads(x: Matrix) -> Matrix:
+def _heads(states: FloatArray) -> FloatArray:
     """Split (..., t, D) into (..., heads, t, D / heads)."""
-    return np.moveaxis(x.reshape(*x.shape[:-1], _HEADS, -1), -2, -3)
+    return np.moveaxis(states.reshape(*states.shape[:-1], _HEADS, -1), -2, -3)
 
 
-def _merge(x: Matrix) -> Matrix:
+def _merge(states: FloatArray) -> FloatArray:
     """Undo `_heads`."""
-    rows_first = np.moveaxis(x, -3, -2)
+    rows_first = np.moveaxis(states, -3, -2)
     return rows_first.reshape(*rows_first.shape[:-2], -1)
 
 
-def _temperature(x: Matrix) -> float:
-    return float(np.sqrt(x.shape[-1] / _HEADS))
+def _temperature(states: FloatArray) -> float:
+    return float(np.sqrt(states.shape[-1] / _HEADS))
 
 
-def _softmax(logits: Matrix) -> Matrix:
-    weights: Matrix = np.exp(logits - logits.max(axis=-1, keepdims=True))
+def _softmax(logits: FloatArray) -> FloatArray:
+    weights: FloatArray = np.exp(logits - logits.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     return weights
 
 
-def _normal_cdf(z: Matrix) -> Matrix:
+def _normal_cdf(values: FloatArray) -> FloatArray:
     from scipy.special import erf
 
-    cdf: Matrix = (1 + erf(z / np.sqrt(2))) / 2
+    cdf: FloatArray = (1 + erf(values / np.sqrt(2))) / 2
     return cdf
 
 
-def _unit(x: Matrix) -> Matrix:
-    unit: Matrix = x / np.linalg.norm(x)
+def _unit(states: FloatArray) -> FloatArray:
+    unit: FloatArray = states / np.linalg.norm(states)
     return unit
 
 
-def _columns(stacked: Matrix, bounds: list[slice]) -> Matrix:
+def _columns(stacked: FloatArray, bounds: list[slice]) -> FloatArray:
     """Return the rows (K, T, D) of all sentences as columns (N, K, D, t), with zeros after the shorter sentences."""
     longest = max(rows.stop - rows.start for rows in bounds)
     columns = np.zeros((len(bounds), stacked.shape[0], stacked.shape[2], longest))

@@ -37,18 +37,22 @@ def _words(text: str) -> Iterator[str]:
             yield from characters
 
 
-def _kind(c: str) -> str:
-    if c in "\t\n\r" or unicodedata.category(c).startswith("Z"):
+def _kind(character: str) -> str:
+    if character in "\t\n\r" or unicodedata.category(character).startswith("Z"):
         return "space"
     # ASCII symbols such as $ and ^ count as punctuation, which Unicode says they are not.
-    is_ascii_mark = c.isascii() and c.isprintable() and not c.isalnum()
-    if is_ascii_mark or unicodedata.category(c).startswith("P") or any(a <= ord(c) <= b for a, b in _IDEOGRAPHS):
+    is_ascii_mark = character.isascii() and character.isprintable() and not character.isalnum()
+    if (
+        is_ascii_mark
+        or unicodedata.category(character).startswith("P")
+        or any(a <= ord(character) <= b for a, b in _IDEOGRAPHS)
+    ):
         return "mark"
     return "word"
 
 
-def _is_ignored(c: str) -> bool:
-    return c == "\ufffd" or unicodedata.category(c) in ("Cc", "Cf")
+def _is_ignored(character: str) -> bool:
+    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf")
 
 
 def _pieces(word: str, vocabulary: Mapping[str, int]) -> list[str]:

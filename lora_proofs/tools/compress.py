@@ -8,13 +8,13 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter, PeftFolder, save_peft
 from lora_proofs.float_bounds import Product, balance, distance_enclosure
 from lora_proofs.linalg import check_matrix, check_rank, check_share, svd, times_power, to_numpy
 from lora_proofs.ntk import LinearizedProblem, reduce_rank
 from lora_proofs.ntk.rank_reduction import ReducedRank
+from lora_proofs.ntk.types import FloatArray
 
 __all__ = [
     "Compressed",
@@ -26,8 +26,6 @@ __all__ = [
     "distance",
     "read_problem",
 ]
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +91,16 @@ def compress(adapter: Adapter, rank: int | None = None, tolerance: float | None 
     tails = [times_power(float(np.linalg.norm(s[r:])), exponent) for r in range(len(s) + 1)]
     norm = difference_norm(adapter, Adapter.zero(*adapter.shape, like=adapter.A))
 
-    def truncated(r: int) -> Compressed:
-        root = np.sqrt(s[:r])
+    def truncated(rank: int) -> Compressed:
+        root = np.sqrt(s[:rank])
         dtype = adapter.A.dtype
         half = exponent // 2
         B, A = (
-            times_power(Q_B @ (U[:, :r] * root), exponent - half),
-            times_power((root[:, None] * Vt[:r]) @ Q_A.T, half),
+            times_power(Q_B @ (U[:, :rank] * root), exponent - half),
+            times_power((root[:, None] * Vt[:rank]) @ Q_A.T, half),
         )
         kept = Adapter(A.astype(dtype), B.astype(dtype))
-        return Compressed(kept, adapter.rank, difference_norm(adapter, kept), norm, tails[r])
+        return Compressed(kept, adapter.rank, difference_norm(adapter, kept), norm, tails[rank])
 
     unchanged = Compressed(adapter, adapter.rank, (0.0, 0.0), norm, 0.0)
     if rank is not None:
@@ -206,7 +204,7 @@ def difference_norm(one: Adapter, other: Adapter) -> tuple[float, float]:
     return found.lower, found.upper
 
 
-def distance(E: Matrix, adapter: Adapter) -> tuple[float, float]:
+def distance(change: FloatArray, adapter: Adapter) -> tuple[float, float]:
     """Return floats that enclose ``||E - delta||_F``, whatever the rounding; E is float64.
 
     Raises
@@ -214,7 +212,7 @@ def distance(E: Matrix, adapter: Adapter) -> tuple[float, float]:
     ValueError
         If E is no finite float matrix of the update's shape.
     """
-    found = distance_enclosure([_product(adapter)], to_numpy(check_matrix("E", E, adapter.shape)))
+    found = distance_enclosure([_product(adapter)], to_numpy(check_matrix("E", change, adapter.shape)))
     return found.lower, found.upper
 
 
@@ -250,7 +248,7 @@ def read_problem(path: str | Path) -> tuple[LinearizedProblem, list[str]]:
     return LinearizedProblem(gradients, stored["offsets"], stored["labels"], loss, lam), modules
 
 
-def _factors(adapter: Adapter) -> tuple[Matrix, Matrix]:
+def _factors(adapter: Adapter) -> tuple[FloatArray, FloatArray]:
     """Return B with the scaling, and A, in float64."""
     root = sqrt(adapter.scaling)
     return root * np.asarray(adapter.B, np.float64), root * np.asarray(adapter.A, np.float64)

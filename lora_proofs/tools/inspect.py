@@ -17,8 +17,6 @@ from lora_proofs.tensor_files import read_tensors
 
 __all__ = ["ModuleReport", "inspect_adapter", "read_base", "table", "to_json"]
 
-Matrix = NDArray[Any]
-
 TOP, THRESHOLD = 10, 0.5
 """Shuttleworth et al. (arXiv 2410.21228): the ten leading singular vectors, and the cosine of an intruder."""
 
@@ -76,7 +74,10 @@ class ModuleReport:
 
 
 def inspect_adapter(
-    adapters: Mapping[str, Adapter], weights: Mapping[str, Matrix], d_head: int | None = None, transposed: bool = False
+    adapters: Mapping[str, Adapter],
+    weights: Mapping[str, NDArray[Any]],
+    d_head: int | None = None,
+    transposed: bool = False,
 ) -> list[ModuleReport]:
     """Describe every adapted module.
 
@@ -102,7 +103,7 @@ def inspect_adapter(
     ]
 
 
-def read_base(path: str | Path) -> tuple[dict[str, Matrix], int | None]:
+def read_base(path: str | Path) -> tuple[dict[str, NDArray[Any]], int | None]:
     """Return the tensors of a model folder or safetensors file, and the width of a head if its config tells it.
 
     Raises
@@ -170,14 +171,14 @@ def to_json(reports: list[ModuleReport]) -> str:
     return json.dumps({"schema": 1, "modules": [asdict(report) for report in reports]}, indent=1) + "\n"
 
 
-def _weight(name: str, adapter: Adapter, weights: Mapping[str, Matrix], transposed: bool) -> Matrix:
+def _weight(name: str, adapter: Adapter, weights: Mapping[str, NDArray[Any]], transposed: bool) -> NDArray[Any]:
     wanted = f"{name}.weight"
     found = [wanted] if wanted in weights else [key for key in weights if key.endswith(f".{wanted}")]
     if not found:  # the adapter may have been trained on a model that wraps the stored one
         found = [key for key in weights if wanted.endswith(f".{key}")]
     if len(found) != 1:
         raise ValueError(f"the base has {len(found) or 'no'} tensors for {wanted}; pass the model that was adapted")
-    W: Matrix = np.asarray(check_matrix(found[0], weights[found[0]]), dtype=np.float64)
+    W: NDArray[Any] = np.asarray(check_matrix(found[0], weights[found[0]]), dtype=np.float64)
     out, in_ = adapter.shape
     if W.shape == (in_, out) and (transposed or out != in_):
         W = W.T  # GPT-2 stores (in, out)
@@ -186,13 +187,13 @@ def _weight(name: str, adapter: Adapter, weights: Mapping[str, Matrix], transpos
     return W
 
 
-def _report(name: str, adapter: Adapter, W: Matrix, d_head: int | None) -> ModuleReport:
+def _report(name: str, adapter: Adapter, weight: NDArray[Any], d_head: int | None) -> ModuleReport:
     B, A = np.asarray(adapter.B, np.float64), np.asarray(adapter.A, np.float64)
     s = adapter.scaling * np.linalg.svd(np.linalg.qr(B)[1] @ np.linalg.qr(A.T)[1].T, compute_uv=False)
     p = s[s > 0] / (s.sum() or 1)
-    size = float(np.linalg.norm(W))
-    old = np.linalg.svd(W, full_matrices=False)[0]
-    new = np.linalg.svd(W + adapter.scaling * B @ A, full_matrices=False)[0][:, :TOP]
+    size = float(np.linalg.norm(weight))
+    old = np.linalg.svd(weight, full_matrices=False)[0]
+    new = np.linalg.svd(weight + adapter.scaling * B @ A, full_matrices=False)[0][:, :TOP]
     cosines = np.abs(old.T @ new).max(axis=0)
     out, in_ = adapter.shape
     return ModuleReport(

@@ -244,30 +244,32 @@ def _plan_transformers(frozen: TransformerNetwork, target: TransformerNetwork) -
     return Plan(f"transformers: {L} blocks of {heads[0]} heads, width {D}", rows, float("inf"), notes)
 
 
-def _uniform(name: str, groups: Sequence[tuple[int, int]], D: int) -> Option:
+def _uniform(name: str, groups: Sequence[tuple[int, int]], width: int) -> Option:
     R = max(-(-g // m) for m, g in groups)
-    return _option(name, [m for m, _ in groups], [R] * sum(m for m, _ in groups), D)
+    return _option(name, [m for m, _ in groups], [R] * sum(m for m, _ in groups), width)
 
 
-def _spread(name: str, groups: Sequence[tuple[int, int]], D: int) -> Option:
+def _spread(name: str, groups: Sequence[tuple[int, int]], width: int) -> Option:
     """Distribute the rank of each group evenly, the remainder over its first matrices."""
-    return _option(name, [m for m, _ in groups], [g // m + (i < g % m) for m, g in groups for i in range(m)], D)
+    return _option(name, [m for m, _ in groups], [g // m + (i < g % m) for m, g in groups for i in range(m)], width)
 
 
-def _concentrated(name: str, groups: Sequence[tuple[int, int]], D: int) -> Option:
+def _concentrated(name: str, groups: Sequence[tuple[int, int]], width: int) -> Option:
     """Spend the rank of each group on its first matrix: the one that may be singular."""
-    return _option(name, [m for m, _ in groups], [g if i == 0 else 0 for m, g in groups for i in range(m)], D)
+    return _option(name, [m for m, _ in groups], [g if i == 0 else 0 for m, g in groups for i in range(m)], width)
 
 
-def _option(name: str, sizes: Sequence[int], ranks: Sequence[int], D: int) -> Option:
-    return Option(name, tuple(ranks), tuple(sizes), 2 * D * sum(ranks), sum(R * (2 * D - R) for R in ranks), True)
+def _option(name: str, sizes: Sequence[int], ranks: Sequence[int], width: int) -> Option:
+    return Option(
+        name, tuple(ranks), tuple(sizes), 2 * width * sum(ranks), sum(R * (2 * width - R) for R in ranks), True
+    )
 
 
-def _full(name: str, sizes: tuple[int, ...], count: int, D: int, exact: bool) -> Option:
-    return Option(name, (), sizes, count * D * D, count * D * D, exact)
+def _full(name: str, sizes: tuple[int, ...], count: int, width: int, exact: bool) -> Option:
+    return Option(name, (), sizes, count * width * width, count * width * width, exact)
 
 
-def _least_total(L: int, Lbar: int, needed: Callable[[int, range], int]) -> Partition:
+def _least_total(depth: int, Lbar: int, needed: Callable[[int, range], int]) -> Partition:
     """Return the partition of L layers into Lbar blocks whose ranks have the least sum, by dynamic programming.
 
     Ties go to the smaller largest rank of a layer.
@@ -286,7 +288,7 @@ def _least_total(L: int, Lbar: int, needed: Callable[[int, range], int]) -> Part
             candidates.append((total + g, max(worst, -(-g // len(b))), [*before, b]))
         return min(candidates, key=lambda found: found[:2])
 
-    return best(Lbar, L)[2]
+    return best(Lbar, depth)[2]
 
 
 def _one_dtype(*lists: Sequence[Array]) -> list[list[Array]]:

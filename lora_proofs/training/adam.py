@@ -8,12 +8,11 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from lora_proofs.training.forward import Forward, times
 from lora_proofs.training.losses import Loss
 
-Parameters: TypeAlias = dict[str, Array]
+Parameters: TypeAlias = dict[str, jax.Array]
 """What is trained, with a leading axis of C configurations.
 
 Either adapters A (C, k, D, R) and B (C, k, R, D), added as A B to the first k weights, or the weights W (C, n, D, D)
@@ -26,8 +25,8 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 class Speeds(NamedTuple):
     """Learning rates and weight decays of the configurations, shape (C,) each."""
 
-    rates: Array
-    decays: Array
+    rates: jax.Array
+    decays: jax.Array
 
 
 class State(NamedTuple):
@@ -36,7 +35,7 @@ class State(NamedTuple):
     parameters: Parameters
     first: Parameters
     second: Parameters
-    epoch: Array
+    epoch: jax.Array
 
 
 def start(parameters: Parameters) -> State:
@@ -48,15 +47,15 @@ def start(parameters: Parameters) -> State:
 def update(state: State, gradient: Parameters, speeds: Speeds) -> State:
     """Return the state after one step."""
 
-    def each(values: Array, like: Array) -> Array:
+    def each(values: jax.Array, like: jax.Array) -> jax.Array:
         return values.reshape(-1, *(1,) * (like.ndim - 1))
 
     epoch = state.epoch + 1
     unbias_1, unbias_2 = (1 / (1 - beta ** epoch.astype(speeds.rates.dtype)) for beta in (BETA_1, BETA_2))
     steps = speeds.rates * unbias_1
 
-    def step(p: Array, m: Array, v: Array) -> Array:
-        return p - each(steps, p) * m / (jnp.sqrt(v * unbias_2) + EPSILON)
+    def step(parameter: jax.Array, first: jax.Array, second: jax.Array) -> jax.Array:
+        return parameter - each(steps, parameter) * first / (jnp.sqrt(second * unbias_2) + EPSILON)
 
     gradient = jax.tree.map(lambda g, p: g + each(speeds.decays, p) * p, gradient, state.parameters)
     first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state.first, gradient)
@@ -64,46 +63,60 @@ def update(state: State, gradient: Parameters, speeds: Speeds) -> State:
     return State(jax.tree.map(step, state.parameters, first, second), first, second, epoch)
 
 
-def merged(parameters: Parameters, W: Array, b: Array) -> tuple[Array, Array]:
+def merged(parameters: Parameters, weights: jax.Array, frozen_biases: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the adapted weights (C, n, D, D) and biases (C, m, D) of frozen ones, (n, D, D) and (m, D)."""
     C = len(next(iter(parameters.values())))
-    biases = parameters.get("b", jnp.broadcast_to(b, (C, *b.shape)))
+    biases = parameters.get("b", jnp.broadcast_to(frozen_biases, (C, *frozen_biases.shape)))
     if "W" in parameters:
         return parameters["W"], biases
     k = parameters["A"].shape[1]
-    untouched = jnp.broadcast_to(W[k:], (C, *W[k:].shape))
-    return jnp.concatenate([W[:k] + times(parameters["A"], parameters["B"]), untouched], axis=1), biases
+    untouched = jnp.broadcast_to(weights[k:], (C, *weights[k:].shape))
+    return jnp.concatenate([weights[:k] + times(parameters["A"], parameters["B"]), untouched], axis=1), biases
 
 
 def _epochs(
-    state: State, W: Array, b: Array, speeds: Speeds, x: Array, y: Array, forward: Forward, loss: Loss, T: int
-) -> tuple[State, Array]:
-    """Return the state after T epochs, and the losses before each update, shape (T, C).
+    state: State,
+    weights: jax.Array,
+    biases: jax.Array,
+    speeds: Speeds,
+    inputs: jax.Array,
+    targets: jax.Array,
+    forward: Forward,
+    loss: Loss,
+    count: int,
+) -> tuple[State, jax.Array]:
+    """Return the state after so many epochs, and the losses before each update, shape (count, C).
 
-    Epoch t of this call sees the batch t modulo the number of batches: x of shape (batches, 1, ...), and y alike.
+    Epoch t of this call sees the batch t modulo the number of batches; inputs and targets are (batches, 1, ...).
     """
 
-    def losses(parameters: Parameters, batch: Array) -> tuple[Array, Array]:
-        each = loss(forward(*merged(parameters, W, b), x[batch]), y[batch])
+    def losses(parameters: Parameters, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
+        each = loss(forward(*merged(parameters, weights, biases), inputs[batch]), targets[batch])
         return jnp.sum(each), each
 
-    def one(state: State, t: Array) -> tuple[State, Array]:
-        (_, each), gradient = jax.value_and_grad(losses, has_aux=True)(state.parameters, t % len(x))
+    def one(state: State, epoch: jax.Array) -> tuple[State, jax.Array]:
+        (_, each), gradient = jax.value_and_grad(losses, has_aux=True)(state.parameters, epoch % len(inputs))
         return update(state, gradient, speeds), each
 
-    after: tuple[State, Array] = jax.lax.scan(one, state, jnp.arange(T))
+    after: tuple[State, jax.Array] = jax.lax.scan(one, state, jnp.arange(count))
     return after
 
 
-epochs = jax.jit(_epochs, static_argnames=("forward", "loss", "T"))
+epochs = jax.jit(_epochs, static_argnames=("forward", "loss", "count"))
 
 
 def _scores(
-    parameters: Parameters, W: Array, b: Array, x: Array, y: Array, forward: Forward, measures: tuple[Loss, ...]
-) -> Array:
+    parameters: Parameters,
+    weights: jax.Array,
+    biases: jax.Array,
+    inputs: jax.Array,
+    targets: jax.Array,
+    forward: Forward,
+    measures: tuple[Loss, ...],
+) -> jax.Array:
     """Return the measures of the C configurations on one set of data, shape (measures, C)."""
-    outputs = forward(*merged(parameters, W, b), x)
-    return jnp.stack([measure(outputs, y) for measure in measures])
+    outputs = forward(*merged(parameters, weights, biases), inputs)
+    return jnp.stack([measure(outputs, targets) for measure in measures])
 
 
 scores = jax.jit(_scores, static_argnames=("forward", "measures"))

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from lora_proofs.training.networks import Stack
 
@@ -32,7 +31,9 @@ class Source(NamedTuple):
         """Return the generator of one of the seed's streams, which are independent of each other."""
         return np.random.default_rng((self.seed, STREAMS.index(stream)))
 
-    def draw(self, rng: np.random.Generator, batches: int, size: int, scale: float = 1.0) -> tuple[Array, Array]:
+    def draw(
+        self, rng: np.random.Generator, batches: int, size: int, scale: float = 1.0
+    ) -> tuple[jax.Array, jax.Array]:
         """Return batches of `size` inputs and the target's outputs on them.
 
         Shape (batches, 1, D, size), or for sentences (batches, 1, D, tokens, size).
@@ -44,7 +45,7 @@ class Source(NamedTuple):
         x = jnp.asarray(x, dtype=self.dtype) * scale
         return x if self.prefix is None else outputs(self.prefix, x), outputs(self.target, x)
 
-    def training_data(self, batches: str | int, size: int, epochs: int) -> Iterator[tuple[Array, Array, int]]:
+    def training_data(self, batches: str | int, size: int, epochs: int) -> Iterator[tuple[jax.Array, jax.Array, int]]:
         """Yield (x, y, T), the data of T consecutive epochs: T batches if they are fresh, else one for all epochs."""
         rng = self.rng("train")
         once = None if batches == "fresh" else self.draw(rng, 1, size if isinstance(batches, str) else batches)
@@ -53,10 +54,10 @@ class Source(NamedTuple):
             yield *(self.draw(rng, T, size) if once is None else once), T
 
 
-def outputs(network: Stack, x: Array) -> Array:
-    """Return the network's outputs on batches x of shape (batches, 1, ...), one batch after the other."""
-    W, b = (jnp.asarray(a, dtype=x.dtype)[None] for a in (network.weights, network.biases))
-    return _outputs(W, b, x, network.forward)
+def outputs(network: Stack, inputs: jax.Array) -> jax.Array:
+    """Return the network's outputs on batches of shape (batches, 1, ...), one batch after the other."""
+    W, b = (jnp.asarray(a, dtype=inputs.dtype)[None] for a in (network.weights, network.biases))
+    return _outputs(W, b, inputs, network.forward)
 
 
 _outputs = jax.jit(lambda W, b, x, forward: jax.lax.map(lambda batch: forward(W, b, batch), x), static_argnums=3)
