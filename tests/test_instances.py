@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from strategies import chains, generators, matrices, rational_matrices, sizes
 
 from lora_proofs import instances, pretrained
+from lora_proofs.backends import how_to_install
 from lora_proofs.pretrained import bert
 
 
@@ -108,7 +109,7 @@ def test_exhaustive_families():
     assert sum(1 for _ in instances.all_matrices(2, (-1, 0, 1))) == 81
     singular = [M.det() == 0 for M in instances.all_matrices(3, (0, 1))]
     assert (len(singular), sum(singular)) == (512, 338)  # OEIS A055165: 174 of 512 are invertible
-    # Spec B.5: 8 of 16 and 320 of 512 matrices of signs are singular.
+    # 8 of 16 and 320 of 512 matrices of signs are singular.
     assert [sum(M.det() == 0 for M in instances.all_matrices(n, (-1, 1))) for n in (2, 3)] == [8, 320]
 
 
@@ -140,10 +141,9 @@ def nothing_installed(monkeypatch):
 @pytest.mark.usefixtures("nothing_installed")
 @pytest.mark.parametrize("model", pretrained.REQUIRES)
 def test_a_missing_package_gives_one_clear_line(model):
-    assert not pretrained.available(model)
     with pytest.raises(ModuleNotFoundError, match="pip install") as caught:
         pretrained.load(model)
-    assert pretrained.how_to_get(model) in str(caught.value)
+    assert how_to_install(*(module for module, _ in pretrained.REQUIRES[model])) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -154,13 +154,12 @@ def test_only_what_is_missing_is_asked_for(monkeypatch):
         pretrained.load("bert_ft")
 
 
-@pytest.mark.parametrize("call", [pretrained.load, pretrained.available, pretrained.how_to_get])
-def test_an_unknown_model_gives_the_choices(call):
+def test_an_unknown_model_gives_the_choices():
     with pytest.raises(ValueError, match="'bert_pretrained', 'bert_ft'"):
-        call("gpt-5")
+        pretrained.load("gpt-5")
 
 
 def test_asking_imports_nothing():
-    code = "import sys; from lora_proofs.pretrained import *; available('bert_ft'), how_to_get('bert_ft'); "
+    code = "import sys; from lora_proofs import pretrained; pretrained.REQUIRES; "
     code += "sys.exit(any(m in sys.modules for m in ('torch', 'rxnfp', 'safetensors', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

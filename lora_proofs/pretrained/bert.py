@@ -115,16 +115,6 @@ class PretrainedBert:
         return Head(W_Q=full.W_Q[mine], W_K=full.W_K[mine], W_V=full.W_V[mine], W_O=full.W_O[:, mine])
 
 
-def available(model: str) -> bool:
-    """Return whether everything that `model` needs is installed."""
-    return not _missing(model)
-
-
-def how_to_get(model: str) -> str:
-    """Return one line: the commands, to be run in a clone, that install what `model` needs."""
-    return how_to_install(*_modules(model))
-
-
 @cache
 def load(model: str) -> PretrainedBert:
     """Return the attention weights of an installed model; a second call returns the same object.

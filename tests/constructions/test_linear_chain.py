@@ -176,7 +176,7 @@ def test_singular_first_layer_is_no_obstacle_to_a_singular_target():
 
 
 def test_zero_frozen_layers_are_the_controls_of_the_theorem():
-    """Spec B.1 (b): with W_1 = W_2 = 0 and R = 1 the best error is 1, though sigma_3 = 0."""
+    """With W_1 = W_2 = 0 and R = 1 the best error is 1, though sigma_3 = 0."""
     with pytest.raises(ValueError, match=r"W_2.* is singular"):
         adapt_linear_chain([np.zeros((2, 2))] * 2, np.eye(2), 1)
 
