@@ -15,7 +15,8 @@ from lora_proofs import __version__
 from lora_proofs.cli.terminal import INTERRUPTED, BadInput, discard_output, note
 
 COMMANDS = (
-    "audit", "bench", "check", "compress", "export", "falsify", "figure", "grade", "inspect", "list", "plan", "report",
+    "audit", "bench", "check", "compress", "export", "falsify", "figure", "grade", "inspect", "list", "plan", "prove",
+    "report",
 )  # fmt: skip
 
 
