@@ -21,7 +21,7 @@ MATHEMATICS = (
 )
 JUDGEMENT = ({"judgement"}, {"falsify", "homework"})
 PRESENTATION = ({"presentation"},)
-COMMON = {"display", "enclosure"}
+COMMON = {"display", "enclosure", "lazy"}
 LEAVES = {"plotting"}
 FREE = {"claims", "verify", "cli", "exercises", "formal", "__init__", "__main__"}
 
@@ -54,7 +54,7 @@ def own_imports(path):
             is_module = name and (deeper.is_dir() or deeper.with_suffix(".py").is_file())
             target = ".".join(filter(None, [inner, name if is_module else ""]))
             # Names that the package itself re-exports come from above every layer.
-            yield target or ("" if name in ("__version__", "lazy_face") else "__init__")
+            yield target or ("" if name == "__version__" else "__init__")
 
 
 def layer(top):

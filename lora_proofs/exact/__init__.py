@@ -7,7 +7,6 @@ loaded on first use.
 
 from typing import TYPE_CHECKING
 
-from lora_proofs import lazy_face
 from lora_proofs.exact.adapter import RationalAdapter
 from lora_proofs.exact.enclosures import enclosure, singular_value_enclosures
 from lora_proofs.exact.matrices import (
@@ -50,6 +49,7 @@ from lora_proofs.exact.matrices import (
     vstack,
     zeros,
 )
+from lora_proofs.lazy import lazy_face
 
 if TYPE_CHECKING:
     from lora_proofs.constructions.chain.rational_chain import adapt_linear_chain

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from lora_proofs import lazy_face
+from lora_proofs.lazy import lazy_face
 
 if TYPE_CHECKING:
     from lora_proofs.pretrained.bert import (
