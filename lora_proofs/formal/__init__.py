@@ -7,7 +7,7 @@ compiles the theories and compares. Nothing here is loaded by a check.
 
 from typing import TYPE_CHECKING
 
-from lora_proofs import lazy_face
+from lora_proofs.lazy import lazy_face
 
 if TYPE_CHECKING:
     from lora_proofs.formal.development import Development, Theorem
