@@ -154,17 +154,17 @@ class _Floats:
 
     def excess(self, u: Blocks, v: Blocks) -> tuple[float, float]:
         small = normalised(self.problem)
-        point = evaluate(small.core, *small.lower(u, v))
-        upper = upper_end(small.core, point)
+        point = evaluate(small.problem, *small.reduce(u, v))
+        upper = upper_end(small.problem, point)
         lower = small.units.lower(2 * point.value - upper)
         return max(0.0, lower - self.upper), small.units.upper(upper) - self.lower
 
 
 def _floats(problem: LinearizedProblem, u: Blocks, v: Blocks) -> _Floats:
     small = normalised(problem)
-    found = bracket(small.core, evaluate(small.core, *small.lower(u, v)))
+    found = bracket(small.problem, evaluate(small.problem, *small.reduce(u, v)))
     upper, lower = small.units.upper(found.upper), small.units.lower(found.lower)
-    return _Floats(problem, upper, lower, found.ratio, relative_gap(small.core, found.upper, found.lower))
+    return _Floats(problem, upper, lower, found.ratio, relative_gap(small.problem, found.upper, found.lower))
 
 
 def relative_gap(problem: Any, upper: float, lower: float) -> float:

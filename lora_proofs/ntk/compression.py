@@ -12,7 +12,7 @@ import numpy as np
 
 from lora_proofs.ntk.gradients import DenseGradients, FactoredGradients, Gradients
 from lora_proofs.ntk.problem import LinearizedProblem
-from lora_proofs.ntk.types import Blocks, FloatArray
+from lora_proofs.ntk.types import Blocks, Factors, FloatArray
 
 _DENSE = 2**18
 """Entries up to which a compressed block is multiplied out: the calls would cost more than the arithmetic."""
@@ -26,21 +26,21 @@ class Compressed:
     left: list[FloatArray | None]
     right: list[FloatArray | None]
 
-    def lift(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
-        """Return the factors of the given problem for factors of the compressed one."""
-        return [_times(Q, x) for Q, x in zip(self.left, u, strict=True)], [
-            _times(Q, x) for Q, x in zip(self.right, v, strict=True)
-        ]
+    def reduce(self, u: Blocks, v: Blocks) -> Factors:
+        """See `reductions.Reduction`."""
+        return _components(self.left, u), _components(self.right, v)
 
-    def lower(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
-        """Return the components of factors of the given problem that its gradients see."""
-        return [x if Q is None else Q.T @ x for Q, x in zip(self.left, u, strict=True)], [
-            x if Q is None else Q.T @ x for Q, x in zip(self.right, v, strict=True)
-        ]
+    def lift(self, u: Blocks, v: Blocks) -> Factors:
+        """See `reductions.Reduction`."""
+        return _combinations(self.left, u), _combinations(self.right, v)
 
 
-def _times(Q: FloatArray | None, x: FloatArray) -> FloatArray:
-    return x if Q is None else Q @ x
+def _components(bases: list[FloatArray | None], side: Blocks) -> Blocks:
+    return [x if basis is None else basis.T @ x for basis, x in zip(bases, side, strict=True)]
+
+
+def _combinations(bases: list[FloatArray | None], side: Blocks) -> Blocks:
+    return [x if basis is None else basis @ x for basis, x in zip(bases, side, strict=True)]
 
 
 def compress(problem: LinearizedProblem) -> Compressed:

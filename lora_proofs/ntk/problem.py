@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from lora_proofs.linalg import like, namespace, spectral_norm
+from lora_proofs.linalg import namespace, spectral_norm
 from lora_proofs.ntk.gradients import Gradients, as_gradients
 from lora_proofs.ntk.inputs import real_array, real_number
 from lora_proofs.ntk.losses import make_loss
@@ -37,13 +37,9 @@ def check_problem(problem: Any) -> None:
         raise TypeError(f"problem is a {type(problem).__name__}; pass a ntk.LinearizedProblem")
 
 
-def _is_floating(x: Any) -> bool:
+def is_floating(x: Any) -> bool:
+    """Tell whether x is an array of real floating numbers, of any library."""
     return is_array_api_obj(x) and bool(namespace(x).isdtype(x.dtype, "real floating"))
-
-
-def like_given(pattern: Any, x: FloatArray) -> Any:
-    """Return x in the library, dtype and device of a given array; in NumPy if it was a list."""
-    return like(pattern, x) if _is_floating(pattern) else x
 
 
 class LinearizedProblem:
@@ -78,6 +74,8 @@ class LinearizedProblem:
     offsets : array (N, K)
     w0 : array (d,)
         The rows at delta = 0.
+    pattern : array or None
+        An empty array of the library, dtype and device in which the gradients were given, if they are such arrays.
 
     Raises
     ------
@@ -105,7 +103,7 @@ class LinearizedProblem:
                     "all blocks belong to the same data and outputs"
                 )
         self.shapes = [block.shape[2:] for block in self.blocks]
-        self._pattern = next((item[:0, ...] for item in items if _is_floating(item)), None)
+        self.pattern = next((item[:0, ...] for item in items if is_floating(item)), None)
         f = real_array("offsets", offsets, f"pass the outputs f_W0, shape ({self.N}, {self.K})")
         if f.shape != (self.N, self.K) and not (self.K == 1 and f.shape == (self.N,)):
             raise ValueError(f"offsets have shape {f.shape}; pass the outputs f_W0, shape ({self.N}, {self.K})")
@@ -126,10 +124,6 @@ class LinearizedProblem:
         for name in ("lam_max", "row_sizes"):
             other.__dict__.pop(name, None)
         return other
-
-    def as_given(self, x: FloatArray) -> Any:
-        """Return x in the library, dtype and device of the gradients, if these are arrays; in NumPy otherwise."""
-        return like_given(self._pattern, x)
 
     def apply(self, deltas: Any) -> FloatArray:
         """Return A(delta), shape (d,), for a list of (m_t, n_t) matrices."""

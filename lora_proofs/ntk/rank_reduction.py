@@ -28,7 +28,8 @@ from lora_proofs.adapters import Adapter
 from lora_proofs.display import Readable, show
 from lora_proofs.linalg import like, to_numpy
 from lora_proofs.ntk.points import balanced
-from lora_proofs.ntk.problem import LinearizedProblem, check_problem, like_given
+from lora_proofs.ntk.problem import LinearizedProblem, check_problem
+from lora_proofs.ntk.reductions import as_passed
 from lora_proofs.ntk.types import Blocks, FloatArray
 
 _INDEPENDENT = 1e-9
@@ -113,9 +114,8 @@ def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:
         If the shapes do not fit.
     """
     check_problem(problem)
-    plain = is_array_api_obj(u)
-    patterns = [u] if plain else u
-    u, v = problem.check_factors(u, v)
+    passed = as_passed(problem, u)
+    u, v = passed.reduce(u, v)
     pairs = [balanced(x, y, _ROUNDING) for x, y in zip(u, v, strict=True)]
     before = [a.shape[1] for a, _ in pairs]
     canonical = problem.canonical_loss.linear_rows
@@ -128,10 +128,8 @@ def reduce_rank(problem: LinearizedProblem, u: Any, v: Any) -> ReducedRank:
     new_u, new_v = [a for a, _ in pairs], [b for _, b in pairs]
     fits, new_fits = problem.apply_factors(u, v), problem.apply_factors(new_u, new_v)
     scale = max(float(np.abs(x).max()) for x in (problem.w0, fits))
-    as_given = [[like_given(p, x) for p, x in zip(patterns, side, strict=True)] for side in (new_u, new_v)]
     return ReducedRank(
-        u=as_given[0][0] if plain else as_given[0],
-        v=as_given[1][0] if plain else as_given[1],
+        *passed.lift(new_u, new_v),
         ranks_before=tuple(before),
         ranks=tuple(a.shape[1] for a in new_u),
         equations=equations,

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_array_api_obj
 
 from lora_proofs.display import Readable, show
 from lora_proofs.exact import matrices as exact
@@ -31,7 +30,8 @@ from lora_proofs.exact.matrices import floats, inertia, inner
 from lora_proofs.linalg import spectral_norm
 from lora_proofs.ntk.canonical import canonical_problem, gram
 from lora_proofs.ntk.hessian import Hessian, norm
-from lora_proofs.ntk.problem import LinearizedProblem, like_given
+from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.reductions import as_passed
 from lora_proofs.ntk.traps.rational_instance import Trap
 from lora_proofs.ntk.types import Blocks, FloatArray
 
@@ -150,9 +150,8 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
     ValueError
         If the shapes do not fit, or u and v have no columns at all.
     """
-    plain = is_array_api_obj(u)
-    patterns = [u] if plain else list(u)
-    u, v = problem.check_factors(u, v)
+    passed = as_passed(problem, u)
+    u, v = passed.reduce(u, v)
     if not any(x.size for x in u):
         raise ValueError("u and v have no columns; append a column of zeros to ask for the curvature at delta = 0")
     turns: Blocks = [np.eye(x.shape[1]) if problem.lam else _balancing(x, y) for x, y in zip(u, v, strict=True)]
@@ -172,8 +171,7 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
         back: Blocks = [np.asarray(np.linalg.inv(R)) for R in turns]
         step = _decrease(problem, u, v, *_turned(*hessian.unpack(direction), back))
         if step is not None:
-            du, dv = ([like_given(p, x) for p, x in zip(patterns, side, strict=True)] for side in step)
-            verdict, escape = "saddle", (du[0], dv[0]) if plain else (du, dv)
+            verdict, escape = "saddle", passed.lift(*step)
     return SecondOrder(verdict, escape, length, relative, low, residual, high, hessian.gauge.dimension)
 
 

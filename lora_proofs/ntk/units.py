@@ -11,14 +11,15 @@ exponents g and h are even, so that the factors scale by powers of two as well: 
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from lora_proofs.ntk.canonical import CanonicalProblem, CanonicalRows, DenseRows, ScaledRows, canonical_problem
-from lora_proofs.ntk.compression import Compressed, compress
+from lora_proofs.ntk.compression import compress
 from lora_proofs.ntk.null_space import feasible
-from lora_proofs.ntk.types import Blocks, FloatArray
+from lora_proofs.ntk.problem import LinearizedProblem
+from lora_proofs.ntk.reductions import AsPassed, Chain, Scaled
+from lora_proofs.ntk.types import FloatArray
 
 _COPIED = 2**18
 """Entries of a block up to which the scaled rows are formed: the calls would cost more than the arithmetic."""
@@ -33,18 +34,6 @@ class Units:
 
     gradient: int
     output: int
-
-    @property
-    def _root(self) -> int:
-        return (self.output - self.gradient) // 2
-
-    def given(self, factors: Blocks) -> Blocks:
-        """Return the factors of the problem as given, for those in these units."""
-        return [np.ldexp(x, self._root) for x in factors]
-
-    def own(self, factors: Blocks) -> Blocks:
-        """Return the factors in these units, for those of the problem as given."""
-        return [np.ldexp(x, -self._root) for x in factors]
 
     def upper(self, value: float) -> float:
         """Return a value of the objective in the units of the problem as given, or a little more."""
@@ -61,24 +50,14 @@ class Units:
 
 
 @dataclass(frozen=True, eq=False)
-class Normalised:
-    """A problem as the solvers see it: compressed, in its own units; and the way back."""
+class Normalised(Chain):
+    """A problem as the solvers see it: in NumPy, compressed, in canonical rows and in units of its own."""
 
-    core: CanonicalProblem
+    problem: CanonicalProblem
     units: Units
-    small: Compressed
-
-    def lift(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
-        """Return the factors of the problem as given."""
-        return self.small.lift(self.units.given(u), self.units.given(v))
-
-    def lower(self, u: Blocks, v: Blocks) -> tuple[Blocks, Blocks]:
-        """Return the factors that the core sees, for those of the problem as given."""
-        u, v = self.small.lower(u, v)
-        return self.units.own(u), self.units.own(v)
 
 
-def normalised(problem: Any) -> Normalised:
+def normalised(problem: LinearizedProblem) -> Normalised:
     """Return a `LinearizedProblem` compressed and in units of its own.
 
     Raises
@@ -86,15 +65,20 @@ def normalised(problem: Any) -> Normalised:
     ValueError
         If the objective overflows, or lam is so small beside the gradients that its ratio to them underflows.
     """
-    small = compress(problem)
-    core = canonical_problem(small.problem)
+    passed, compressed = AsPassed(problem, [problem.pattern] * len(problem.blocks)), compress(problem)
+    core = canonical_problem(compressed.problem)
     units = _units(core, problem.row_sizes)
-    lam = _lam(problem, units)
-    sizes = [np.ldexp(x, -units.gradient) for x in problem.row_sizes]
-    blocks = [_scaled(rows, -units.gradient) for rows in core.blocks]
-    w0 = np.ldexp(core.w0, -units.output)
-    exact = partial(feasible, problem)  # dependencies of the rows know no units, and compression keeps them
-    return Normalised(CanonicalProblem(blocks, w0, core.loss, lam, sizes=sizes, feasible=exact), units, small)
+    own = CanonicalProblem(
+        [_scaled(rows, -units.gradient) for rows in core.blocks],
+        np.ldexp(core.w0, -units.output),
+        core.loss,
+        _lam(problem, units),
+        sizes=[np.ldexp(sizes, -units.gradient) for sizes in problem.row_sizes],
+        # Dependencies of the rows know no units, and compression keeps them.
+        feasible=partial(feasible, problem),
+    )
+    scaled = Scaled(own, [(units.output - units.gradient) // 2] * len(own.blocks))
+    return Normalised((passed, compressed, scaled), own, units)
 
 
 def _units(core: CanonicalProblem, sizes: list[FloatArray]) -> Units:
@@ -113,7 +97,7 @@ def _even(size: float) -> int:
     return (math.frexp(size)[1] - 1) // 2 * 2 if size else 0
 
 
-def _lam(problem: Any, units: Units) -> float:
+def _lam(problem: LinearizedProblem, units: Units) -> float:
     exponent = -units.gradient - units.output
     size = math.frexp(problem.lam)[1] + exponent
     if problem.lam and size < -_LARGEST:

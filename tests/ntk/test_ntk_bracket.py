@@ -17,7 +17,7 @@ LOSSES = ("squared", "logistic", "cross_entropy")
 
 def at(problem, u, v):
     own = normalised(problem)
-    return own, evaluate(own.core, *own.lower([u], [v]))
+    return own, evaluate(own.problem, *own.reduce([u], [v]))
 
 
 def cancelling(seed, loss="squared"):
@@ -42,7 +42,7 @@ def test_the_upper_end_is_above_the_objective_where_rounding_hides_it(loss):
         own, point = at(problem, u, v)
         with mp.workdps(60):
             exact = objective(problem, [u], [v])
-            found = own.units.upper(upper_end(own.core, point))
+            found = own.units.upper(upper_end(own.problem, point))
             assert exact <= found <= exact * (1 + mp.mpf("1e-3"))
             below += own.units.upper(point.value) < exact
             # What is added for the rounding of the rows is needed: P and its own rounding are not enough.
@@ -58,7 +58,7 @@ def test_without_cancellation_the_upper_end_is_the_objective(loss):
     problem = LinearizedProblem(rng.normal(size=(5, K, 4, 3)), np.zeros((5, K)), labels, loss, 0.1)
     u, v = 0.1 * rng.normal(size=(4, 1)), 0.1 * rng.normal(size=(3, 1))
     own, point = at(problem, u, v)
-    assert point.value < upper_end(own.core, point) < point.value * (1 + 1e-12)
+    assert point.value < upper_end(own.problem, point) < point.value * (1 + 1e-12)
 
 
 def test_unbalanced_and_superfluous_columns_do_not_widen_the_bracket():
@@ -67,7 +67,8 @@ def test_unbalanced_and_superfluous_columns_do_not_widen_the_bracket():
     u, v = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
     own, point = at(problem, u, v)
     _, skew = at(problem, u * [1e6, 1e-6], v * [1e-6, 1e6])
-    assert upper_end(own.core, skew) - skew.value == pytest.approx(upper_end(own.core, point) - point.value, rel=1e-2)
+    by = [upper_end(own.problem, x) - x.value for x in (skew, point)]
+    assert by[0] == pytest.approx(by[1], rel=1e-2)
 
 
 def test_the_operator_norm_is_bounded_where_its_sum_cancels():
@@ -80,14 +81,14 @@ def test_the_operator_norm_is_bounded_where_its_sum_cancels():
         w = np.float64(rng.uniform(1, 2))
         problem = LinearizedProblem(np.stack([g, h])[:, None], [w, w * (1 + 2**-50)], np.zeros(2), "squared", 1e-16)
         own = normalised(problem)
-        q = own.core.w0
-        ratio = norm_ratio(own.core, q, own.core.adjoint(q))
+        q = own.problem.w0
+        ratio = norm_ratio(own.problem, q, own.problem.adjoint(q))
         with mp.workdps(60):
             c = [mp.mpf(float(x)) for x in problem.offsets.ravel()]
             S = (c[0] * mp.matrix(g.tolist()) + c[1] * mp.matrix(h.tolist())) / 2
             exact = max(mp.svd_r(S, compute_uv=False)) / mp.mpf(problem.lam)
             assert exact <= ratio
-            computed = np.linalg.norm(own.core.adjoint(q)[0], 2) / own.core.lam
+            computed = np.linalg.norm(own.problem.adjoint(q)[0], 2) / own.problem.lam
             needed += bool(computed * (1 + 1e-12) < exact)
     assert needed >= 3
 
@@ -98,10 +99,10 @@ def test_the_ratio_is_that_of_the_worst_block_and_tight(blocks):
     G = [10.0**t * rng.normal(size=(6, 1, 4, 3)) for t in range(blocks)]
     problem = LinearizedProblem(G, np.zeros(6), rng.normal(size=6), "squared", 0.1)
     own = normalised(problem)
-    q = own.core.loss.derivative(own.core.w0)
+    q = own.problem.loss.derivative(own.problem.w0)
     S = problem.adjoint(problem.derivative(problem.w0))
     expected = max(np.linalg.norm(x, 2) for x in S) / 0.1
-    assert expected < norm_ratio(own.core, q, own.core.adjoint(q)) < expected * (1 + 1e-12)
+    assert expected < norm_ratio(own.problem, q, own.problem.adjoint(q)) < expected * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -126,7 +127,7 @@ def test_the_dual_bound_is_below_the_dual_value_in_60_digits(loss):
 
 def test_slopes_that_sum_to_more_than_1_are_brought_back():
     problem = LinearizedProblem(np.ones((2, 3, 2, 2)), np.ones((2, 3)), [0, 1], "cross_entropy", 1.0)
-    core = normalised(problem).core
+    core = normalised(problem).problem
     q = np.array([0.5, 0.5 + 1e-15, 0.25, 0.75])
     assert dual_bound(core, q, 0.5) == pytest.approx(np.log(2) / 2 + 0.5 * (0.25 * np.log(4) + 0.75 * np.log(4 / 3)))
     # No value is below 0, the dual value of q = 0.
@@ -151,7 +152,7 @@ def test_a_residual_that_lost_its_digits_gets_a_better_dual_point(monkeypatch):
         assert solution.lower <= objective(problem, [u], [v]) <= solution.upper
     monkeypatch.setattr(bracket_module, "_REFINED", 0)
     own, point = at(problem, u, v)
-    rough = bracket(own.core, point)
+    rough = bracket(own.problem, point)
     assert rough.width > 1e-9 * rough.upper
 
 
@@ -166,7 +167,7 @@ def one_matrix(N, loss="squared", lam=0.1, w0=0.0):
     """Return a problem of gradients 4 x 3 in its own units, whose w0 is given."""
     rng = np.random.default_rng(N)
     labels = np.ones(N) if loss == "logistic" else np.zeros(N)
-    return normalised(LinearizedProblem(rng.normal(size=(N, 1, 4, 3)), np.full(N, w0), labels, loss, lam)).core
+    return normalised(LinearizedProblem(rng.normal(size=(N, 1, 4, 3)), np.full(N, w0), labels, loss, lam)).problem
 
 
 def test_the_sum_of_the_risk_is_widened_where_nothing_else_rounds():
@@ -197,7 +198,7 @@ def test_the_dual_is_lowered_by_the_absolute_values_of_its_terms():
 def test_without_a_regulariser_the_ratio_is_infinite_if_any_entry_of_the_slopes_is_not_0():
     G = np.zeros((1, 1, 2, 2))
     G[0, 0, 0, 0] = 1
-    core = normalised(LinearizedProblem(G, np.ones(1), np.zeros(1), "squared", 0.0)).core
+    core = normalised(LinearizedProblem(G, np.ones(1), np.zeros(1), "squared", 0.0)).problem
     assert bracket(core, evaluate(core, [np.zeros((2, 1))], [np.zeros((2, 1))])).ratio == np.inf
 
 

@@ -37,7 +37,7 @@ def test_the_rank_is_raised_where_a_frozen_factor_does_not_reach(n):
     G = np.zeros((n, 1, 6, n))
     G[:, 0, 0] = rng.normal(size=(n, n))
     problem = problem_of(G, rng.normal(size=n))
-    core = normalised(problem).core
+    core = normalised(problem).problem
     u, v = realise(core, 0 * core.w0, row_sizes(core))
     assert core.rows(u, v) == pytest.approx(0 * core.w0, abs=1e-12)
     assert u[0].shape[1] == v[0].shape[1] == n or u[0].shape[1] in (n, 2 ** int(np.ceil(np.log2(n))))
@@ -48,7 +48,7 @@ def test_the_rank_is_raised_where_a_frozen_factor_does_not_reach(n):
 
 def test_a_target_that_is_met_already_needs_no_columns():
     rng = np.random.default_rng(3)
-    core = normalised(problem_of(rng.normal(size=(3, 1, 2, 4)), np.ones(3))).core
+    core = normalised(problem_of(rng.normal(size=(3, 1, 2, 4)), np.ones(3))).problem
     u, v = realise(core, core.w0, row_sizes(core))
     assert (u[0].shape, v[0].shape) == ((2, 0), (4, 0))
 
@@ -99,7 +99,7 @@ def test_several_cuts_are_tried_and_the_best_is_kept():
     g = rng.normal(size=(3, 3))
     for distance, count in ((1e-2, 1), (1e-10, 2), (1e-13, 2), (1e-17, 1)):
         G = np.stack([g, g + distance * rng.normal(size=(3, 3))])[:, None]
-        core = normalised(problem_of(G, np.array([1.0, -1.0]))).core
+        core = normalised(problem_of(G, np.array([1.0, -1.0]))).problem
         points = list(least_risk(core))
         assert len(points) == count
         if count == 2:
@@ -132,7 +132,7 @@ def test_offsets_of_thousands_have_their_least_risk_found(loss, size):
 def test_the_least_risk_is_a_stationary_point():
     rng = np.random.default_rng(11)
     G = rng.normal(size=(30, 1, 2, 2))
-    core = normalised(problem_of(G, rng.choice([-1, 1], 30), "logistic")).core
+    core = normalised(problem_of(G, rng.choice([-1, 1], 30), "logistic")).problem
     sizes = row_sizes(core)
     U, s = module._left(core, sizes)
     B = np.linalg.qr(sizes[:, None] * U)[0]
@@ -148,7 +148,7 @@ def test_a_full_step_that_overshoots_is_shortened():
     """From w = 20 the curvature is 2e-9, and Newton's step goes to -5e8."""
     rows = np.array([[1.0], [-1.0], [0.5]])
     problem = problem_of(rows.reshape(3, 1, 1, 1), np.ones(3), "logistic", np.array([-12.0, 14.0, -13.0]))
-    core = normalised(problem).core
+    core = normalised(problem).problem
     B = np.linalg.qr(core.blocks[0].matvec(np.eye(1)).reshape(3, 1))[0]
     w = optimal_rows(core, B)
     assert abs(float(B[:, 0] @ core.loss.derivative(w))) <= 1e-8
@@ -194,8 +194,8 @@ def test_the_dual_bound_leaves_room_for_rounding():
         K = 1 if loss == "logistic" else 2
         y = {"squared": rng.normal(size=(20, K)), "logistic": rng.choice([-1, 1], 20)}.get(loss, rng.integers(0, K, 20))
         problem = problem_of(rng.normal(size=(20, K, 1, 2)), y, loss)
-        point = next(iter(least_risk(normalised(problem).core)))
-        core = normalised(problem).core
+        point = next(iter(least_risk(normalised(problem).problem)))
+        core = normalised(problem).problem
         lower = dual_bound_at_zero(core, core.loss.derivative(point.w))
         assert lower < point.value
         assert lower == pytest.approx(point.value, rel=1e-12)

@@ -234,7 +234,7 @@ def test_balanced_keeps_the_product_and_drops_null_columns():
 
 def test_an_interrupt_returns_the_best_point_with_its_bracket(monkeypatch):
     problem = gaussian_problem("squared", 60, 60, 10, 0.05)
-    rounds = active_subspace(normalised(problem).core)
+    rounds = active_subspace(normalised(problem).problem)
 
     def interrupted(core):
         yield next(rounds)

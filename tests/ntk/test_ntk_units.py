@@ -51,20 +51,20 @@ def test_the_solution_scales_to_the_last_bit(gradient, output, loss):
 def test_in_its_own_units_a_problem_is_of_size_1(loss):
     for gradient in (-301, -300, 0, 7, 300):
         own = normalised(problem_at(gradient, 0, loss))
-        assert 1 <= max(x.max() for x in own.core.sizes) < 4
+        assert 1 <= max(x.max() for x in own.problem.sizes) < 4
         assert own.units.gradient % 2 == own.units.output % 2 == 0
         if loss == "squared":
-            assert 1 <= np.abs(own.core.w0).max() < 4
+            assert 1 <= np.abs(own.problem.w0).max() < 4
         else:
             assert own.units.output == 0
-        u = [np.ones((m, 2)) for m, _ in own.core.shapes]
-        v = [np.ones((n, 2)) for _, n in own.core.shapes]
-        for x, y in zip(own.lower(*own.lift(u, v)), (u, v), strict=True):
+        u = [np.ones((m, 2)) for m, _ in own.problem.shapes]
+        v = [np.ones((n, 2)) for _, n in own.problem.shapes]
+        for x, y in zip(own.reduce(*own.lift(u, v)), (u, v), strict=True):
             np.testing.assert_array_equal(x[0], y[0])
         # The rows, the sizes and the factors are changed alike.
         problem = problem_at(gradient, 0, loss)
         expected = np.ldexp(problem.rows(*own.lift(u, v)), -own.units.output)
-        np.testing.assert_allclose(own.core.rows(u, v), expected, rtol=1e-13)
+        np.testing.assert_allclose(own.problem.rows(u, v), expected, rtol=1e-13)
 
 
 def test_large_blocks_are_scaled_without_a_copy():
@@ -73,7 +73,7 @@ def test_large_blocks_are_scaled_without_a_copy():
     reference = solve(LinearizedProblem(G, np.zeros(4), np.ones(4), "squared", 0.1))
     scaled = solve(LinearizedProblem(np.ldexp(G, 300), np.zeros(4), np.ones(4), "squared", math.ldexp(0.1, 300)))
     assert scaled.upper == pytest.approx(reference.upper, rel=1e-12)
-    (rows,) = normalised(scaled.problem).core.blocks
+    (rows,) = normalised(scaled.problem).problem.blocks
     assert np.shares_memory(rows.given.array, scaled.problem.blocks[0].array)
 
 
@@ -114,20 +114,20 @@ def test_lam_beyond_all_proportion_is_as_good_as_a_large_one():
 def test_zero_gradients_and_zero_outputs_have_units():
     own = normalised(LinearizedProblem(np.zeros((1, 1, 2, 2)), [[0.0]], [[0.0]], "squared", 0.1))
     assert (own.units.gradient, own.units.output) == (0, 0)
-    assert own.core.lam == 0.1
+    assert own.problem.lam == 0.1
 
 
 def test_the_unit_of_outputs_is_read_off_absolute_values():
     problem = LinearizedProblem(np.ones((2, 1, 1, 1)), np.array([0.0, 1.0]), np.array([800.0, 0.0]), "squared", 0.1)
     own = normalised(problem)
-    assert own.core.w0.min() < -1
-    assert 1 <= np.abs(own.core.w0).max() < 4
+    assert own.problem.w0.min() < -1
+    assert 1 <= np.abs(own.problem.w0).max() < 4
 
 
 def test_without_a_regulariser_no_ratio_underflows_and_dependencies_are_the_problems_own():
-    assert normalised(problem_at(1000, 40, lam=0.0)).core.lam == 0
+    assert normalised(problem_at(1000, 40, lam=0.0)).problem.lam == 0
     own = normalised(problem_at(400, 400, lam=0.0))
-    assert own.core.lam == 0
-    assert len(own.core.feasible(np.ones(10))) == 10
+    assert own.problem.lam == 0
+    assert len(own.problem.feasible(np.ones(10))) == 10
     edge = 2 - units._LARGEST  # lam, in units of the problem, is 2^-LARGEST: the least that is taken
-    assert normalised(problem_at(lam=math.ldexp(1.0, edge))).core.lam > 0
+    assert normalised(problem_at(lam=math.ldexp(1.0, edge))).problem.lam > 0

@@ -11,6 +11,7 @@ import numpy as np
 
 from lora_proofs.ntk.canonical import CanonicalProblem
 from lora_proofs.ntk.points import Point, balanced, evaluate, gradient, hessian
+from lora_proofs.ntk.reductions import Scaled
 from lora_proofs.ntk.types import Blocks, FloatArray
 
 _NEWTON_STEPS = 300
@@ -129,10 +130,10 @@ def temperatures(core: CanonicalProblem) -> list[float]:
 def minimise(core: CanonicalProblem, u: Blocks, v: Blocks, tolerance: float) -> Point:
     """Return a global minimum as `minimise_at` does, by way of higher `temperatures`."""
     for T in temperatures(core):
-        root = np.sqrt(T)
         cooler = CanonicalProblem(core.blocks, core.w0 / T, core.loss, core.lam, core.passes) if T > 1 else core
-        point = minimise_at(cooler, [x / root for x in u], [x / root for x in v], max(tolerance, 1e-4 * (T > 1)))
-        u, v = [root * x for x in point.u], [root * x for x in point.v]
+        stage = Scaled(cooler, [int(np.log2(T)) // 2] * len(core.blocks))
+        point = minimise_at(cooler, *stage.reduce(u, v), max(tolerance, 1e-4 * (T > 1)))
+        u, v = stage.lift(point.u, point.v)
         core.passes = cooler.passes
     return point
 

@@ -131,15 +131,15 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     if method not in ("auto", "burer_monteiro", "active_subspace", "interior_point"):
         raise ValueError(f"method is {method!r}; pass 'auto', 'burer_monteiro', 'active_subspace' or 'interior_point'")
     small = normalised(problem)
-    core = small.core
-    compressed = any(Q is not None for Q in (*small.small.left, *small.small.right))
+    core = small.problem
+    compressed = core.shapes != problem.shapes
     if not problem.lam:
         method = "least risk, then a frozen factor"
     elif method == "auto":
         method = "burer_monteiro" if max(min(shape) for shape in core.shapes) <= _SMALL else "active_subspace"
     best, found = _best(core, _points(core, method), gap)
     best, found, cliff = _without_negligible(core, best, found, gap)
-    factors, found = _returned(problem, small, best, found)
+    factors, found = _returned(small, best, found)
     solution = Solution(
         factors,
         small.units.upper(found.upper),
@@ -177,15 +177,12 @@ def _without_negligible(
     return point, found, smallest / cut if cut else float("inf")
 
 
-def _returned(
-    problem: LinearizedProblem, small: Normalised, point: Point, found: Bracket
-) -> tuple[list[tuple[Any, Any]], Bracket]:
+def _returned(small: Normalised, point: Point, found: Bracket) -> tuple[list[tuple[Any, Any]], Bracket]:
     """Return the factors as given back, and the bracket that belongs to them: compression and float32 round."""
-    exact = small.lift(point.u, point.v)
-    u, v = ([problem.as_given(x) for x in side] for side in exact)
-    seen = small.lower(*problem.check_factors(u, v))
+    u, v = small.lift(point.u, point.v)
+    seen = small.reduce(u, v)
     if not all(np.array_equal(x, y) for x, y in zip((*seen[0], *seen[1]), (*point.u, *point.v), strict=True)):
-        again = bracket(small.core, evaluate(small.core, *seen))
+        again = bracket(small.problem, evaluate(small.problem, *seen))
         # The lower end of the point before it was rounded holds as well, and in float32 it is the better one.
         found = Bracket(again.upper, max(found.lower, again.lower), again.ratio)
     return list(zip(u, v, strict=True)), found

@@ -17,6 +17,7 @@ import numpy as np
 
 from lora_proofs.ntk.canonical import CanonicalProblem, CanonicalRows, ScaledRows, dense
 from lora_proofs.ntk.points import Point, balanced, evaluate
+from lora_proofs.ntk.reductions import Scaled
 from lora_proofs.ntk.solvers.burer_monteiro import temperatures
 from lora_proofs.ntk.types import Blocks, FloatArray
 
@@ -38,7 +39,8 @@ def least_risk(core: CanonicalProblem) -> Iterator[Point]:
     ValueError
         If the data are separable, so that no minimiser exists.
     """
-    equal, exponents = _equalised(core)
+    scaled = _equalised(core)
+    equal = scaled.problem
     sizes = row_sizes(equal)
     U, s = _left(equal, sizes)
     ranks = sorted({int((s > cut * s[:1].sum()).sum()) for cut in (max(_CUTS[0], len(s) * _EPS), *_CUTS[1:])})
@@ -52,20 +54,17 @@ def least_risk(core: CanonicalProblem) -> Iterator[Point]:
             break
         u, v = realise(equal, w, sizes)
         pairs = [balanced(x, y, 4 * _EPS) for x, y in zip(u, v, strict=True)]
-        u, v = (
-            [np.ldexp(x, -e // 2) for x, e in zip(side, exponents, strict=True)] for side in zip(*pairs, strict=True)
-        )
-        yield evaluate(core, u, v)
+        yield evaluate(core, *scaled.lift([x for x, _ in pairs], [y for _, y in pairs]))
     if separable is not None:
         raise separable
 
 
-def _equalised(core: CanonicalProblem) -> tuple[CanonicalProblem, list[int]]:
-    """Return the problem with blocks 2^-e_t G_t of size 1, and the even e_t: without lam no block costs more."""
+def _equalised(core: CanonicalProblem) -> Scaled:
+    """Return the problem with blocks 2^-e_t G_t of size 1, all e_t even: without lam no block costs more."""
     exponents = [2 * (int(np.frexp(x.max())[1]) // 2) if x.any() else 0 for x in core.sizes]
     blocks: list[CanonicalRows] = [ScaledRows(rows, 2.0**-e) for rows, e in zip(core.blocks, exponents, strict=True)]
     sizes = [np.ldexp(x, -e) for x, e in zip(core.sizes, exponents, strict=True)]
-    return CanonicalProblem(blocks, core.w0, core.loss, 0.0, sizes=sizes), exponents
+    return Scaled(CanonicalProblem(blocks, core.w0, core.loss, 0.0, sizes=sizes), [-e // 2 for e in exponents])
 
 
 def row_sizes(core: CanonicalProblem) -> FloatArray:
