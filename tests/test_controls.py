@@ -10,7 +10,8 @@ import pytest
 
 from lora_proofs.judgement.audit.explanations import read_explanations
 from lora_proofs.judgement.audit.mutation import notes
-from lora_proofs.judgement.collect import checks_folder, collect
+from lora_proofs.judgement.collect import collect
+from lora_proofs.judgement.environment import data_folder
 
 SELECTIONS = collect()
 CLAIMS = [
@@ -27,7 +28,7 @@ def test_controls_run_the_claims_own_check_and_one_of_them_fails(path, claim):
 
 
 def test_what_is_explained_is_there():
-    folder = checks_folder()
+    folder = data_folder("paper_checks")
     explanations = read_explanations(folder / "any.py")
     controls = {
         claim.label: {control.description for control in claim.controls}
@@ -71,7 +72,7 @@ def name_of(call):
 
 def test_checks_take_sub_cases_from_derive():
     wrong = []
-    for path in checks_folder().rglob("*.py"):
+    for path in data_folder("paper_checks").rglob("*.py"):
         for call in calls(path):
             first = ast.unparse(call.args[0]) if call.args else ""
             if name_of(call) == "Case" or (name_of(call) == "replace" and first.rpartition(".")[2] == "case"):
@@ -91,7 +92,7 @@ def test_enclosures_are_made_by_code_that_proves():
     package = Path(__file__).resolve().parents[1] / "lora_proofs"
     makers = {
         path.relative_to(package).as_posix() if package in path.parents else f"paper_checks/{path.name}"
-        for root in (package, checks_folder())
+        for root in (package, data_folder("paper_checks"))
         for path in root.rglob("*.py")
         if any(name_of(call) == "Enclosure" for call in calls(path))
     }

@@ -40,11 +40,11 @@ def list_claims(json_file: str | None, coverage: bool) -> None:
 
 def _list_coverage(selections: list[Selection], json_file: str | None) -> None:
     """Print what is checked of each paper, and note where the table of statements and the claims disagree."""
-    from lora_proofs.judgement.collect import checks_folder
     from lora_proofs.judgement.coverage import KNOWN, discrepancies, read_coverage
+    from lora_proofs.judgement.environment import data_folder
 
     with bad_input():
-        found = read_coverage(checks_folder() / "coverage.toml")
+        found = read_coverage(data_folder("paper_checks") / "coverage.toml")
     papers = [selection.paper for selection in selections]
     for line in discrepancies(found, papers):
         note(f"warning: {line}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 from lora_proofs.judgement.claims import Claim, Paper
-from lora_proofs.judgement.environment import PACKAGE
+from lora_proofs.judgement.environment import data_folder
+from lora_proofs.judgement.scripts import load_script
 
 CENTRAL = ("zeng2024expressive", "jang2024lora")
 """The papers that come first wherever papers are listed; the others follow in alphabetical order."""
@@ -32,16 +29,8 @@ class Selection:
     claims: tuple[Claim, ...]
 
 
-def checks_folder() -> Path:
-    """Return the checkout's ``paper_checks``, or the one that an installed package carries."""
-    checkout = PACKAGE.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / "paper_checks").is_dir():
-        return checkout / "paper_checks"
-    return PACKAGE / "paper_checks"
-
-
-Found = list[tuple[Path, Paper]]
-"""Papers, each with the check file that it stands in."""
+_Papers = list[tuple[Path, Paper]]
+"""Each with the check file that it stands in."""
 
 
 def collect(selectors: Sequence[str] = ()) -> list[Selection]:
@@ -51,7 +40,7 @@ def collect(selectors: Sequence[str] = ()) -> list[Selection]:
     ----------
     selectors : sequence of str
         Paths to check files, to package folders or to folders of these; paper keys; labels. None at all: every
-        paper of `checks_folder`. A key or label is looked up in the files named beside it before the checks
+        paper of the checks folder. A key or label is looked up in the files named beside it before the checks
         folder, and narrows that file to what it names.
 
     Raises
@@ -72,7 +61,7 @@ def collect(selectors: Sequence[str] = ()) -> list[Selection]:
     return _select(papers, names, everything={file for file, _ in papers if file in files or not selectors})
 
 
-def load(path: Path) -> Found:
+def load(path: Path) -> _Papers:
     """Import a check file, or a package folder, and return its papers.
 
     Raises
@@ -80,7 +69,14 @@ def load(path: Path) -> Found:
     CollectError
         When the import fails, naming file, line and cause, or when the file holds no `Paper`.
     """
-    module = _import(path)
+    if path.is_file() and path.suffix != ".py":
+        raise CollectError(f"{path} is no Python file")
+    try:
+        module = load_script(path, "check")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
+        raise CollectError(_blame(path, problem)) from problem
     papers = {id(value): value for value in vars(module).values() if isinstance(value, Paper)}
     if not papers:
         raise CollectError(f"{path} is no check file: it defines no Paper")
@@ -114,15 +110,15 @@ def _rank(file: Path) -> tuple[int, str]:
     return (CENTRAL.index(file.stem) if file.stem in CENTRAL else len(CENTRAL)), file.stem
 
 
-def _from_checks_folder(keys: list[str], known_files: set[Path]) -> Found:
+def _from_checks_folder(keys: list[str], known_files: set[Path]) -> _Papers:
     """Load the files named after these keys; every file, where a key has none or no key is given."""
-    files = [file for file in _check_files(checks_folder()) if file not in known_files]
+    files = [file for file in _check_files(data_folder("paper_checks")) if file not in known_files]
     named = [file for file in files if file.stem in keys]
     wanted = named if keys and {file.stem for file in named} == set(keys) else files
     return [found for file in wanted for found in load(file)]
 
 
-def _refuse_twins(papers: Found) -> None:
+def _refuse_twins(papers: _Papers) -> None:
     seen: dict[str, Path] = {}
     for path, paper in papers:
         if paper.key in seen:
@@ -130,7 +126,7 @@ def _refuse_twins(papers: Found) -> None:
         seen[paper.key] = path
 
 
-def _select(papers: Found, names: list[str], everything: set[Path]) -> list[Selection]:
+def _select(papers: _Papers, names: list[str], everything: set[Path]) -> list[Selection]:
     known = [paper.key for _, paper in papers]
     known += [claim.label for _, paper in papers for claim in paper.claims]
     for name in names:
@@ -146,35 +142,6 @@ def _select(papers: Found, names: list[str], everything: set[Path]) -> list[Sele
                 yield Selection(path, paper, claims)
 
     return list(chosen())
-
-
-def _import(path: Path) -> ModuleType:
-    """Import by path under a name of its own, leaving nothing behind when that fails."""
-    name = f"_lora_proofs_check_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
-    init = path / "__init__.py"
-    spec = (
-        spec_from_file_location(name, init, submodule_search_locations=[str(path)])
-        if init.is_file()
-        else spec_from_file_location(name, path)
-    )
-    if spec is None or spec.loader is None:
-        raise CollectError(f"{path} is no Python file")
-    _forget(name)
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as problem:
-        _forget(name)
-        if isinstance(problem, KeyboardInterrupt):
-            raise
-        raise CollectError(_blame(path, problem)) from problem
-    return module
-
-
-def _forget(name: str) -> None:
-    for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
-        del sys.modules[loaded]
 
 
 def _blame(path: Path, problem: BaseException) -> str:

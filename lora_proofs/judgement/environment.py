@@ -1,10 +1,11 @@
-"""What verdicts depend on beside the claims: sources and versions; and the folder where unfinished runs are kept."""
+"""What verdicts depend on beside the claims, sources and versions; the folders of checks, figures, unfinished runs."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,12 +21,25 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "lora_proofs"
 
 
-def digest(path: Path) -> str:
-    """Digest a Python file, or all those of a package."""
+def data_folder(name: str) -> Path:
+    """Return the checkout's folder of this name, as of ``paper_checks``, or the one that an installed copy carries."""
+    checkout = PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / name).is_dir():
+        return checkout / name
+    return PACKAGE / name
+
+
+def digest_files(files: Iterable[tuple[str, Path]]) -> str:
+    """Digest files, each given with the name that it goes by."""
     found = hashlib.sha256()
-    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-        found.update(f"{file.relative_to(path.parent)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    for name, file in files:
+        found.update(f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return found.hexdigest()
+
+
+def package_digest() -> str:
+    """Digest the Python files of the package."""
+    return digest_files((str(file.relative_to(PACKAGE)), file) for file in sorted(PACKAGE.rglob("*.py")))
 
 
 def versions() -> dict[str, str]:

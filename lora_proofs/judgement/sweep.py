@@ -18,8 +18,8 @@ from threading import Lock
 
 from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.collect import CollectError, load
-from lora_proofs.judgement.environment import digest
 from lora_proofs.judgement.journal import Journal
+from lora_proofs.judgement.scripts import script_digest
 from lora_proofs.judgement.tally import Tally
 from lora_proofs.judgement.threads import one_thread
 from lora_proofs.judgement.verdict_lines import verdict_line
@@ -109,7 +109,7 @@ def _missing(batch: Batch, held: bytearray) -> _Chunk:
 @cache
 def _claims(path: str, source: str) -> dict[str, Claim]:
     """Load a check file, once a process and state of the file."""
-    if digest(Path(path)) != source:
+    if script_digest(Path(path)) != source:
         raise CollectError(f"{path} is not the file that the run started with: it changed, or this machine has another")
     return {claim.label: claim for _, paper in load(Path(path)) for claim in paper.claims}
 

@@ -11,7 +11,8 @@ from functools import cached_property
 
 from lora_proofs.judgement.claims import Case, Claim, Control, Grid, Params
 from lora_proofs.judgement.collect import Selection
-from lora_proofs.judgement.environment import PACKAGE, digest, versions
+from lora_proofs.judgement.environment import package_digest, versions
+from lora_proofs.judgement.scripts import script_digest
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Workload:
         def batches() -> Iterator[Batch]:
             first = 0
             for selection in selections:
-                path, source = str(selection.path), digest(selection.path)
+                path, source = str(selection.path), script_digest(selection.path)
                 for claim in (claim for claim in selection.claims if not claim.missing):
                     sources: list[tuple[str | None, Claim | Control]] = [(None, claim)]
                     sources += [(control.description, control) for control in claim.controls]
@@ -102,5 +103,5 @@ class Workload:
     @property
     def fingerprint(self) -> str:
         """Digest of the sources, of the versions of what computes, and of the cases."""
-        parts = [digest(PACKAGE), json.dumps(versions()), *map(repr, self.batches)]
+        parts = [package_digest(), json.dumps(versions()), *map(repr, self.batches)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

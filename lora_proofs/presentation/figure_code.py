@@ -12,11 +12,11 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 from lora_proofs.judgement.environment import PACKAGE
+from lora_proofs.judgement.scripts import load_script
 
 _DESCRIBING = {"CLAIMS", "ARTEFACTS", "RETRAINED", "TIMED", "SOURCES", "__all__"}
 """Constants that compute nothing: they describe a figure, or excuse what `compare` and `restamp` find."""
@@ -60,12 +60,7 @@ def import_script(path: Path) -> ModuleType:
     """Return a script as a module, imported by path; what it shares with its neighbours can be imported by name."""
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    spec = spec_from_file_location(f"_lora_proofs_figure_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(path, "figure")
 
 
 class _Code(ast.NodeTransformer):

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from lora_proofs.judgement.claims import Params
-from lora_proofs.judgement.environment import PACKAGE
+from lora_proofs.judgement.environment import data_folder
 from lora_proofs.judgement.journal import Journal, line
 from lora_proofs.presentation.figure_code import fingerprint, import_script
 from lora_proofs.presentation.published import Deviation, Rows, compare
@@ -174,14 +174,6 @@ class Figure:
         return compare(self.rows(), self.published(), artefacts, retrained, partly=self.quick)
 
 
-def figures_folder() -> Path:
-    """Return the checkout's ``figures``, or the one that an installed package carries."""
-    checkout = PACKAGE.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / "figures").is_dir():
-        return checkout / "figures"
-    return PACKAGE / "figures"
-
-
 def find_figures(names: Sequence[str] = (), quick: bool = False) -> list[Figure]:
     """Return the figures of these names, or of the papers of these keys; all of them for none.
 
@@ -190,7 +182,7 @@ def find_figures(names: Sequence[str] = (), quick: bool = False) -> list[Figure]
     FigureError
         When a name means nothing.
     """
-    found = [Figure(path, quick) for path in sorted(figures_folder().glob("*.py"))]
+    found = [Figure(path, quick) for path in sorted(data_folder("figures").glob("*.py"))]
     if not names:
         return found
     for name in names:

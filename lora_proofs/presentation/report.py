@@ -14,8 +14,8 @@ from functools import cached_property
 from lora_proofs import __version__
 from lora_proofs.display import show
 from lora_proofs.judgement.claims import Claim, format_point
-from lora_proofs.judgement.collect import Selection, checks_folder
-from lora_proofs.judgement.environment import versions
+from lora_proofs.judgement.collect import Selection
+from lora_proofs.judgement.environment import data_folder, versions
 from lora_proofs.judgement.tally import Tally, is_expected
 from lora_proofs.judgement.verify import Evidence, Outcome, Verdict
 
@@ -127,7 +127,7 @@ class Report:
     @cached_property
     def claims(self) -> list[ClaimReport]:
         """One entry for each claim that ran, or that lacks a package."""
-        home = checks_folder()
+        home = data_folder("paper_checks")
         return [
             ClaimReport(
                 claim,

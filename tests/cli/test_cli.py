@@ -88,7 +88,7 @@ def study(tmp_path, monkeypatch):
     folder = tmp_path / "paper_checks"
     folder.mkdir()
     (folder / "study.py").write_text(CHECK)
-    monkeypatch.setattr(collect, "checks_folder", lambda: folder)
+    monkeypatch.setattr(collect, "data_folder", lambda name: folder)
     return folder / "study.py"
 
 

@@ -3,7 +3,9 @@ import sys
 import pytest
 
 from lora_proofs.judgement import collect as module
-from lora_proofs.judgement.collect import CollectError, checks_folder, collect
+from lora_proofs.judgement import environment
+from lora_proofs.judgement.collect import CollectError, collect
+from lora_proofs.judgement.environment import data_folder
 
 CHECK = '''
 from lora_proofs import Paper, equal
@@ -30,7 +32,7 @@ def folder(tmp_path, monkeypatch):
         (home / f"{key}.py").write_text(CHECK.format(key=key))
     (home / "TEMPLATE.py").write_text("raise RuntimeError('collected')")
     (home / "_shared.py").write_text("raise RuntimeError('collected')")
-    monkeypatch.setattr(module, "checks_folder", lambda: home)
+    monkeypatch.setattr(module, "data_folder", lambda name: home)
     return home
 
 
@@ -43,13 +45,13 @@ def private_modules():
 
 
 def test_the_checkout_has_its_own_checks_folder():
-    assert checks_folder().name == "paper_checks"
-    assert (checks_folder().parent / "pyproject.toml").is_file()
+    assert data_folder("paper_checks").name == "paper_checks"
+    assert (data_folder("paper_checks").parent / "pyproject.toml").is_file()
 
 
 def test_an_installed_copy_carries_its_checks(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "PACKAGE", tmp_path / "site-packages" / "lora_proofs")
-    assert checks_folder() == tmp_path / "site-packages" / "lora_proofs" / "paper_checks"
+    monkeypatch.setattr(environment, "PACKAGE", tmp_path / "site-packages" / "lora_proofs")
+    assert data_folder("paper_checks") == tmp_path / "site-packages" / "lora_proofs" / "paper_checks"
 
 
 def test_no_selector_is_every_paper_but_the_template(folder):

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from lora_proofs import cli
 from lora_proofs.judgement import coverage
 from lora_proofs.judgement.claims import Paper, equal
-from lora_proofs.judgement.collect import CollectError, checks_folder, collect
+from lora_proofs.judgement.collect import CollectError, collect
 from lora_proofs.judgement.coverage import KNOWN, discrepancies, read_coverage
+from lora_proofs.judgement.environment import data_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = checks_folder() / "coverage.toml"
+FILE = data_folder("paper_checks") / "coverage.toml"
 
 
 @pytest.fixture(scope="module")

@@ -231,6 +231,23 @@ def test_another_selection_or_a_changed_file_does_not_see_the_journal(study):
     assert journal_of(workload_of(study), fail_on_warning).path != path
 
 
+def test_a_helper_module_belongs_to_the_check_that_imports_it(study, monkeypatch):
+    folder = study.parent / "helpers"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "first_helper.py").write_text("import second_helper, numpy\n")
+    (folder / "second_helper.py").write_text("BOUND = 1\n")
+    (folder / "stranger.py").write_text("BOUND = 1\n")
+    study.write_text(CHECK + "import first_helper\n")
+    workload = workload_of(study)
+    (folder / "stranger.py").write_text("BOUND = 2\n")
+    assert workload_of(study).fingerprint == workload.fingerprint
+    (folder / "second_helper.py").write_text("BOUND = 2\n")
+    assert workload_of(study).fingerprint != workload.fingerprint
+    with pytest.raises(CollectError, match="is not the file that the run started with"):
+        run(workload)
+
+
 @pytest.mark.parametrize("cut", [1, 20, 100])
 def test_a_torn_last_line_is_ignored(study, cut):
     workload = workload_of(study)

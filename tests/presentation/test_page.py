@@ -224,9 +224,9 @@ def test_no_statement_loses_its_text():
 
 
 def test_command_line(tmp_path):
-    from lora_proofs.judgement.collect import checks_folder
+    from lora_proofs.judgement.environment import data_folder
 
-    template = str(checks_folder() / "TEMPLATE.py")
+    template = str(data_folder("paper_checks") / "TEMPLATE.py")
     words = ["report", template, "--html", str(tmp_path / "site"), "--latex", str(tmp_path / "t.tex"), "--seeds", "1"]
     run = CliRunner().invoke(cli, words)
     assert run.exit_code == 0, run.output

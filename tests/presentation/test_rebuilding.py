@@ -40,7 +40,7 @@ def plot(rows, published):
 
 @pytest.fixture
 def script(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "figures_folder", lambda: tmp_path)
+    monkeypatch.setattr(figures, "data_folder", lambda name: tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "shared"}
     (tmp_path / "figure_a.py").write_text(SOURCE)

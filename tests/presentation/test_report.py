@@ -8,7 +8,8 @@ import pytest
 
 from lora_proofs.claims import OutOfScope, Paper, at_most, equal
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.judgement.collect import Selection, checks_folder
+from lora_proofs.judgement.collect import Selection
+from lora_proofs.judgement.environment import data_folder
 from lora_proofs.judgement.tally import Tally
 from lora_proofs.presentation.report import Report, show
 from lora_proofs.verify import verify
@@ -35,7 +36,7 @@ class Study:
         for claim in self.paper.claims:
             for control in (None, *claim.controls) if not claim.missing else ():
                 verdicts += [verify(claim, case, control) for case in (control or claim).cases()]
-        selection = Selection(path or checks_folder() / "paper.py", self.paper, tuple(self.paper.claims))
+        selection = Selection(path or data_folder("paper_checks") / "paper.py", self.paper, tuple(self.paper.claims))
         tallies = {}
         for position, verdict in enumerate(verdicts):
             tallies.setdefault(verdict.claim, Tally()).add(position, verdict)
