@@ -1,5 +1,5 @@
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors spectral landscape.
+From LoraProofs Require Import compat vectors spectral landscape.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -34,7 +34,7 @@ rewrite -(pair_big_dep xpredT (fun i j : 'I_k => (i <= j)%N) (fun _ _ => 1%N)) /
 rewrite (exchange_big_dep xpredT) //= (eq_bigr (fun j : 'I_k => (val j).+1)); last first.
   move=> j _; rewrite (eq_bigl (fun i : 'I_k => (i < j.+1)%N)) //.
   by rewrite -(big_ord_widen k (fun _ => 1%N)) ?ltn_ord // sum1_card card_ord.
-by rewrite -triangular_sum big_nat_recl // add0n big_mkord.
+by elim: (k) => [|k' IH]; rewrite ?big_ord0 // big_ord_recr /= IH [RHS]binS bin1 addnC.
 Qed.
 
 (* Barvinok-Pataki: a nonzero symmetric matrix that d linear functionals do not see *)
@@ -42,7 +42,7 @@ Theorem symmetric_null d (f : 'I_d -> 'M[F]_k) : (d < 'C(k.+1, 2))%N ->
   exists S : 'M[F]_k, [/\ S^T = S, S != 0 & forall l, \tr (f l *m S) = 0].
 Proof.
 move=> dk; pose E (p : upper) : 'M[F]_k := \matrix_(i, j) ((val p == (i, j)) || (val p == (j, i)))%:R.
-have [|c [p cp] cf] := @nullvec [finType of upper] [finType of 'I_d] (fun p l => \tr (f l *m E p)).
+have [|c [p cp] cf] := @nullvec _ _ (fun (p : upper) (l : 'I_d) => \tr (f l *m E p)).
   by rewrite card_upper card_ord.
 exists (\sum_p c p *: E p); split.
 - rewrite raddf_sum; apply: eq_bigr => q _; apply/matrixP=> i j; rewrite !mxE; congr (_ * _%:R).
@@ -64,14 +64,14 @@ Variables (F : rcfType) (m n d : nat) (G : 'I_d -> 'M[F]_(m, n)) (phi : 'rV[F]_d
 
 (* the loss sees an update only through d linear functionals *)
 Definition risk r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : F :=
-  phi (feat G (u *m v^T)) + lam * (ip u u + ip v v).
+  phi (feat G (u *m v^T)) + lam * (inner u u + inner v v).
 
 (* the spectral theorem, for one size *)
 Definition spectral k := forall S : 'M[F]_k, S^T = S ->
   exists (W : 'M[F]_k) (e : 'rV[F]_k), W^T *m W = 1%:M /\ S = W *m diag_mx e *m W^T.
 
-Lemma ip_tr p q (a : 'M[F]_(p, q)) : ip a a = \tr (a *m a^T).
-Proof. by rewrite /ip mxtrace_mulC. Qed.
+Lemma ip_tr p q (a : 'M[F]_(p, q)) : inner a a = \tr (a *m a^T).
+Proof. by rewrite /inner mxtrace_mulC. Qed.
 
 Lemma drop_col k p q (a : 'M[F]_(p, k.+1)) (b : 'M[F]_(q, k.+1)) j : col j a = 0 ->
   col' j a *m (col' j b)^T = a *m b^T.
@@ -103,8 +103,8 @@ have RR s : `|s| = 1 -> R s *m (R s)^T = 1%:M + (s / e 0 j) *: S.
   have -> : diag_mx (\row_i (c s 0 i * c s 0 i)) = 1%:M + (s / e 0 j) *: diag_mx e.
     apply/matrixP=> x y; rewrite !mxE -expr2 sqr_sqrtr.
       by rewrite mulrnDl mulrnAr; congr (_ + _ *+ _); rewrite mulrA mulrAC.
-    rewrite -ler_subl_addl sub0r ler_oppl; apply: le_trans (ler_norm _) _.
-    by rewrite normrN normrM s1 mul1r normf_div ler_pdivr_mulr ?normr_gt0 // mul1r jmax.
+    rewrite -lerBlDl sub0r lerNl; apply: le_trans (ler_norm _) _.
+    by rewrite normrN normrM s1 mul1r normf_div ler_pdivrMr ?normr_gt0 // mul1r jmax.
   by rewrite mulmxDr mulmx1 mulmxDl WW' -scalemxAr -scalemxAl -SE.
 have cj : c (-1) 0 j = 0 by rewrite mxE divff // mulN1r subrr sqrtr0.
 have col0 p (a : 'M[F]_(p, k.+1)) : col j (a *m R (-1)) = 0.
@@ -114,11 +114,11 @@ clearbody R.
 have fitE s : `|s| = 1 -> feat G (u *m R s *m (v *m R s)^T) = feat G (u *m v^T).
   move=> s1; rewrite trmx_mul mulmxA -(mulmxA u) RR // mulmxDr mulmx1 mulmxDl featD.
   rewrite -scalemxAr -scalemxAl; suff -> : feat G ((s / e 0 j) *: (u *m S *m v^T)) = 0 by rewrite addr0.
-  apply/rowP=> l; rewrite !mxE ipZr; apply/eqP; rewrite mulf_eq0; apply/orP; right; apply/eqP.
-  by rewrite -[RHS](Sf l) /ip mulmxA mxtrace_mulC !mulmxA.
+  apply/rowP=> l; rewrite !mxE innerZr; apply/eqP; rewrite mulf_eq0; apply/orP; right; apply/eqP.
+  by rewrite -[RHS](Sf l) /inner mulmxA mxtrace_mulC !mulmxA.
 pose tau := \tr (u *m S *m u^T) + \tr (v *m S *m v^T).
-have regE s : `|s| = 1 -> ip (u *m R s) (u *m R s) + ip (v *m R s) (v *m R s)
-    = ip u u + ip v v + s / e 0 j * tau.
+have regE s : `|s| = 1 -> inner (u *m R s) (u *m R s) + inner (v *m R s) (v *m R s)
+    = inner u u + inner v v + s / e 0 j * tau.
   move=> s1; rewrite !ip_tr !trmx_mul !mulmxA -(mulmxA u) -(mulmxA v) RR //.
   rewrite !mulmxDr !mulmx1 !mulmxDl -!scalemxAr -!scalemxAl !mxtraceD !mxtraceZ.
   by rewrite addrACA mulrDr.
@@ -128,8 +128,8 @@ have n1 : `|1 : F| = 1 by rewrite normr1.
 have nN1 : `|-1 : F| = 1 by rewrite normrN1.
 have lt0 : lam * (1 / e 0 j * tau) = 0.
   apply/eqP; rewrite eq_le; apply/andP; split; last first.
-    by have := opt _ (u *m R 1) (v *m R 1); rewrite riskE // ler_addl.
-  have := opt _ (u *m R (-1)) (v *m R (-1)); rewrite riskE // ler_addl.
+    by have := opt _ (u *m R 1) (v *m R 1); rewrite riskE // lerDl.
+  have := opt _ (u *m R (-1)) (v *m R (-1)); rewrite riskE // lerDl.
   by rewrite !mulNr mulrN oppr_ge0.
 exists (col' j (u *m R (-1))), (col' j (v *m R (-1))).
 rewrite -[RHS]addr0 -[X in _ = _ + X]oppr0 -lt0 -mulrN -!mulNr -riskE // /risk.

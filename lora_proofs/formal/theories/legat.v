@@ -1,4 +1,5 @@
 From mathcomp Require Import all_ssreflect all_algebra.
+From LoraProofs Require Import compat.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import GRing.Theory.
 Local Open Scope ring_scope.
@@ -28,8 +29,8 @@ exists v1, v2; split=> //; first exact: leqW sv1.
 case: (eqVneq v2 0) => [->|v20]; first by rewrite size_poly0.
 have : size (u2 * v2) = (d + size v2)%N by rewrite size_mul // s2.
 have -> : u2 * v2 = p - u1 * v1 by rewrite pE' addrC addKr.
-move=> sz; rewrite -(leq_add2l d) -sz addnS; apply: leq_trans (size_add _ _) _.
-rewrite geq_max sp size_opp; apply: leq_trans (size_mul_leq _ _) _.
+move=> sz; rewrite -(leq_add2l d) -sz addnS; apply: leq_trans (size_polyD _ _) _.
+rewrite geq_max sp size_polyN; apply: leq_trans (size_polyMleq _ _) _.
 apply: leq_trans (leq_pred _) _; apply: leq_trans (leq_add s1 sv1) _.
 by rewrite addSn.
 Qed.
@@ -44,12 +45,12 @@ Theorem legat_coprime d u1 u2 p (ip : {poly F} -> {poly F} -> F) :
 Proof.
 move=> def add co s1 s2 sp g1 g2; apply/eqP; rewrite -subr_eq0; apply/eqP/def.
 set res := _ - p in g1 g2 *.
-have sq (u : {poly F}) : (size u <= d.+1)%N -> (size (u ^+ 2) <= (d + d).+1)%N.
-  move=> su; rewrite expr2; apply: leq_trans (size_mul_leq _ _) _.
+have size_square (u : {poly F}) : (size u <= d.+1)%N -> (size (u ^+ 2) <= (d + d).+1)%N.
+  move=> su; rewrite expr2; apply: leq_trans (size_polyMleq _ _) _.
   by move: (leq_add su su); rewrite addSn addnS; case: (size u + size u)%N.
 have sres : (size res <= (d + d).+1)%N.
-  apply: leq_trans (size_add _ _) _; rewrite size_opp geq_max sp andbT.
-  by apply: leq_trans (size_add _ _) _; rewrite geq_max !sq ?s2.
+  apply: leq_trans (size_polyD _ _) _; rewrite size_polyN geq_max sp andbT.
+  by apply: leq_trans (size_polyD _ _) _; rewrite geq_max !size_square ?s2.
 have [v1 [v2 [h1 h2 e]]] := sylvester co s1 s2 sres.
 by rewrite [X in ip _ X]e add g1 // g2 // addr0.
 Qed.

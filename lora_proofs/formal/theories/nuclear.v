@@ -1,5 +1,5 @@
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors.
+From LoraProofs Require Import compat vectors.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -9,42 +9,25 @@ Variables (F : realFieldType) (m n k : nat) (U : 'M[F]_(m, k)) (V : 'M[F]_(n, k)
 Hypotheses (UU : U^T *m U = 1%:M) (VV : V^T *m V = 1%:M).
 Let E := U *m diag_mx (\row_i (s 0 i ^+ 2)) *m V^T.   (* singular values s_i^2 *)
 
-Lemma ip2 p q (a b : 'M[F]_(p, q)) : ip a b *+ 2 <= ip a a + ip b b.
-Proof.
-have := ip_ge0 (a - b); rewrite ipBr ![ip (a - b) _]ipC !ipBr [ip b a]ipC opprB.
-by rewrite addrACA -opprD -mulr2n subr_ge0.
-Qed.
-
-Lemma bessel p q r (W : 'M[F]_(p, q)) (u : 'M[F]_(p, r)) : W^T *m W = 1%:M ->
-  ip (W^T *m u) (W^T *m u) <= ip u u.
-Proof.
-move=> WW; have := ip_ge0 (u - W *m (W^T *m u)).
-have e : ip (W *m (W^T *m u)) (W *m (W^T *m u)) = ip (W^T *m u) (W^T *m u).
-  by rewrite /ip trmx_mul mulmxA -(mulmxA _ W^T) WW mulmx1.
-have e2 : ip u (W *m (W^T *m u)) = ip (W^T *m u) (W^T *m u).
-  by rewrite /ip trmx_mul trmxK mulmxA.
-by rewrite ipBr ![ip (u - _) _]ipC !ipBr e ![ip (W *m _) u]ipC e2 subrr oppr0 addr0 subr_ge0.
-Qed.
-
 Theorem nuclear_lower r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : u *m v^T = E ->
-  (\sum_i s 0 i ^+ 2) *+ 2 <= ip u u + ip v v.
+  (\sum_i s 0 i ^+ 2) *+ 2 <= inner u u + inner v v.
 Proof.
-move=> uvE; have -> : \sum_i s 0 i ^+ 2 = ip (V^T *m v) (U^T *m u).
-  rewrite /ip trmx_mul trmxK -mulmxA mxtrace_mulC.
+move=> uvE; have -> : \sum_i s 0 i ^+ 2 = inner (V^T *m v) (U^T *m u).
+  rewrite /inner trmx_mul trmxK -mulmxA mxtrace_mulC.
   have -> : V *m (U^T *m u) *m v^T = V *m (U^T *m E) by rewrite -uvE !mulmxA.
   rewrite mulmxA mxtrace_mulC /E -!mulmxA (mulmxA V^T) VV mul1mx mxtrace_mulC -mulmxA UU mulmx1 mxtrace_diag.
   by apply: eq_bigr => i _; rewrite mxE.
-by rewrite addrC; apply: le_trans (ip2 _ _) _; apply: ler_add; apply: bessel.
+by rewrite addrC; apply: le_trans (inner_le _ _) _; apply: lerD; rewrite -/(sqnorm _) ?bessel.
 Qed.
 
 Theorem nuclear_attained (u := U *m diag_mx s) (v := V *m diag_mx s) :
-  u *m v^T = E /\ ip u u + ip v v = (\sum_i s 0 i ^+ 2) *+ 2.
+  u *m v^T = E /\ inner u u + inner v v = (\sum_i s 0 i ^+ 2) *+ 2.
 Proof.
 have ss : diag_mx s *m diag_mx s = diag_mx (\row_i (s 0 i ^+ 2)).
   by rewrite mulmx_diag; congr diag_mx; apply/rowP=> i; rewrite !mxE expr2.
 split; first by rewrite /u /v trmx_mul tr_diag_mx mulmxA -(mulmxA U) ss.
-have e (p : nat) (W : 'M[F]_(p, k)) : W^T *m W = 1%:M -> ip (W *m diag_mx s) (W *m diag_mx s) = \sum_i s 0 i ^+ 2.
-  move=> WW; rewrite /ip trmx_mul tr_diag_mx mulmxA -(mulmxA _ W^T) WW mulmx1 ss mxtrace_diag.
+have e (p : nat) (W : 'M[F]_(p, k)) : W^T *m W = 1%:M -> inner (W *m diag_mx s) (W *m diag_mx s) = \sum_i s 0 i ^+ 2.
+  move=> WW; rewrite /inner trmx_mul tr_diag_mx mulmxA -(mulmxA _ W^T) WW mulmx1 ss mxtrace_diag.
   by apply: eq_bigr => i _; rewrite mxE.
 by rewrite !e // mulr2n.
 Qed.

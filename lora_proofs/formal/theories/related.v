@@ -1,5 +1,5 @@
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors chain.
+From LoraProofs Require Import compat vectors chain.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -99,19 +99,19 @@ by rewrite -(mulmxA (1%:M - PB)) (mulmxA B^T) hB mul0mx oppr0.
 Qed.
 
 Theorem lorapro_optimal (YA : 'M[F]_(r, n)) (YB : 'M[F]_(m, r)) :
-  ip (gt - g) (gt - g) <= ip (s *: (B *m YA) + s *: (YB *m A) - g) (s *: (B *m YA) + s *: (YB *m A) - g).
+  inner (gt - g) (gt - g) <= inner (s *: (B *m YA) + s *: (YB *m A) - g) (s *: (B *m YA) + s *: (YB *m A) - g).
 Proof.
 have [nB nA] := lorapro_normal; set h := s *: (B *m YA) + _; set R := gt - g.
-have orth (ZA : 'M[F]_(r, n)) (ZB : 'M[F]_(m, r)) : ip R (s *: (B *m ZA) + s *: (ZB *m A)) = 0.
+have orth (ZA : 'M[F]_(r, n)) (ZB : 'M[F]_(m, r)) : inner R (s *: (B *m ZA) + s *: (ZB *m A)) = 0.
   have RB : R^T *m B = 0 by rewrite -[LHS]trmxK trmx_mul trmxK nB trmx0.
   have RA : A *m R^T = 0 by rewrite -[LHS]trmxK trmx_mul trmxK nA trmx0.
-  by rewrite ipDr !ipZr /ip mulmxA RB mul0mx mxtrace0 mulmxA mxtrace_mulC mulmxA RA mul0mx mxtrace0 !mulr0 addr0.
+  by rewrite innerDr !innerZr /inner mulmxA RB mul0mx mxtrace0 mulmxA mxtrace_mulC mulmxA RA mul0mx mxtrace0 !mulr0 addr0.
 have hR : h - g = R + (h - gt) by rewrite /R [RHS]addrC addrA subrK.
-have oR : ip R (h - gt) = 0.
+have oR : inner R (h - gt) = 0.
   have -> : h - gt = s *: (B *m (YA - gA)) + s *: ((YB - gB) *m A).
     by rewrite (mulmxBr B) (mulmxBl YB) !(scalerBr s) addrACA -opprD.
   exact: orth.
 rewrite hR; move: (h - gt) oR => q oR; clearbody R.
-by rewrite ipDr ![ip (R + q) _]ipC !ipDr oR [ip q R]ipC oR addr0 add0r ler_addl ip_ge0.
+by rewrite innerDr ![inner (R + q) _]innerC !innerDr oR [inner q R]innerC oR addr0 add0r lerDl ip_ge0.
 Qed.
 End LoRAPro.

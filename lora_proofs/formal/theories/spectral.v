@@ -1,5 +1,17 @@
+(** * The spectral theorem for symmetric matrices, over every real closed field
+
+    - [spectral]: a symmetric matrix is W diag(e) W^T with orthonormal columns in W.
+      differs: the textbook's theorem, for the reals, the real algebraic numbers and
+      every other real closed field; proved by induction on the size from the
+      intermediate value theorem for polynomials alone, without complex numbers and
+      without compactness.
+
+    The step: the corner of size k is diagonal by induction, which leaves an
+    arrowhead matrix; it has an eigenvector, found at a root of the secular
+    equation ([secular], [arrow_eigen]); a Householder reflection ([householder])
+    moves that eigenvector to the first axis, and what remains is again smaller. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors.
+From LoraProofs Require Import compat vectors.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -7,17 +19,11 @@ Local Open Scope ring_scope.
 Section Spectral.
 Variable F : rcfType.
 
-Definition sq k (x : 'cV[F]_k) : F := (x^T *m x) 0 0.
-Lemma sqE k (x : 'cV[F]_k) : sq x = \sum_i x i 0 ^+ 2.
-Proof. by rewrite /sq mxE; apply: eq_bigr => i _; rewrite mxE expr2. Qed.
-Lemma sq_gt0 k (x : 'cV[F]_k) : x != 0 -> 0 < sq x.
-Proof.
-move=> x0; rewrite lt_def sqE sumr_ge0 ?andbT => [|i _]; last exact: sqr_ge0.
-apply: contraNneq x0 => h; apply/eqP/colP=> i; rewrite mxE; apply/eqP; rewrite -sqrf_eq0.
-by move/psumr_eq0P: h => -> // j _; apply: sqr_ge0.
-Qed.
+(** a vector divided by its length *)
+Lemma sqnorm_unit k (x : 'cV[F]_k) : x != 0 -> sqnorm ((Num.sqrt (sqnorm x))^-1 *: x) = 1.
+Proof. by move=> x0; rewrite sqnormZ exprVn sqr_sqrtr ?sqnorm_ge0 // mulVf // sqnorm_eq0. Qed.
 
-(* a root of the secular polynomial to the right of all poles *)
+(** a root of the secular polynomial to the right of all poles *)
 Lemma secular k (e s : 'rV[F]_k) (sg : F) (j : 'I_k) : (forall i, e 0 i <= e 0 j) ->
   (forall i, s 0 i != 0) -> (forall i l, i != l -> e 0 i != e 0 l) ->
   exists2 l : F, (forall i, l != e 0 i) & l = sg + \sum_i s 0 i ^+ 2 / (l - e 0 i).
@@ -41,15 +47,15 @@ have pj : p.[e 0 j] < 0.
   by rewrite (bigD1 j) 1?eq_sym //= subrr mul0r mulr0.
 pose b := Num.max (e 0 j + 1) (sg + \sum_i s 0 i ^+ 2).
 have bj i : 1 <= b - e 0 i.
-  by rewrite ler_subr_addl; apply: le_trans (_ : e 0 j + 1 <= _); rewrite ?ler_add2r // le_maxr lexx.
+  by rewrite lerBrDl; apply: le_trans (_ : e 0 j + 1 <= _); rewrite ?lerD2r // le_max lexx.
 have pb : 0 <= p.[b].
   rewrite fac => [|i]; last by rewrite -subr_eq0 gt_eqF // (lt_le_trans ltr01 (bj i)).
   apply: mulr_ge0; first by apply: prodr_ge0 => i _; apply: le_trans ler01 (bj i).
   rewrite subr_ge0; apply: le_trans (_ : \sum_i s 0 i ^+ 2 <= _).
-    apply: ler_sum => i _; rewrite ler_pdivr_mulr ?(lt_le_trans ltr01 (bj i)) //.
-    by rewrite ler_pemulr ?sqr_ge0.
-  by rewrite ler_subr_addl le_maxr lexx orbT.
-have ejb : e 0 j <= b by rewrite le_maxr ler_addl ler01.
+    apply: ler_sum => i _; rewrite ler_pdivrMr ?(lt_le_trans ltr01 (bj i)) //.
+    by rewrite ler_peMr ?sqr_ge0.
+  by rewrite lerBrDl le_max lexx orbT.
+have ejb : e 0 j <= b by rewrite le_max lerDl ler01.
 have [|l /andP[jl lb] /rootP pl] := @poly_ivt F p _ _ ejb; first by rewrite (ltW pj) pb.
 have lj : e 0 j < l.
   by rewrite lt_def jl andbT; apply: contraTneq pj => <-; rewrite pl ltxx.
@@ -87,7 +93,8 @@ have [/existsP[i /existsP[l /andP[il /eqP eil]]]|] := boolP [exists i, [exists l
 move=> /existsPn dist.
 case: k s e S Sx nz s0 dist => [|k] s e S Sx nz s0 dist.
   exists (col_mx 1%:M 0), sg; split; first by apply: nz; rewrite oner_eq0.
-  by rewrite Sx mulr1 mulmx0 mxE addr0 scale_col_mx scale_scalar_mx mulr1; congr (col_mx _ _); rewrite [LHS]flatmx0 [RHS]flatmx0.
+  rewrite Sx mulr1 mulmx0 mxE addr0 scale_col_mx scale_scalar_mx mulr1.
+  by congr (col_mx _ _); rewrite [LHS]flatmx0 [RHS]flatmx0.
 have [j _ mx'] := @arg_maxP _ _ _ (0 : 'I_k.+1) xpredT (fun i => e 0 i) isT.
 have [||l le lE] := @secular _ e s sg j (fun i => mx' i isT); first by move=> i; apply: s0.
   by move=> i l il; have /existsPn/(_ l) := dist i; rewrite il.
@@ -100,33 +107,31 @@ apply: (mulIf lei); rewrite mulrDl -!mulrA mulVf // !mulr1 mulrBr [s 0 i * l]mul
 by rewrite subrK.
 Qed.
 
-(* an orthogonal matrix with a given first column *)
-Lemma householder k (x : 'cV[F]_(1 + k)) : sq x = 1 -> exists H : 'M[F]_(1 + k),
+(** an orthogonal and symmetric matrix with a given first column *)
+Lemma householder k (x : 'cV[F]_(1 + k)) : sqnorm x = 1 -> exists H : 'M[F]_(1 + k),
   [/\ H^T = H, H *m H = 1%:M & H *m delta_mx 0 0 = x].
 Proof.
 move=> x1; case: (eqVneq x (delta_mx 0 0)) => [->|xe]; first by exists 1%:M; rewrite trmx1 !mul1mx.
 pose e0 : 'cV[F]_(1 + k) := delta_mx 0 0; pose w := x - e0.
-have w0 : sq w != 0 by rewrite gt_eqF // sq_gt0 // subr_eq0.
-have tE (a b : 'cV[F]_(1 + k)) : (a - b)^T = a^T - b^T by apply/matrixP=> i j; rewrite !mxE.
+have w0 : sqnorm w != 0 by rewrite gt_eqF // sqnorm_gt0 subr_eq0.
 have ee : e0^T *m e0 = 1%:M by rewrite /e0 trmx_delta mul_delta_mx; apply/matrixP=> i j; rewrite !ord1 !mxE.
-have xx : x^T *m x = 1%:M by rewrite [LHS]mx11_scalar -/(sq x) x1.
-have tr11 (a : 'M[F]_1) : a^T = a by apply/matrixP=> i j; rewrite mxE !ord1.
-have xe' : x^T *m e0 = e0^T *m x by rewrite -[LHS]tr11 trmx_mul trmxK.
+have xx : x^T *m x = 1%:M by rewrite sqnorm_11 x1.
+have xe' : x^T *m e0 = e0^T *m x by rewrite -[LHS]tr_1x1 trmx_mul trmxK.
 have ww : w^T *m w = - ((w^T *m e0) *+ 2).
-  by rewrite /w tE !mulmxBl !mulmxBr xx ee xe' mulr2n [RHS]opprD !opprB.
-have wwS : w^T *m w = (sq w)%:M by rewrite [LHS]mx11_scalar.
+  by rewrite /w tr_sub !mulmxBl !mulmxBr xx ee xe' mulr2n [RHS]opprD !opprB.
+have wwS : w^T *m w = (sqnorm w)%:M := sqnorm_11 w.
 have two0 : 2%:R != 0 :> F by rewrite pnatr_eq0.
-have we : w^T *m e0 = - (sq w / 2%:R)%:M.
-  have h : (w^T *m e0) *+ 2 = - (sq w)%:M by rewrite -wwS ww opprK.
+have we : w^T *m e0 = - (sqnorm w / 2%:R)%:M.
+  have h : (w^T *m e0) *+ 2 = - (sqnorm w)%:M by rewrite -wwS ww opprK.
   by apply: (scalerI two0); rewrite scaler_nat h scalerN scale_scalar_mx mulrC divfK.
-pose P := w *m w^T; have PP : P *m P = sq w *: P.
+pose P := w *m w^T; have PP : P *m P = sqnorm w *: P.
   by rewrite /P mulmxA -(mulmxA w) wwS mul_mx_scalar -scalemxAl.
 have Pt : P^T = P by rewrite /P trmx_mul trmxK.
-pose tau := 2%:R / sq w; have tauE : tau * (tau * sq w) = tau + tau.
+pose tau := 2%:R / sqnorm w; have tauE : tau * (tau * sqnorm w) = tau + tau.
   by rewrite /tau divfK // mulr_natr mulr2n.
-have Pe : P *m e0 = - (sq w / 2%:R) *: w by rewrite /P -mulmxA we mulmxN mul_mx_scalar scaleNr.
+have Pe : P *m e0 = - (sqnorm w / 2%:R) *: w by rewrite /P -mulmxA we mulmxN mul_mx_scalar scaleNr.
 clearbody P; exists (1%:M - tau *: P); split.
-- by apply/matrixP=> i j; rewrite -{2}Pt !mxE eq_sym.
+- by rewrite tr_sub trmx1 tr_scale Pt.
 - rewrite mulmxBr mulmx1 mulmxBl mul1mx -scalemxAl -scalemxAr PP !scalerA -mulrA tauE scalerDl.
   by rewrite (opprD (tau *: P) (tau *: P)) (addrA (tau *: P)) subrr sub0r opprK subrK.
 rewrite mulmxBl mul1mx -scalemxAl -/e0 Pe scalerA mulrN scaleNr opprK /tau mulrA divfK // divff // scale1r.
@@ -165,12 +170,9 @@ have [x [l [x0 Sx]]] : exists (x : 'cV[F]_(1 + k)) (l : F), x != 0 /\ S *m x = l
   rewrite -{1}(submxK S) /V !mulmx_block !(mulmx0, mul0mx, mulmx1, mul1mx, addr0, add0r).
   rewrite trmx_mul mulmxA WW' mul1mx trmx_ursub Ss {1}SE -(mulmxA _ W^T) WW mulmx1.
   by congr (block_mx _ _ _ _); rewrite [LHS]mx11_scalar !mxE; congr (S _ _)%:M; apply: val_inj.
-have q0 : 0 < Num.sqrt (sq x) by rewrite sqrtr_gt0 sq_gt0.
-pose x1 := (Num.sqrt (sq x))^-1 *: x.
-have x11 : sq x1 = 1.
-  rewrite /x1 sqE (eq_bigr (fun i => (Num.sqrt (sq x)) ^- 2 * x i 0 ^+ 2)) => [|i _]; last first.
-    by rewrite mxE exprMn exprVn.
-  by rewrite -mulr_sumr -sqE sqr_sqrtr ?mulVf ?gt_eqF ?sq_gt0 // ltW // sq_gt0.
+have q0 : 0 < Num.sqrt (sqnorm x) by rewrite sqrtr_gt0 sqnorm_gt0.
+pose x1 := (Num.sqrt (sqnorm x))^-1 *: x.
+have x11 : sqnorm x1 = 1 by apply: sqnorm_unit.
 have Sx1 : S *m x1 = l *: x1 by rewrite /x1 -scalemxAr Sx !scalerA mulrC.
 have [H [Ht HH He]] := householder x11.
 pose B := H *m S *m H; have Bs : B^T = B by rewrite /B !trmx_mul Ht Ss mulmxA.

@@ -1,5 +1,24 @@
+(** * Singular values: existence, Eckart and Young, Lemma 1 with norms
+
+    [is_svd E U d V] says that E = U diag(d) V^T with orthogonal U, V and d
+    nonnegative and nonincreasing; [sigma d k] is the singular value number k + 1,
+    zero from the size of the matrix on.
+
+    - [svd_exists]: every square matrix has a singular value decomposition.
+      differs: over every real closed field.
+    - [eckart_young]: a matrix A of rank at most k is at least sigma_(k+1) away
+      from E: |(E - A) x| >= sigma_(k+1) |x| for some x <> 0.
+      differs: the textbook's bound in the spectral norm, which is said with a vector
+      that attains it; any ordered field, the decomposition being given.
+    - [lemma1_attained], [lemma1_lower], [lemma1_norm]: Lemma 1 of Zeng and Lee with
+      norms.  With nonsingular frozen layers and E = T - chain Ws, adapters of ranks
+      R_1, ..., R_L bring the chain to within sigma_(1 + sum R) of T, and no adapters
+      whose ranks add up to k come closer than sigma_(1 + k).
+      differs: a rank for every layer instead of one R; no condition on truncations of
+      E; |.| <= sigma is said of every vector, >= sigma of one vector, so that no
+      operator norm has to be defined; every real closed field. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors chain spectral.
+From LoraProofs Require Import compat vectors chain spectral.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -17,7 +36,7 @@ Definition sigma d k : F := oapp (d 0) 0 (insub k).
 
 (* Eckart-Young, lower bound *)
 Lemma eckart_young E U d V A k : is_svd E U d V -> (\rank A <= k)%N -> (k < n)%N ->
-  exists2 x : 'cV[F]_n, x != 0 & sigma d k ^+ 2 * sqn x <= sqn ((E - A) *m x).
+  exists2 x : 'cV[F]_n, x != 0 & sigma d k ^+ 2 * sqnorm x <= sqnorm ((E - A) *m x).
 Proof.
 case=> -> UU VV d0 dd Ak kn; pose B := A *m V.
 have Br : (\rank B <= k)%N by apply: leq_trans (mxrankM_maxl _ _) Ak.
@@ -31,13 +50,13 @@ have zi (i : 'I_n) : (k < i)%N -> z 0 i = 0.
   rewrite mxE; case: eqP => [ji|]; rewrite ?mulr0 //= ltnS leqNgt.
   by rewrite [val j]ji ki mulr0.
 have x0 : V *m z^T != 0.
-  by rewrite -sqn0 sqn_orth // sqn0 -(inj_eq (@trmx_inj _ _ _)) trmxK trmx0.
-exists (V *m z^T) => //; rewrite sqn_orth // mulmxBl mulmxA -!mulmxA (mulmxA V^T) VV mul1mx.
+  by rewrite -sqnorm_eq0 sqnorm_orth // sqnorm_eq0 -trmx_eq0 trmxK.
+exists (V *m z^T) => //; rewrite sqnorm_orth // mulmxBl mulmxA -!mulmxA (mulmxA V^T) VV mul1mx.
 have -> : A *m (V *m z^T) = 0 by rewrite mulmxA -[_ *m _]trmxK trmx_mul trmxK zB trmx0.
-rewrite subr0 sqn_orth // /sqn mulr_sumr; apply: ler_sum => i _.
+rewrite subr0 sqnorm_orth // !sqnorm_col mulr_sumr; apply: ler_sum => i _.
 rewrite mul_diag_mx !mxE exprMn /sigma insubT /=.
 case: (ltnP k i) => [/zi->|ik]; first by rewrite expr0n !mulr0.
-by rewrite ler_wpmul2r ?sqr_ge0 // ler_pexpn2r ?nnegrE ?d0 // dd.
+by rewrite ler_wpM2r ?sqr_ge0 // ler_sq ?d0 // dd.
 Qed.
 
 Definition trunc d k : 'rV[F]_n := \row_i (if (i < k)%N then d 0 i else 0).
@@ -52,21 +71,21 @@ rewrite -(@pid_mx_id F n k n k) //; apply: leq_trans (mxrankM_maxl _ _) (rank_le
 Qed.
 
 Lemma trunc_error E U d V k (x : 'cV[F]_n) : is_svd E U d V ->
-  sqn ((U *m diag_mx (trunc d k) *m V^T - E) *m x) <= sigma d k ^+ 2 * sqn x.
+  sqnorm ((U *m diag_mx (trunc d k) *m V^T - E) *m x) <= sigma d k ^+ 2 * sqnorm x.
 Proof.
-case=> -> UU VV d0 dd; rewrite -mulmxBl -mulmxBr -!mulmxA sqn_orth //.
+case=> -> UU VV d0 dd; rewrite -mulmxBl -mulmxBr -!mulmxA sqnorm_orth //.
 have VV' : V *m V^T = 1%:M by apply: mulmx1C.
-have -> : sqn x = sqn (V^T *m x) by rewrite sqn_orth // trmxK.
-rewrite /sqn mulr_sumr; apply: ler_sum => i _; rewrite -raddfB /= mul_diag_mx 2!mxE exprMn.
-rewrite ler_wpmul2r ?sqr_ge0 // !mxE; case: ltnP => ik; first by rewrite subrr expr0n sqr_ge0.
+have -> : sqnorm x = sqnorm (V^T *m x) by rewrite sqnorm_orth // trmxK.
+rewrite !sqnorm_col mulr_sumr; apply: ler_sum => i _; rewrite -raddfB /= mul_diag_mx 2!mxE exprMn.
+rewrite ler_wpM2r ?sqr_ge0 // !mxE; case: ltnP => ik; first by rewrite subrr expr0n sqr_ge0.
 have kn : (k < n)%N := leq_ltn_trans ik (ltn_ord i).
-by rewrite sub0r sqrrN /sigma insubT /= ler_pexpn2r ?nnegrE ?d0 // dd.
+by rewrite sub0r sqrrN /sigma insubT /= ler_sq ?d0 // dd.
 Qed.
 
 (* Lemma 1 with norms: the best possible spectral error is the singular value number 1 + sum of ranks *)
 Theorem lemma1_attained Ws Rs T U d V (s := sigma d (sumn Rs)) :
   size Ws = size Rs -> all (fun W => W \in unitmx) Ws -> is_svd (T - chain Ws) U d V ->
-  exists2 Ds, ranks_le Ds Rs & forall x : 'cV[F]_n, sqn ((chain (adapted Ws Ds) - T) *m x) <= s ^+ 2 * sqn x.
+  exists2 Ds, ranks_le Ds Rs & forall x : 'cV[F]_n, sqnorm ((chain (adapted Ws Ds) - T) *m x) <= s ^+ 2 * sqnorm x.
 Proof.
 move=> sz Wsu svdE; pose A := U *m diag_mx (trunc d (sumn Rs)) *m V^T.
 have [|Ds Dr defT] := @lemma1_exists F n Ws Rs (chain Ws + A) sz Wsu.
@@ -77,28 +96,21 @@ Qed.
 
 Theorem lemma1_lower Ws Ds T U d V : size Ws = size Ds -> is_svd (T - chain Ws) U d V -> (0 < n)%N ->
   exists2 x : 'cV[F]_n, x != 0 &
-    sigma d (\sum_(D <- Ds) \rank D) ^+ 2 * sqn x <= sqn ((chain (adapted Ws Ds) - T) *m x).
+    sigma d (\sum_(D <- Ds) \rank D) ^+ 2 * sqnorm x <= sqnorm ((chain (adapted Ws Ds) - T) *m x).
 Proof.
 move=> sz svdE n0; set k := (\sum_(D <- Ds) \rank D)%N.
 have [kn|nk] := ltnP k n; last first.
   exists (const_mx 1); first by apply/eqP=> /colP/(_ (Ordinal n0)); rewrite !mxE => /eqP; rewrite oner_eq0.
-  by rewrite /sigma insubF ?ltnNge ?nk //= expr0n mul0r sqn_ge0.
+  by rewrite /sigma insubF ?ltnNge ?nk //= expr0n mul0r sqnorm_ge0.
 have [x x0 xP] := eckart_young svdE (rank_change sz) kn; exists x => //.
 have -> : (chain (adapted Ws Ds) - T) *m x = - ((T - chain Ws - (chain (adapted Ws Ds) - chain Ws)) *m x).
   by rewrite -mulNmx (opprB (chain _)) addrA subrK opprB.
-by rewrite sqnN.
+by rewrite sqnormN.
 Qed.
 End SVD.
 
 Section SVD.
 Variable F : rcfType.
-
-Lemma sq_normal k (x : 'cV[F]_k) : x != 0 -> sq ((Num.sqrt (sq x))^-1 *: x) = 1.
-Proof.
-move=> x0; rewrite sqE (eq_bigr (fun i => (Num.sqrt (sq x)) ^- 2 * x i 0 ^+ 2)) => [|i _]; last first.
-  by rewrite mxE exprMn exprVn.
-by rewrite -mulr_sumr -sqE sqr_sqrtr ?mulVf ?gt_eqF ?sq_gt0 // ltW // sq_gt0.
-Qed.
 
 (* a square matrix with orthogonal columns is U diag(s) *)
 Lemma orth_cols n (A : 'M[F]_n) (c : 'rV[F]_n) : A^T *m A = diag_mx c ->
@@ -110,31 +122,30 @@ move: A c AA; rewrite -[n.+1]/(1 + n)%N => A c AA.
 have colE : lsubmx A = A *m delta_mx 0 0 by rewrite e0_col.
 (* a unit vector x, a number t >= 0 with first column t x, and x^T A = (t, 0) *)
 have [x [t [x1 t0 At xA]]] : exists (x : 'cV[F]_(1 + n)) (t : F),
-    [/\ sq x = 1, 0 <= t, A *m delta_mx 0 0 = t *: x & x^T *m A = row_mx t%:M 0].
+    [/\ sqnorm x = 1, 0 <= t, A *m delta_mx 0 0 = t *: x & x^T *m A = row_mx t%:M 0].
   pose e0 : 'cV[F]_(1 + n) := delta_mx 0 0; pose a := A *m e0.
   have ec : e0^T *m diag_mx c = row_mx (c 0 0)%:M 0.
     apply/rowP=> j; rewrite mul_mx_diag [LHS]mxE [e0^T 0 j]mxE [e0 j 0]mxE [RHS]mxE.
     case: splitP => j' jj'; rewrite ?ord1 ?mxE eqxx andbT -val_eqE /= jj' ?ord1 /= ?mul1r ?mul0r //.
     by rewrite mulr1n; congr (c 0 _); apply: val_inj; rewrite /= jj' ord1.
   have aA : a^T *m A = row_mx (c 0 0)%:M 0 by rewrite /a trmx_mul -mulmxA AA ec.
-  have sqa : sq a = c 0 0.
-    rewrite /sq {2}/a mulmxA aA /e0 e0E mul_row_col mulmx1 mulmx0 addr0 mxE mulr1n //.
+  have sqa : sqnorm a = c 0 0.
+    by rewrite sqnormE {2}/a mulmxA aA /e0 e0E mul_row_col mulmx1 mulmx0 addr0 mxE mulr1n.
   case: (eqVneq a 0) => [a0|a0].
     have : kermx A != 0.
       apply/negP; rewrite kermx_eq0 row_free_unit => Au.
       have /colP/(_ 0) : e0 = 0 by rewrite -(mulKmx Au e0) -/a a0 mulmx0.
       by rewrite !mxE !eqxx => /eqP; rewrite oner_eq0.
-    case/rowV0Pn=> z /sub_kermxP zA z0; have zt0 : z^T != 0 by rewrite -(inj_eq (@trmx_inj _ _ _)) trmxK trmx0.
-    exists ((Num.sqrt (sq z^T))^-1 *: z^T), 0; split=> //; first exact: sq_normal.
+    case/rowV0Pn=> z /sub_kermxP zA z0; have zt0 : z^T != 0 by rewrite -trmx_eq0 trmxK.
+    exists ((Num.sqrt (sqnorm z^T))^-1 *: z^T), 0; split=> //; first exact: sqnorm_unit.
       by rewrite scale0r -/e0 -/a a0.
-    rewrite raddf0 row_mx0 -[RHS](scaler0 _ (Num.sqrt (sq z^T))^-1) -zA scalemxAl; congr (_ *m A).
-    by apply/rowP=> i; rewrite !mxE.
-  have q0 : 0 < Num.sqrt (sq a) by rewrite sqrtr_gt0 sq_gt0.
-  exists ((Num.sqrt (sq a))^-1 *: a), (Num.sqrt (sq a)); split; rewrite ?sq_normal ?sqrtr_ge0 //.
+    rewrite raddf0 row_mx0 -[RHS](scaler0 _ (Num.sqrt (sqnorm z^T))^-1) -zA scalemxAl.
+    by rewrite tr_scale trmxK.
+  have q0 : 0 < Num.sqrt (sqnorm a) by rewrite sqrtr_gt0 sqnorm_gt0.
+  exists ((Num.sqrt (sqnorm a))^-1 *: a), (Num.sqrt (sqnorm a)); split; rewrite ?sqnorm_unit ?sqrtr_ge0 //.
     by rewrite scalerA divff ?scale1r // gt_eqF.
-  have -> : ((Num.sqrt (sq a))^-1 *: a)^T = (Num.sqrt (sq a))^-1 *: a^T by apply/rowP=> i; rewrite !mxE.
-  rewrite -scalemxAl aA scale_row_mx scaler0 scale_scalar_mx -sqa; congr (row_mx _%:M _).
-  by rewrite -{2}(sqr_sqrtr (ltW (sq_gt0 a0))) expr2 mulKf // gt_eqF.
+  rewrite tr_scale -scalemxAl aA scale_row_mx scaler0 scale_scalar_mx -sqa; congr (row_mx _%:M _).
+  by rewrite -{2}(sqr_sqrtr (sqnorm_ge0 a)) expr2 mulKf // gt_eqF.
 have [H [Ht HH He]] := householder x1.
 pose B := H *m A.
 have Bl : lsubmx B = col_mx t%:M 0.
@@ -203,9 +214,9 @@ Theorem lemma1_norm n (Ws : seq 'M[F]_n) (Rs : seq nat) (T : 'M[F]_n) :
   (0 < n)%N -> size Ws = size Rs -> all (fun W => W \in unitmx) Ws ->
   exists2 d : 'rV[F]_n, exists U V, is_svd (T - chain Ws) U d V &
   (exists2 Ds, ranks_le Ds Rs & forall x : 'cV[F]_n,
-     sqn ((chain (adapted Ws Ds) - T) *m x) <= sigma d (sumn Rs) ^+ 2 * sqn x) /\
+     sqnorm ((chain (adapted Ws Ds) - T) *m x) <= sigma d (sumn Rs) ^+ 2 * sqnorm x) /\
   (forall Ds, size Ds = size Ws -> exists2 x : 'cV[F]_n, x != 0 &
-     sigma d (\sum_(D <- Ds) \rank D) ^+ 2 * sqn x <= sqn ((chain (adapted Ws Ds) - T) *m x)).
+     sigma d (\sum_(D <- Ds) \rank D) ^+ 2 * sqnorm x <= sqnorm ((chain (adapted Ws Ds) - T) *m x)).
 Proof.
 move=> n0 sz Wsu; have [U [d [V E]]] := svd_exists (T - chain Ws); exists d; first by exists U, V.
 by split=> [|Ds szD]; [apply: lemma1_attained E | apply: lemma1_lower E _].
