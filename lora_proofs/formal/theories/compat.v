@@ -38,6 +38,9 @@ Proof. by rewrite -{2}[x]addr0 ltrD2l. Qed.
 Lemma ltr_pwDl y x z : 0 < x -> y <= z -> y < x + z.
 Proof. by move=> x0 yz; apply: le_lt_trans yz _; rewrite addrC ltrDl. Qed.
 
+Lemma ltr_pwDr y x z : 0 < x -> y <= z -> y < z + x.
+Proof. by rewrite addrC; apply: ltr_pwDl. Qed.
+
 Lemma ltr_wpDl y x z : 0 <= x -> y < z -> y < x + z.
 Proof. by move=> x0 yz; apply: lt_le_trans yz _; rewrite addrC lerDl. Qed.
 
@@ -58,6 +61,18 @@ Proof. by rewrite lerBrDr addrC. Qed.
 
 Lemma lerNl x y : (- x <= y) = (- y <= x).
 Proof. by rewrite -[- x]add0r lerBlDl -[- y]add0r lerBlDr addrC. Qed.
+
+Lemma ltrBlDr x y z : (x - y < z) = (x < z + y).
+Proof. by rewrite !ltNge lerBrDr. Qed.
+
+Lemma ltrBlDl x y z : (x - y < z) = (x < y + z).
+Proof. by rewrite !ltNge lerBrDl. Qed.
+
+Lemma ltrBrDr x y z : (x < y - z) = (x + z < y).
+Proof. by rewrite !ltNge lerBlDr. Qed.
+
+Lemma ltrBrDl x y z : (x < y - z) = (z + x < y).
+Proof. by rewrite !ltNge lerBlDl. Qed.
 
 Lemma lerN2 x y : (- x <= - y) = (y <= x).
 Proof. by rewrite lerNl opprK. Qed.
@@ -107,6 +122,18 @@ Qed.
 
 Lemma gtr_pMl x y : 0 < y -> (x * y < y) = (x < 1).
 Proof. by move=> y0; rewrite -{2}[y]mul1r ltr_pM2r. Qed.
+
+Lemma ler_piMl x y : 0 <= y -> x <= 1 -> x * y <= y.
+Proof. by move=> y0 x1; rewrite -{2}[y]mul1r ler_wpM2r. Qed.
+
+Lemma ler_piMr x y : 0 <= y -> x <= 1 -> y * x <= y.
+Proof. by move=> y0 x1; rewrite -{2}[y]mulr1 ler_wpM2l. Qed.
+
+Lemma ltrN2 x y : (- x < - y) = (y < x).
+Proof. by rewrite !ltNge lerN2. Qed.
+
+Lemma ler_peMl x y : 0 <= y -> 1 <= x -> y <= x * y.
+Proof. by move=> y0 x1; rewrite -{1}[y]mul1r ler_wpM2r. Qed.
 
 Lemma ler_peMr x y : 0 <= y -> 1 <= x -> y <= y * x.
 Proof. by move=> y0 x1; rewrite -{1}[y]mulr1 ler_wpM2l. Qed.

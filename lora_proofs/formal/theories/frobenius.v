@@ -9,7 +9,7 @@
      differs: real closed fields; no condition on truncations of E; the paper has the spectral norm.
    [frobenius_not_spectral] refuted weakening: the squared spectral value sigma_{k+1}^2 alone is not attained in the Frobenius norm. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors chain spectral svd.
+From LoraProofs Require Import compat vectors chain spectral svd.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -21,8 +21,8 @@ Variables (F : realFieldType).
 Lemma gram_unit r n (R : 'M[F]_(r, n)) : row_free R -> R *m R^T \in unitmx.
 Proof.
 move=> Rf; rewrite -row_free_unit; apply/inj_row_free => v vRR.
-have : ip ((v *m R)^T) ((v *m R)^T) = 0.
-  by rewrite /ip trmxK trmx_mul -mulmxA (mulmxA R) (mulmxA v) vRR mul0mx mxtrace0.
+have : inner ((v *m R)^T) ((v *m R)^T) = 0.
+  by rewrite /inner trmxK trmx_mul -mulmxA (mulmxA R) (mulmxA v) vRR mul0mx mxtrace0.
 by move/ip_eq0/(congr1 trmx); rewrite trmxK trmx0 => vR; apply/eqP; rewrite -(mulmx_free_eq0 _ Rf) vR eqxx.
 Qed.
 
@@ -50,11 +50,11 @@ Qed.
 
 Lemma projection_diag n (G : 'M[F]_n) i : G^T = G -> G *m G = G -> 0 <= G i i <= 1.
 Proof.
-move=> Gt GG; have sq : G i i = \sum_j G i j ^+ 2.
+move=> Gt GG; have sqnorm : G i i = \sum_j G i j ^+ 2.
   by rewrite -{1}GG mxE; apply: eq_bigr => j _; rewrite expr2 -{2}Gt [G^T _ _]mxE.
 have G2 : G i i ^+ 2 <= G i i.
-  by rewrite {2}sq (bigD1 i) //= -subr_ge0 addrAC subrr add0r sumr_ge0 // => j _; rewrite sqr_ge0.
-have G0 : 0 <= G i i by rewrite sq sumr_ge0 // => j _; rewrite sqr_ge0.
+  by rewrite {2}sqnorm (bigD1 i) //= -subr_ge0 addrAC subrr add0r sumr_ge0 // => j _; rewrite sqr_ge0.
+have G0 : 0 <= G i i by rewrite sqnorm sumr_ge0 // => j _; rewrite sqr_ge0.
 rewrite G0 leNgt; apply/negP=> G1; move: G2; rewrite leNgt => /negP; apply.
 by rewrite expr2 -subr_gt0 -{3}[G i i]mulr1 -mulrBr mulr_gt0 ?subr_gt0 // (lt_trans ltr01).
 Qed.
@@ -78,10 +78,10 @@ move=> d0 dd p01 sp; case: (leqP n k) => [nk|kn].
 pose c := d (Ordinal kn); pose q (i : 'I_n) : F := (k <= i)%:R.
 have -> : \sum_(i < n | (k <= i)%N) d i = \sum_i d i * q i.
   by rewrite big_mkcond; apply: eq_bigr => i _; rewrite /q; case: leqP; rewrite ?mulr1 ?mulr0.
-have sq : \sum_i q i = n%:R - k%:R.
+have sqnorm : \sum_i q i = n%:R - k%:R.
   by rewrite -natrB ?(ltnW kn) // -count_tail natr_sum.
 rewrite -subr_ge0 -sumrB; apply: le_trans (_ : c * (\sum_i p i - \sum_i q i) <= _).
-  by rewrite mulr_ge0 ?d0 // subr_ge0 sq.
+  by rewrite mulr_ge0 ?d0 // subr_ge0 sqnorm.
 rewrite -sumrB mulr_sumr; apply: ler_sum => i _; rewrite -mulrBr -subr_ge0 -mulrBl.
 case/andP: (p01 i) => p0 p1; rewrite /q; case: leqP => ki.
   by rewrite -mulrNN mulr_ge0 // opprB subr_ge0 //; apply: dd.
@@ -96,25 +96,25 @@ Implicit Types (Ws Ds : seq 'M[F]_n) (E U V A T : 'M[F]_n) (d : 'rV[F]_n).
 (* the squared singular values after the first k *)
 Definition tail d k : F := \sum_(i < n | (k <= i)%N) d 0 i ^+ 2.
 
-Lemma project_shorter (X P : 'M[F]_n) : P^T = P -> P *m P = P -> ip (X *m P) (X *m P) <= ip X X.
+Lemma project_shorter (X P : 'M[F]_n) : P^T = P -> P *m P = P -> inner (X *m P) (X *m P) <= inner X X.
 Proof.
-move=> Pt PP; have e : ip X (X *m P) = ip (X *m P) (X *m P).
-  by rewrite /ip trmx_mul Pt -[P *m _ *m _]mulmxA [RHS]mxtrace_mulC -!mulmxA PP.
-have := ip_ge0 (X - X *m P); rewrite ipBr ![ip (X - _) _]ipC !ipBr -e [ip (X *m P) X]ipC subrr subr0.
+move=> Pt PP; have e : inner X (X *m P) = inner (X *m P) (X *m P).
+  by rewrite /inner trmx_mul Pt -[P *m _ *m _]mulmxA [RHS]mxtrace_mulC -!mulmxA PP.
+have := ip_ge0 (X - X *m P); rewrite innerBr ![inner (X - _) _]innerC !innerBr -e [inner (X *m P) X]innerC subrr subr0.
 by rewrite subr_ge0.
 Qed.
 
 Lemma frobenius_diag E U d V P : is_svd E U d V -> P^T = P -> P *m P = P ->
-  ip (E *m P) (E *m P) = \sum_i d 0 i ^+ 2 * (V^T *m P *m V) i i.
+  inner (E *m P) (E *m P) = \sum_i d 0 i ^+ 2 * (V^T *m P *m V) i i.
 Proof.
 case=> -> UU VV _ _ Pt PP; set D := diag_mx d.
-have -> : ip (U *m D *m V^T *m P) (U *m D *m V^T *m P) = \tr (D *m D *m (V^T *m P *m V)).
-  rewrite /ip !trmx_mul trmxK tr_diag_mx Pt !mulmxA -(mulmxA _ U^T) UU mulmx1.
+have -> : inner (U *m D *m V^T *m P) (U *m D *m V^T *m P) = \tr (D *m D *m (V^T *m P *m V)).
+  rewrite /inner !trmx_mul trmxK tr_diag_mx Pt !mulmxA -(mulmxA _ U^T) UU mulmx1.
   by rewrite mxtrace_mulC !mulmxA PP -!mulmxA mxtrace_mulC -!mulmxA mxtrace_mulC -!mulmxA.
 rewrite mulmx_diag /mxtrace; apply: eq_bigr => i _; by rewrite mul_diag_mx !mxE expr2.
 Qed.
 
-Theorem frobenius_eckart_young E U d V A k : is_svd E U d V -> (\rank A <= k)%N -> tail d k <= ip (E - A) (E - A).
+Theorem frobenius_eckart_young E U d V A k : is_svd E U d V -> (\rank A <= k)%N -> tail d k <= inner (E - A) (E - A).
 Proof.
 move=> svdE Ak; have [P [Pt PP AP trP]] := kernel_projection A.
 apply: le_trans (project_shorter (E - A) Pt PP); rewrite mulmxBl AP subr0 (frobenius_diag svdE Pt PP).
@@ -124,15 +124,15 @@ apply: tail_least => [i|i j ij|i|]; first exact: sqr_ge0.
 - apply: projection_diag; first by rewrite !trmx_mul trmxK Pt mulmxA.
   by rewrite -!mulmxA (mulmxA V) VV' mul1mx (mulmxA P) PP.
 rewrite -/(\tr (V^T *m P *m V)) mxtrace_mulC mulmxA VV' mul1mx trP.
-by rewrite ler_add2l ler_opp2 ler_nat.
+by rewrite lerD2l lerN2 ler_nat.
 Qed.
 
 (* the truncation attains it *)
-Lemma frobenius_trunc E U d V k (A := U *m diag_mx (trunc d k) *m V^T) : is_svd E U d V -> ip (E - A) (E - A) = tail d k.
+Lemma frobenius_trunc E U d V k (A := U *m diag_mx (trunc d k) *m V^T) : is_svd E U d V -> inner (E - A) (E - A) = tail d k.
 Proof.
 case=> -> UU VV _ _; rewrite /A -mulmxBl -mulmxBr -raddfB /=; set c := d - _.
-have -> : ip (U *m diag_mx c *m V^T) (U *m diag_mx c *m V^T) = \tr (diag_mx c *m diag_mx c).
-  rewrite /ip !trmx_mul trmxK tr_diag_mx !mulmxA -(mulmxA _ U^T) UU mulmx1.
+have -> : inner (U *m diag_mx c *m V^T) (U *m diag_mx c *m V^T) = \tr (diag_mx c *m diag_mx c).
+  rewrite /inner !trmx_mul trmxK tr_diag_mx !mulmxA -(mulmxA _ U^T) UU mulmx1.
   by rewrite mxtrace_mulC !mulmxA VV mul1mx.
 rewrite mulmx_diag mxtrace_diag /tail [RHS]big_mkcond; apply: eq_bigr => i _; rewrite !mxE expr2.
 by rewrite ltnNge; case: leqP => _; rewrite /= ?subr0 // subrr mulr0.
@@ -143,8 +143,8 @@ End Frobenius.
 Theorem lemma1_frobenius (F : rcfType) n (Ws : seq 'M[F]_n) (Rs : seq nat) (T : 'M[F]_n) :
   size Ws = size Rs -> all (fun W => W \in unitmx) Ws ->
   exists2 d : 'rV[F]_n, exists U V, is_svd (T - chain Ws) U d V &
-  (exists2 Ds, ranks_le Ds Rs & ip (T - chain (adapted Ws Ds)) (T - chain (adapted Ws Ds)) = tail d (sumn Rs)) /\
-  (forall Ds, ranks_le Ds Rs -> tail d (sumn Rs) <= ip (T - chain (adapted Ws Ds)) (T - chain (adapted Ws Ds))).
+  (exists2 Ds, ranks_le Ds Rs & inner (T - chain (adapted Ws Ds)) (T - chain (adapted Ws Ds)) = tail d (sumn Rs)) /\
+  (forall Ds, ranks_le Ds Rs -> tail d (sumn Rs) <= inner (T - chain (adapted Ws Ds)) (T - chain (adapted Ws Ds))).
 Proof.
 move=> sz Wsu; have [U [d [V svdE]]] := svd_exists (T - chain Ws); exists d; first by exists U, V.
 split=> [|Ds Dr].
@@ -160,12 +160,12 @@ Qed.
 
 (* refuted: with one singular value instead of the sum of all that are left it is not attained *)
 Theorem frobenius_not_spectral (F : rcfType) : exists (E : 'M[F]_2) U d V, is_svd E U d V /\
-  forall A : 'M[F]_2, (\rank A <= 0)%N -> sigma d 0 ^+ 2 < ip (E - A) (E - A).
+  forall A : 'M[F]_2, (\rank A <= 0)%N -> sigma d 0 ^+ 2 < inner (E - A) (E - A).
 Proof.
 exists 1%:M, 1%:M, (const_mx 1), 1%:M; split.
   split; rewrite ?trmx1 ?mulmx1 //; last by move=> i j _; rewrite !mxE.
     by rewrite mul1mx; apply/matrixP=> i j; rewrite !mxE.
   by move=> i; rewrite mxE ler01.
-move=> A; rewrite leqn0 mxrank_eq0 => /eqP ->; rewrite subr0 /ip trmx1 mulmx1 mxtrace1 /sigma insubT /= mxE expr1n.
+move=> A; rewrite leqn0 mxrank_eq0 => /eqP ->; rewrite subr0 /inner trmx1 mulmx1 mxtrace1 /sigma insubT /= mxE expr1n.
 by rewrite ltr1n.
 Qed.

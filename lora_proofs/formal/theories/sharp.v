@@ -9,7 +9,7 @@
    condition "injective on the face" (which holds for almost every G: that is outside), and the threshold is lower.
    Steps 4 and 5 of claims theorem-4.1-sharp-step-* are the body of sharp_psd: directions [u; v] T + z t, T symmetric. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors landscape existence squared_loss.
+From LoraProofs Require Import compat vectors landscape existence squared_loss.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -52,16 +52,16 @@ have xyE : x *m v^T + u *m y^T = U *m B *m V^T.
 have dE : dfeat G u v x y = 0.
   apply/rowP=> k; rewrite [LHS]mxE [RHS]mxE xyE.
   have := Bf (lshift 1 k); rewrite /f (unsplitK (inl _ k)).
-  by move=> e; rewrite /ip !mulmxA mxtrace_mulC !mulmxA.
+  by move=> e; rewrite /inner !mulmxA mxtrace_mulC !mulmxA.
 (* and the form is |t|^2 times that of z *)
-have fE : form S (col_mx x y) = ip t t * form S z.
+have fE : form S (col_mx x y) = inner t t * form S z.
   have -> : col_mx x y = col_mx u v *m (2%:R^-1 *: T) + z *m t by rewrite zE !mul_col_mx add_col_mx.
   have SQT (C : 'M[F]_r) : (col_mx u v *m C)^T *m S = 0.
     by rewrite trmx_mul -mulmxA -{1}Ss -trmx_mul SQ trmx0 mulmx0.
   by rewrite formD_null // ?SQT ?mul0mx ?mxtrace0 // form_outer /form SQT mul0mx mxtrace0 add0r.
 have t0 : t = 0.
   apply/eqP; apply: contraT => t0; have := pos x y; rewrite dE !mul0mx mxE addr0 fE pmulr_rge0 ?ltr0n //.
-  have tt : 0 < ip t t by rewrite lt_def ip_ge0 andbT; apply: contraNneq t0 => /ip_eq0 ->.
+  have tt : 0 < inner t t by rewrite lt_def ip_ge0 andbT; apply: contraNneq t0 => /ip_eq0 ->.
   by rewrite pmulr_rge0 // leNgt Sz.
 have T0 : T = 0.
   apply: inj => //; move: dE; rewrite /dfeat xyE BE t0 trmx0 /U /V tr_row_mx mul_row_block !mulmx0 !addr0 mul_row_col.

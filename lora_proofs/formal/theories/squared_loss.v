@@ -13,7 +13,7 @@
    r(r+1)/2 > KN and almost every P. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import ring.
-From LoraProofs Require Import vectors landscape.
+From LoraProofs Require Import compat vectors landscape.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -26,17 +26,17 @@ Lemma first_coefficient (a b c e d : F) : 0 < d ->
   (forall t, 0 < t -> t < d -> 0 <= a + t * b + t ^+ 2 * c + t ^+ 3 * e) -> 0 <= a.
 Proof.
 move=> d0 h; rewrite leNgt; apply/negP=> a0; pose K := `|b| + `|c| + `|e| + 1.
-have K0 : 0 < K by rewrite ltr_spaddr ?ltr01 // !addr_ge0.
-have [|t [t0 t1 td tK]] := @small F d (- a / K) d0; first by rewrite divr_gt0 // oppr_gt0.
-have := h t t0 td; have {}tK : t * K < - a by rewrite -ltr_pdivl_mulr.
+have K0 : 0 < K by rewrite ltr_pwDr ?ltr01 // !addr_ge0.
+have [|t [t0 t1 td tK]] := @two_radii F d (- a / K) d0; first by rewrite divr_gt0 // oppr_gt0.
+have := h t t0 td; have {}tK : t * K < - a by rewrite -ltr_pdivlMr.
 have bound x k : t ^+ k.+1 * x <= t * `|x|.
-  rewrite exprS -mulrA ler_pmul2l //; apply: le_trans (ler_norm _) _.
-  by rewrite normrM ler_pimull // normrX exprn_ile1 // ger0_norm // ltW.
+  rewrite exprS -mulrA ler_pM2l //; apply: le_trans (ler_norm _) _.
+  by rewrite normrM ler_piMl // normrX exprn_ile1 // ger0_norm // ltW.
 have := bound b 0%N; have := bound c 1%N; have := bound e 2%N; rewrite expr1 => h1 h2 h3.
-have : t * (`|b| + `|c| + `|e|) <= t * K by rewrite ler_pmul2l // ler_addl ler01.
-move=> hK; apply/negP; rewrite -ltNge; apply: le_lt_trans (_ : a + t * K < 0); last by rewrite -ltr_subr_addl sub0r.
-rewrite -!addrA ler_add2l; apply: le_trans hK; rewrite !mulrDr -addrA.
-by apply: ler_add => //; apply: ler_add.
+have : t * (`|b| + `|c| + `|e|) <= t * K by rewrite ler_pM2l // lerDl ler01.
+move=> hK; apply/negP; rewrite -ltNge; apply: le_lt_trans (_ : a + t * K < 0); last by rewrite -ltrBrDl sub0r.
+rewrite -!addrA lerD2l; apply: le_trans hK; rewrite !mulrDr -addrA.
+by apply: lerD => //; apply: lerD.
 Qed.
 End Sign.
 
@@ -45,7 +45,7 @@ Variables (F : realFieldType) (m n d : nat).
 Variables (G : 'I_d -> 'M[F]_(m, n)) (y : 'I_d -> F) (c : F) (S0 : 'M[F]_(m + n)).
 Hypotheses (c_ge0 : 0 <= c) (S0s : S0^T = S0).
 
-Definition residual (D : 'M[F]_(m, n)) k := ip (G k) D - y k.
+Definition residual (D : 'M[F]_(m, n)) k := inner (G k) D - y k.
 Definition squared (D : 'M[F]_(m, n)) : F := c / 2%:R * \sum_k residual D k ^+ 2.
 (* minus the gradient of the loss *)
 Definition pull (D : 'M[F]_(m, n)) := \sum_k (- (c * residual D k)) *: G k.
@@ -57,15 +57,15 @@ Let D := u *m v^T.
 Let S := slack S0 (pull D).
 
 Definition slope (x : 'M[F]_(m, r)) (z : 'M[F]_(n, r)) : F :=
-  2%:R * \tr ((col_mx u v)^T *m S0 *m col_mx x z) - ip (pull D) (x *m v^T + u *m z^T).
+  2%:R * \tr ((col_mx u v)^T *m S0 *m col_mx x z) - inner (pull D) (x *m v^T + u *m z^T).
 Definition curvature (x : 'M[F]_(m, r)) (z : 'M[F]_(n, r)) : F :=
-  2%:R * form S0 (col_mx x z) - 2%:R * ip (pull D) (x *m z^T) + c * \sum_k ip (G k) (x *m v^T + u *m z^T) ^+ 2.
+  2%:R * form S0 (col_mx x z) - 2%:R * inner (pull D) (x *m z^T) + c * \sum_k inner (G k) (x *m v^T + u *m z^T) ^+ 2.
 Definition sosp := (forall x z, slope x z = 0) /\ (forall x z, 0 <= curvature x z).
 
-Lemma pullE X : ip (pull D) X = - (c * \sum_k residual D k * ip (G k) X).
+Lemma pullE X : inner (pull D) X = - (c * \sum_k residual D k * inner (G k) X).
 Proof.
-rewrite ipC /pull /ip mulmx_sumr raddf_sum /= mulr_sumr -sumrN; apply: eq_bigr => k _.
-by rewrite -scalemxAr mxtraceZ -/(ip _ _) ipC mulNr mulrA.
+rewrite innerC /pull /inner mulmx_sumr raddf_sum /= mulr_sumr -sumrN; apply: eq_bigr => k _.
+by rewrite -scalemxAr mxtraceZ -/(inner _ _) innerC mulNr mulrA.
 Qed.
 
 Lemma formDt p (A : 'M[F]_p) (X Z : 'M[F]_(p, r)) t : A^T = A ->
@@ -84,17 +84,17 @@ move=> E; rewrite pullE opprK /squared -subr_ge0.
 have -> : c = c / 2%:R * 2%:R by rewrite divfK // pnatr_eq0.
 rewrite [c / 2%:R * 2%:R / 2%:R](_ : _ = c / 2%:R); last by rewrite mulfK // pnatr_eq0.
 rewrite -[_ * 2%:R * _]mulrA -mulrDr -mulrBr mulr_ge0 ?divr_ge0 ?ler0n // mulr_sumr -big_split -sumrB.
-apply: sumr_ge0 => k _; rewrite /residual ipDr /=; set a := ip _ D; set b := ip _ E.
+apply: sumr_ge0 => k _; rewrite /residual innerDr /=; set a := inner _ D; set b := inner _ E.
 by rewrite (_ : _ - _ = b ^+ 2) ?sqr_ge0 //; ring.
 Qed.
 
 (* the objective along a line: an identity between polynomials in t *)
 Theorem line_expansion x z t : objective (u + t *: x) (v + t *: z) =
   objective u v + t * slope x z + t ^+ 2 * (curvature x z / 2%:R)
-  + t ^+ 3 * (c * \sum_k ip (G k) (x *m v^T + u *m z^T) * ip (G k) (x *m z^T))
-  + t ^+ 4 * (c / 2%:R * \sum_k ip (G k) (x *m z^T) ^+ 2).
+  + t ^+ 3 * (c * \sum_k inner (G k) (x *m v^T + u *m z^T) * inner (G k) (x *m z^T))
+  + t ^+ 4 * (c / 2%:R * \sum_k inner (G k) (x *m z^T) ^+ 2).
 Proof.
-pose a k := ip (G k) (x *m v^T + u *m z^T); pose b k := ip (G k) (x *m z^T).
+pose a k := inner (G k) (x *m v^T + u *m z^T); pose b k := inner (G k) (x *m z^T).
 rewrite /objective /obj -add_col_mx -scale_col_mx formDt //.
 have DE : (u + t *: x) *m (v + t *: z)^T = D + t *: (x *m v^T + u *m z^T) + t ^+ 2 *: (x *m z^T).
   have -> : (v + t *: z)^T = v^T + t *: z^T by apply/matrixP=> i j; rewrite !mxE.
@@ -110,7 +110,7 @@ have -> : squared ((u + t *: x) *m (v + t *: z)^T) =
   rewrite -[h * 2%:R * \sum_k residual D k * a k]mulrA -[h * 2%:R * \sum_k residual D k * b k]mulrA.
   rewrite -[h * 2%:R * \sum_k a k * b k]mulrA -mulrDr !(mulrCA _ h) -!mulrDr; congr (h * _).
   rewrite !mulr_sumr -!big_split /= ?mulr_sumr -!big_split /=; apply: eq_bigr => k _.
-  by rewrite /residual -/(a k) -/(b k) ipDr ipZr ipDr ipZr -/(a k) -/(b k); ring.
+  by rewrite /residual -/(a k) -/(b k) innerDr innerZr innerDr innerZr -/(a k) -/(b k); ring.
 rewrite /slope /curvature !pullE -/D /a /b.
 move: (form S0 _) (form S0 _) (\tr _) (squared D) => f0 f2 f1 s0.
 by move: (bigop 0 _ _) (bigop 0 _ _) (bigop 0 _ _) (bigop 0 _ _) (bigop 0 _ _) => s1 s2 s3 s4 s5; field.
@@ -128,12 +128,12 @@ Lemma slack_bilinear x z :
 Proof.
 rewrite /S /slack /slope mulmxBr mulmxBl raddfB /= mulrBr; congr (_ - _).
 rewrite -scalemxAr -scalemxAl mxtraceZ mulrA divff ?pnatr_eq0 // mul1r tr_col_mx mul_row_block !mulmx0 add0r addr0.
-rewrite mul_row_col mxtraceD ipDr; congr (_ + _); first by rewrite /ip mulmxA [RHS]mxtrace_mulC mulmxA.
-by rewrite [RHS]ipC /ip trmx_mul trmxK -(mulmxA z) [RHS]mxtrace_mulC.
+rewrite mul_row_col mxtraceD innerDr; congr (_ + _); first by rewrite /inner mulmxA [RHS]mxtrace_mulC mulmxA.
+by rewrite [RHS]innerC /inner trmx_mul trmxK -(mulmxA z) [RHS]mxtrace_mulC.
 Qed.
 
 Lemma curvatureE x z : curvature x z =
-  2%:R * form S (col_mx x z) + c * \sum_k ip (G k) (x *m v^T + u *m z^T) ^+ 2.
+  2%:R * form S (col_mx x z) + c * \sum_k inner (G k) (x *m v^T + u *m z^T) ^+ 2.
 Proof. by rewrite slackE mulrBr. Qed.
 
 (* the gradient is 2 S Q *)
@@ -143,7 +143,7 @@ split=> [h|SQ x z]; last first.
   by rewrite -slack_bilinear -{1}slack_sym -trmx_mul SQ trmx0 mul0mx mxtrace0 mulr0.
 have := h (usubmx (S *m col_mx u v)) (dsubmx (S *m col_mx u v)).
 rewrite -slack_bilinear vsubmxK => /eqP; rewrite mulf_eq0 pnatr_eq0 /= => /eqP hS; apply: ip_eq0.
-by rewrite -[RHS]hS /ip trmx_mul slack_sym.
+by rewrite -[RHS]hS /inner trmx_mul slack_sym.
 Qed.
 
 Lemma psd_global : S *m col_mx u v = 0 -> (forall z : 'cV_(m + n), 0 <= form S z) ->
@@ -151,10 +151,10 @@ Lemma psd_global : S *m col_mx u v = 0 -> (forall z : 'cV_(m + n), 0 <= form S z
 Proof.
 move=> SQ Spos r' u' v'; have SQ' : 0 <= form S (col_mx u' v') by apply: form_ge0_cols.
 have SQ0 : form S (col_mx u v) = 0 by rewrite /form -mulmxA SQ mulmx0 mxtrace0.
-have := squared_tangent (u' *m v'^T - D); rewrite [D + _]addrC subrK ipBr => tg.
+have := squared_tangent (u' *m v'^T - D); rewrite [D + _]addrC subrK innerBr => tg.
 move/eqP: SQ0 SQ'; rewrite /S !slackE subr_eq0 subr_ge0 => /eqP e h; rewrite /objective /obj -/D e.
-apply: le_trans (_ : squared (u' *m v'^T) + ip (pull D) (u' *m v'^T) <= _); last by rewrite ler_add2l.
-by move: tg; rewrite opprB addrA ler_subl_addr.
+apply: le_trans (_ : squared (u' *m v'^T) + inner (pull D) (u' *m v'^T) <= _); last by rewrite lerD2l.
+by move: tg; rewrite opprB addrA lerBlDr.
 Qed.
 
 (* a local minimum along every line is a second-order stationary point *)
@@ -162,21 +162,21 @@ Theorem local_min_sosp : local_min squared S0 u v -> sosp.
 Proof.
 move=> lm; have slope0 x z : 0 <= slope x z.
   have [e e0 h] := lm x z; apply: (@first_coefficient _ _ (curvature x z / 2%:R)
-    (c * \sum_k ip (G k) (x *m v^T + u *m z^T) * ip (G k) (x *m z^T)) (c / 2%:R * \sum_k ip (G k) (x *m z^T) ^+ 2) _ e0).
+    (c * \sum_k inner (G k) (x *m v^T + u *m z^T) * inner (G k) (x *m z^T)) (c / 2%:R * \sum_k inner (G k) (x *m z^T) ^+ 2) _ e0).
   move=> t t0 te; have := h t t0 te; rewrite -/(objective _ _) -/(objective _ _) line_expansion.
   move: (objective u v) (slope x z) (curvature x z) (bigop 0 _ _) (bigop 0 _ _) => o s k s3 s4 le.
-  by rewrite -(pmulr_rge0 _ t0) -(ler_addl o); apply: le_trans le _; rewrite le_eqVlt (_ : _ == _) //; apply/eqP; ring.
+  by rewrite -(pmulr_rge0 _ t0) -(lerDl o); apply: le_trans le _; rewrite le_eqVlt (_ : _ == _) //; apply/eqP; ring.
 have slopeN x z : slope (- x) (- z) = - slope x z.
   rewrite -!slack_bilinear -opp_col_mx mulmxN raddfN /= mulrN //.
 have sl x z : slope x z = 0.
   by apply/eqP; rewrite eq_le slope0 -oppr_ge0 -slopeN slope0.
 split=> // x z; have [e e0 h] := lm x z.
 suff : 0 <= curvature x z / 2%:R by rewrite pmulr_lge0 // invr_gt0 ltr0n.
-apply: (@first_coefficient _ _ (c * \sum_k ip (G k) (x *m v^T + u *m z^T) * ip (G k) (x *m z^T))
-  (c / 2%:R * \sum_k ip (G k) (x *m z^T) ^+ 2) 0 _ e0).
+apply: (@first_coefficient _ _ (c * \sum_k inner (G k) (x *m v^T + u *m z^T) * inner (G k) (x *m z^T))
+  (c / 2%:R * \sum_k inner (G k) (x *m z^T) ^+ 2) 0 _ e0).
 move=> t t0 te; have := h t t0 te; rewrite -/(objective _ _) -/(objective _ _) line_expansion.
 rewrite sl; move: (objective u v) (curvature x z) (bigop 0 _ _) (bigop 0 _ _) => o k s3 s4 le.
-by rewrite -(pmulr_rge0 _ (exprn_gt0 2 t0)) -(ler_addl o); apply: le_trans le _; rewrite le_eqVlt (_ : _ == _) //; apply/eqP; ring.
+by rewrite -(pmulr_rge0 _ (exprn_gt0 2 t0)) -(lerDl o); apply: le_trans le _; rewrite le_eqVlt (_ : _ == _) //; apply/eqP; ring.
 Qed.
 
 (* rank-deficient second-order stationary points are global, among factors of every width *)
@@ -185,10 +185,10 @@ Theorem sosp_deficient_global (q : 'cV[F]_r) : sosp -> q != 0 -> u *m q = 0 -> v
 Proof.
 case=> /stationary_iff SQ pos q0 uq vq; apply: psd_global => // z.
 have := pos (usubmx z *m q^T) (dsubmx z *m q^T); rewrite curvatureE -mul_col_mx vsubmxK form_outer big1 => [|k _].
-  have qq0 : 0 < ip q^T q^T.
+  have qq0 : 0 < inner q^T q^T.
     by rewrite lt_def ip_ge0 andbT; apply: contraNneq q0 => /ip_eq0/(congr1 trmx); rewrite trmxK trmx0 => ->.
   by rewrite mulr0 addr0 !pmulr_rge0 // ltr0n.
-rewrite (_ : _ + _ = 0); first by rewrite /ip mulmx0 mxtrace0 expr0n.
+rewrite (_ : _ + _ = 0); first by rewrite /inner mulmx0 mxtrace0 expr0n.
 by rewrite -mulmxA -trmx_mul vq trmx0 mulmx0 add0r trmx_mul trmxK mulmxA uq mul0mx.
 Qed.
 End Point.
@@ -202,13 +202,13 @@ Hypotheses (c_ge0 : 0 <= c) (lam_ge0 : 0 <= lam).
 Let S0 : 'M[F]_(m + n) := (lam / 2%:R)%:M.
 
 Definition lora r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : F :=
-  c / 2%:R * (\sum_k (ip (G k) (u *m v^T) - y k) ^+ 2) + lam / 2%:R * (ip u u + ip v v).
+  c / 2%:R * (\sum_k (inner (G k) (u *m v^T) - y k) ^+ 2) + lam / 2%:R * (inner u u + inner v v).
 
-Lemma ip_col r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : ip (col_mx u v) (col_mx u v) = ip u u + ip v v.
-Proof. by rewrite /ip tr_col_mx mul_row_col mxtraceD. Qed.
+Lemma ip_col r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : inner (col_mx u v) (col_mx u v) = inner u u + inner v v.
+Proof. by rewrite /inner tr_col_mx mul_row_col mxtraceD. Qed.
 
 Lemma loraE r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : objective G y c S0 u v = lora u v.
-Proof. by rewrite /objective /obj /S0 form1 ip_col. Qed.
+Proof. by rewrite /objective /obj /S0 form_scalar /sqnorm ip_col. Qed.
 
 Lemma S0_sym : S0^T = S0.
 Proof. exact: tr_scalar_mx. Qed.
