@@ -50,6 +50,7 @@ TESTS = {
     "judgement.values": ["values"],
     "judgement.verify": ["verify"],
     "judgement.ladder": ["ladder", "verify"],
+    "judgement.cases": ["claims", "verify"],
     "judgement.claims": ["claims", "verify"],
     "exact.matrices": ["exact"],
     "enclosure": ["enclosure", "values"],

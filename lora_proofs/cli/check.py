@@ -21,7 +21,7 @@ from lora_proofs.cli.terminal import (
     say,
     write,
 )
-from lora_proofs.judgement.claims import Params, parse_point
+from lora_proofs.judgement.cases import Params, parse_point
 
 if TYPE_CHECKING:
     from lora_proofs.judgement.collect import Selection

@@ -68,7 +68,7 @@ def _search(claim: Claim, budget: int, seed: int) -> Search:
 
 
 def _replay(claim: Claim, file: str) -> Search:
-    from lora_proofs.falsify import Instance, Search, judge
+    from lora_proofs.falsify import Instance, Search, evaluate
 
     try:
         data = json.loads(Path(file).read_text("utf-8"))
@@ -78,7 +78,7 @@ def _replay(claim: Claim, file: str) -> Search:
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise BadInput(f"{file} is not what falsify --json writes: {problem}") from None
     search = Search(claim)
-    search.record(judge(claim, instance))
+    search.record(evaluate(claim, instance))
     return search
 
 

@@ -11,8 +11,8 @@ which a generic rank is measured, the start of a minimiser) come from ``case.rng
 case of other parameters comes from ``case.derive(...)``: a new `Case` would draw what no search can move.
 """
 
-from lora_proofs.falsify.instance import Finding, Instance, closeness, judge
+from lora_proofs.falsify.instance import Evaluation, Instance, closeness, evaluate
 from lora_proofs.falsify.search import BUDGET, Search, falsify
 from lora_proofs.falsify.tape import Reel, Tape
 
-__all__ = ["BUDGET", "Finding", "Instance", "Reel", "Search", "Tape", "closeness", "falsify", "judge"]
+__all__ = ["BUDGET", "Evaluation", "Instance", "Reel", "Search", "Tape", "closeness", "evaluate", "falsify"]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.random import default_rng
 
 from lora_proofs.falsify.tape import Reel, Tape
-from lora_proofs.judgement.claims import Case, Claim, Comparison, Params
+from lora_proofs.judgement.cases import Case, Params
+from lora_proofs.judgement.claims import Claim, Comparison
 from lora_proofs.judgement.values import Evidence, read
 from lora_proofs.judgement.verify import RTOL, Outcome, Verdict, verify
 
@@ -61,7 +62,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Evaluation:
     """An instance, its verdict, how close that comes to the bound (more than 1 is beyond it), and what it drew."""
 
     instance: Instance
@@ -121,32 +122,32 @@ STEP = 1e-3
 """How many instances nearby must be violations, too, and how far their random numbers are from the first one's."""
 
 
-def judge(claim: Claim, instance: Instance) -> Finding:
+def evaluate(claim: Claim, instance: Instance) -> Evaluation:
     """Judge a claim on one instance, by `verify`, and measure how close it comes to its bound.
 
     A violation that was seen in doubles alone must be there at the instance's neighbours. A search that maximises what
     is rounding ends where all roundings agree, such as half-way between two floats; a step aside, they do not.
     """
-    finding = _judge(claim, instance)
-    verdict = finding.verdict
+    evaluation = _evaluate_once(claim, instance)
+    verdict = evaluation.verdict
     in_doubles = verdict.evidence is Evidence.NUMERICAL and verdict.digits == Case.digits
     if verdict.outcome is not Outcome.FAILS or not in_doubles:
-        return finding
-    if all(_judge(claim, near).verdict.outcome is Outcome.FAILS for near in _neighbours(finding)):
-        return finding
+        return evaluation
+    if all(_evaluate_once(claim, near).verdict.outcome is Outcome.FAILS for near in _neighbours(evaluation)):
+        return evaluation
     alone = "violated in doubles, and not at the instances nearby; compute with case.digits"
-    return replace(finding, verdict=replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=alone))
+    return replace(evaluation, verdict=replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=alone))
 
 
-def _neighbours(finding: Finding) -> Iterator[Instance]:
+def _neighbours(evaluation: Evaluation) -> Iterator[Instance]:
     """Move all random numbers of an instance by a little, up or down."""
-    tape, (low, high) = finding.reel.coordinates, finding.reel.bounds()
+    tape, (low, high) = evaluation.reel.coordinates, evaluation.reel.bounds()
     signs = default_rng(0).choice([-1.0, 1.0], (NEIGHBOURS, len(tape)))
     for moved in np.clip(tape + STEP * signs, low, high):
-        yield replace(finding.instance, tape=tuple(moved.tolist()))
+        yield replace(evaluation.instance, tape=tuple(moved.tolist()))
 
 
-def _judge(claim: Claim, instance: Instance) -> Finding:
+def _evaluate_once(claim: Claim, instance: Instance) -> Evaluation:
     reels: list[Reel] = []
 
     def check(case: Case) -> Comparison:
@@ -157,4 +158,4 @@ def _judge(claim: Claim, instance: Instance) -> Finding:
     verdict = verify(replace(claim, check=check), Case(instance.params, instance.seed))
     rtol = claim.tolerance[0] if claim.tolerance else RTOL
     ratio = closeness(verdict.comparison, rtol) if verdict.comparison else math.nan
-    return Finding(instance, verdict, None if math.isnan(ratio) else ratio, reels[-1])
+    return Evaluation(instance, verdict, None if math.isnan(ratio) else ratio, reels[-1])

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.random import default_rng
 
-from lora_proofs.falsify.instance import Finding, Instance, judge
-from lora_proofs.judgement.claims import Claim, Params
+from lora_proofs.falsify.instance import Evaluation, Instance, evaluate
+from lora_proofs.judgement.cases import Params
+from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.values import Evidence, encode
 from lora_proofs.judgement.verify import Outcome
 
@@ -35,7 +36,7 @@ class Search:
     Attributes
     ----------
     claim : Claim
-    worst : Finding or None
+    worst : Evaluation or None
         None before the first instance is judged.
     outcomes : Counter
         How many instances had which outcome.
@@ -47,7 +48,7 @@ class Search:
     """
 
     claim: Claim
-    worst: Finding | None = None
+    worst: Evaluation | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     costly: int = 0
     errors: Counter[str] = field(default_factory=Counter)
@@ -68,14 +69,14 @@ class Search:
         """1 if a violation is confirmed and the claim is not recorded as false, otherwise 0."""
         return int(self.violated and not self.claim.false_as_printed)
 
-    def record(self, finding: Finding) -> None:
+    def record(self, evaluation: Evaluation) -> None:
         """Count an instance, and keep it if it is the worst so far."""
-        verdict = finding.verdict
+        verdict = evaluation.verdict
         self.outcomes[verdict.outcome] += 1
         self.costly += verdict.outcome is Outcome.FAILS and verdict.evidence is Evidence.NUMERICAL
         self.errors.update([verdict.reason] if verdict.error else [])
-        if self.worst is None or finding.rank > self.worst.rank:
-            self.worst = finding
+        if self.worst is None or evaluation.rank > self.worst.rank:
+            self.worst = evaluation
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; ``instance`` is what `Instance.from_json` reads."""
@@ -132,13 +133,13 @@ def falsify(
         raise ValueError(f"budget is {budget!r}; pass the number of instances to judge, at least 1")
     search = Search(claim)
 
-    def attempt(instance: Instance) -> Finding:
+    def attempt(instance: Instance) -> Evaluation:
         if search.tried >= budget or search.costly >= ENOUGH:
             raise _Spent
-        finding = judge(claim, instance)
-        search.record(finding)
+        evaluation = evaluate(claim, instance)
+        search.record(evaluation)
         progress(search)
-        return finding
+        return evaluation
 
     try:
         arms = _try_seeds(claim, budget // 2, seed, attempt)
@@ -153,7 +154,7 @@ def falsify(
     return search
 
 
-Attempt = Callable[[Instance], Finding]
+Attempt = Callable[[Instance], Evaluation]
 
 
 @dataclass
@@ -163,7 +164,7 @@ class _Arm:
     params: Params
     first_seed: int
     tried: int = 0
-    best: list[Finding] = field(default_factory=list)
+    best: list[Evaluation] = field(default_factory=list)
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -173,7 +174,7 @@ class _Arm:
         """Try the next seed."""
         self.best.append(attempt(Instance(self.params, self.first_seed + self.tried)))
         self.tried += 1
-        self.best.sort(key=lambda finding: finding.rank, reverse=True)
+        self.best.sort(key=lambda evaluation: evaluation.rank, reverse=True)
         del self.best[POPULATION:]
 
 
@@ -206,7 +207,7 @@ def _move_random_numbers(arms: list[_Arm], budget: int, attempt: Attempt) -> Non
             _evolve(arm.best, share, arm.first_seed, attempt)
 
 
-def _evolve(parents: list[Finding], budget: int, seed: int, attempt: Attempt) -> None:
+def _evolve(parents: list[Evaluation], budget: int, seed: int, attempt: Attempt) -> None:
     from scipy.optimize import Bounds, differential_evolution
 
     best = parents[0]
@@ -225,9 +226,9 @@ def _evolve(parents: list[Finding], budget: int, seed: int, attempt: Attempt) ->
     )  # fmt: skip
 
 
-def _cost(finding: Finding) -> float:
+def _cost(evaluation: Evaluation) -> float:
     """Return a bounded decreasing function of the ratio: only the order counts, and infinities would not survive."""
-    settled, ratio = finding.rank
+    settled, ratio = evaluation.rank
     if settled == 0 or math.isnan(ratio):
         return 2.0
     return -math.copysign(1.0, ratio) if math.isinf(ratio) else -ratio / (1 + abs(ratio))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lora_proofs.homework.hole import played_by
 from lora_proofs.homework.submission import Submission
-from lora_proofs.judgement.claims import Case, Claim
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.collect import load
 from lora_proofs.judgement.verify import Outcome, Verdict, verify
 

@@ -12,7 +12,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from lora_proofs.judgement.claims import Case, Check, Claim, Comparison, OutOfScope
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import Check, Claim, Comparison, OutOfScope
 from lora_proofs.judgement.rounding import DIRECTED, rounding
 from lora_proofs.judgement.threads import Limit
 from lora_proofs.judgement.values import Evidence, Quantity, read
@@ -68,7 +69,7 @@ class Finding(NamedTuple):
 _WEAKNESS = {evidence: place for place, evidence in enumerate(Evidence)}
 
 
-def weigh(measured: Quantity, bound: Quantity) -> Evidence:
+def weaker_evidence(measured: Quantity, bound: Quantity) -> Evidence:
     """Name the evidence of a comparison: that of its weaker side."""
     return max(measured.evidence, bound.evidence, key=_WEAKNESS.__getitem__)
 
@@ -79,7 +80,7 @@ def compare(measured: Quantity, relation: str, bound: Quantity, rtol: float) -> 
         return Outcome.INCONCLUSIVE, doubt
     if _clearly_holds(measured.value, relation, bound.value, rtol):
         return Outcome.HOLDS, ""
-    exact = weigh(measured, bound) is Evidence.EXACT
+    exact = weaker_evidence(measured, bound) is Evidence.EXACT
     slack = Fraction(0) if exact else Fraction(rtol) * max(Fraction(1), bound.size)
     least, most = measured.low - bound.high, measured.high - bound.low
     not_above, above = most <= slack, least > slack
@@ -99,7 +100,7 @@ def _clearly_holds(measured: Any, relation: str, bound: Any, rtol: float) -> boo
     return (relation == ">=" or excess <= slack) and (relation == "<=" or excess >= -slack)
 
 
-def climb(claim: Claim, check: Check, case: Case, threads: Limit) -> tuple[int, Finding]:
+def with_more_digits(claim: Claim, check: Check, case: Case, threads: Limit) -> tuple[int, Finding]:
     """Run a check of the claim, its own or a control's, with more and more digits until its outcome is final.
 
     Returns
@@ -110,29 +111,29 @@ def climb(claim: Claim, check: Check, case: Case, threads: Limit) -> tuple[int, 
     """
     rtol = claim.tolerance[0] if claim.tolerance else RTOL
 
-    def look(digits: int, dtype: str = "float64") -> Finding:
-        return look_once(check, replace(case, digits=digits, dtype=dtype), rtol, threads)
+    def run(digits: int, dtype: str = "float64") -> Finding:
+        return run_once(check, replace(case, digits=digits, dtype=dtype), rtol, threads)
 
     if case.dtype == "float32":
-        found = look(LADDER[0], "float32")
+        found = run(LADDER[0], "float32")
         if found.outcome is Outcome.HOLDS:
             single = found.measured is not None and found.measured.dtype == "float32"
             return SINGLE_DIGITS if single else LADDER[0], found
     rungs: list[Finding] = []
     for digits in LADDER:
-        found = look(digits)
+        found = run(digits)
         if found.final:
             return digits, found
         rungs.append(found)
     if found.outcome is not Outcome.FAILS:
         return digits, found
-    if _moves(rungs[-1], rungs[-2], rtol):
+    if _still_moves(rungs[-1], rungs[-2], rtol):
         moving = f"violated, but measured value or bound still moves at {LADDER[-1]} digits"
         return digits, found._replace(outcome=Outcome.INCONCLUSIVE, reason=moving)
     ignored = _same(rungs)  # the check ignores its digits, and has shown nothing at 64 that it did not at 16
     digits = LADDER[0] if ignored else digits
     if _in_doubles(found.measured) or (ignored and _in_doubles(found.bound)):
-        found = _round_otherwise(claim, check, replace(case, digits=digits, dtype="float64"), found, threads)
+        found = _with_other_roundings(claim, check, replace(case, digits=digits, dtype="float64"), found, threads)
     return digits, found
 
 
@@ -153,7 +154,7 @@ def _in_doubles(side: Quantity | None) -> bool:
     return side is not None and side.evidence is Evidence.NUMERICAL and side.dtype != "mpf"
 
 
-def _moves(now: Finding, before: Finding, rtol: float) -> bool:
+def _still_moves(now: Finding, before: Finding, rtol: float) -> bool:
     """Tell whether more precision still changes a side, or the violation by an amount that is not small against it."""
     change = abs(now.violation - before.violation)
     return LARGE * change > abs(now.violation) or any(_side_moves(*sides, rtol) for sides in _sides(now, before))
@@ -168,7 +169,7 @@ def _side_moves(now: Quantity, before: Quantity | None, rtol: float) -> bool:
     return change > Fraction(rtol) * max(Fraction(1), now.size)
 
 
-def _round_otherwise(claim: Claim, check: Check, case: Case, found: Finding, threads: Limit) -> Finding:
+def _with_other_roundings(claim: Claim, check: Check, case: Case, found: Finding, threads: Limit) -> Finding:
     """Let a violation in floats stand if it is large against what rounding down, up and toward zero make of it.
 
     The signed violation is looked at: rounding errors turn it around, which its absolute value would not show.
@@ -179,7 +180,7 @@ def _round_otherwise(claim: Claim, check: Check, case: Case, found: Finding, thr
         return found._replace(outcome=Outcome.INCONCLUSIVE, reason=untried)
     violations = [found.violation]
     for mode in DIRECTED:
-        again = look_once(check, replace(case), rtol, threads, mode)
+        again = run_once(check, replace(case), rtol, threads, mode)
         if again.outcome is not Outcome.FAILS:
             break
         violations.append(again.violation)
@@ -191,17 +192,17 @@ def _round_otherwise(claim: Claim, check: Check, case: Case, found: Finding, thr
     return found._replace(outcome=Outcome.INCONCLUSIVE, reason=scatters)
 
 
-def look_once(check: Check, rung: Case, rtol: float, threads: Limit, mode: int | None = None) -> Finding:
+def run_once(check: Check, rung: Case, rtol: float, threads: Limit, mode: int | None = None) -> Finding:
     """Run the check once and judge what it returns."""
     threads.set_digits(rung.digits)
-    found = _judge_once(check, rung, rtol, mode)
+    found = _run_and_compare(check, rung, rtol, mode)
     if threads.renew():  # the check itself loaded a library, and ran it on as many threads as that liked
         threads.set_digits(rung.digits)
-        found = _judge_once(check, replace(rung), rtol, mode)
+        found = _run_and_compare(check, replace(rung), rtol, mode)
     return found
 
 
-def _judge_once(check: Check, rung: Case, rtol: float, mode: int | None) -> Finding:
+def _run_and_compare(check: Check, rung: Case, rtol: float, mode: int | None) -> Finding:
     try:
         with rounding(mode):
             comparison = check(rung)
@@ -215,7 +216,7 @@ def _judge_once(check: Check, rung: Case, rtol: float, mode: int | None) -> Find
         return Finding(Outcome.INCONCLUSIVE, reason, error=True)
     outcome, reason = compare(measured, comparison.relation, bound, rtol)
     kept = Comparison(measured.value, comparison.relation, bound.value)
-    return Finding(outcome, reason, weigh(measured, bound), kept, measured, bound)
+    return Finding(outcome, reason, weaker_evidence(measured, bound), kept, measured, bound)
 
 
 def _one_line(text: str) -> str:

@@ -23,7 +23,7 @@ from lora_proofs.judgement.scripts import script_digest
 from lora_proofs.judgement.tally import Tally
 from lora_proofs.judgement.threads import one_thread
 from lora_proofs.judgement.verdict_lines import verdict_line
-from lora_proofs.judgement.verify import Verdict, judge
+from lora_proofs.judgement.verify import Verdict, decide
 from lora_proofs.judgement.workers import Workers
 from lora_proofs.judgement.workload import Batch, Workload
 
@@ -114,7 +114,7 @@ def _claims(path: str, source: str) -> dict[str, Claim]:
     return {claim.label: claim for _, paper in load(Path(path)) for claim in paper.claims}
 
 
-def _judge(chunks: Iterable[_Chunk]) -> Generator[list[_Entry], None, None]:
+def _verdicts(chunks: Iterable[_Chunk]) -> Generator[list[_Entry], None, None]:
     """Yield the verdicts on the cases, in order: in groups where they are quick, one by one where they are slow.
 
     A group ends with its point of the grid, since the next point may be a slow one.
@@ -126,7 +126,7 @@ def _judge(chunks: Iterable[_Chunk]) -> Generator[list[_Entry], None, None]:
             group: list[_Entry] = []
             start = time.perf_counter()
             for number in numbers:
-                group.append((batch.first + number, judge(claim, batch.case(number), control, threads)))
+                group.append((batch.first + number, decide(claim, batch.case(number), control, threads)))
                 last_of_point = (number + 1) % len(batch.seeds) == 0
                 if last_of_point or time.perf_counter() - start > GROUP_SECONDS:
                     yield group
@@ -137,8 +137,8 @@ def _judge(chunks: Iterable[_Chunk]) -> Generator[list[_Entry], None, None]:
 
 def _here(chunks: Iterable[_Chunk]) -> Generator[_Progress, None, None]:
     """Judge all of the cases in this process."""
-    with closing(_judge(chunks)) as judged:
-        for group in judged:
+    with closing(_verdicts(chunks)) as groups:
+        for group in groups:
             done = _Progress()
             done.add(group)
             yield done
@@ -148,8 +148,8 @@ def _work(chunks: list[_Chunk]) -> _Progress:
     """Judge as many of the cases as `REPORT_SECONDS` allow, but one at least."""
     end = time.perf_counter() + REPORT_SECONDS
     done = _Progress()
-    with closing(_judge(chunks)) as judged:
-        for group in judged:
+    with closing(_verdicts(chunks)) as groups:
+        for group in groups:
             done.add(group)
             if time.perf_counter() > end:
                 break

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_proofs.display import Readable, show
-from lora_proofs.judgement.claims import Case, Claim, Comparison, Control, format_point
-from lora_proofs.judgement.ladder import RTOL, Outcome, climb
+from lora_proofs.judgement.cases import Case, format_point
+from lora_proofs.judgement.claims import Claim, Comparison, Control
+from lora_proofs.judgement.ladder import RTOL, Outcome, with_more_digits
 from lora_proofs.judgement.threads import Limit, one_thread
 from lora_proofs.judgement.values import Evidence, decode, encode
 
@@ -179,13 +180,13 @@ def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
         ``error=True``.
     """
     with one_thread() as threads:
-        return judge(claim, case, control, threads)
+        return decide(claim, case, control, threads)
 
 
-def judge(claim: Claim, case: Case, control: Control | None, threads: Limit) -> Verdict:
+def decide(claim: Claim, case: Case, control: Control | None, threads: Limit) -> Verdict:
     """Do as `verify` does, where native libraries are already limited to one thread."""
     start = time.perf_counter()
-    digits, found = climb(claim, control.check if control else claim.check, case, threads)
+    digits, found = with_more_digits(claim, control.check if control else claim.check, case, threads)
     return Verdict(
         claim=claim.label,
         kind=claim.kind,

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lora_proofs.judgement.claims import Case, Claim, Control, Grid, Params
+from lora_proofs.judgement.cases import Case, Grid, Params
+from lora_proofs.judgement.claims import Claim, Control
 from lora_proofs.judgement.collect import Selection
 from lora_proofs.judgement.environment import package_digest, versions
 from lora_proofs.judgement.scripts import script_digest

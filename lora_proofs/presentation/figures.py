@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lora_proofs.judgement.claims import Params
+from lora_proofs.judgement.cases import Params
 from lora_proofs.judgement.environment import data_folder
 from lora_proofs.judgement.journal import Journal, line
 from lora_proofs.presentation.figure_code import fingerprint, import_script

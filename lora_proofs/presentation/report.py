@@ -13,7 +13,8 @@ from functools import cached_property
 
 from lora_proofs import __version__
 from lora_proofs.display import show
-from lora_proofs.judgement.claims import Claim, format_point
+from lora_proofs.judgement.cases import format_point
+from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.collect import Selection
 from lora_proofs.judgement.environment import data_folder, versions
 from lora_proofs.judgement.tally import Tally, is_expected

@@ -11,7 +11,7 @@ from numpy.random import default_rng
 
 from lora_proofs import Comparison, OutOfScope, Paper, at_least, at_most, cli, equal, exact, instances
 from lora_proofs.constructions import adapt_linear_chain
-from lora_proofs.falsify import Instance, Reel, Tape, closeness, falsify, judge
+from lora_proofs.falsify import Instance, Reel, Tape, closeness, evaluate, falsify
 from lora_proofs.judgement import rounding as directed
 from lora_proofs.judgement.collect import collect
 from lora_proofs.linalg import namespace
@@ -181,8 +181,8 @@ def test_each_rung_of_the_ladder_sees_the_moved_instance():
         seen.append((case.digits, case.rng.standard_normal()))
         return at_most(seen[-1][1], 0.0)
 
-    finding = judge(claim_of(check), Instance({}, 0, (2.5,)))
-    assert finding.verdict.outcome == "fails"
+    evaluation = evaluate(claim_of(check), Instance({}, 0, (2.5,)))
+    assert evaluation.verdict.outcome == "fails"
     assert seen[:2] == [(16, 2.5), (32, 2.5)]
 
 
@@ -191,7 +191,7 @@ def test_a_case_of_other_parameters_keeps_the_tape():
         assert case.derive(n=5).rng.random() == case.derive(n=5).rng.random()
         return at_most(case.derive(n=5).rng.random() * case["n"], 1.0)
 
-    assert judge(claim_of(check, n=(3,)), Instance({"n": 3}, 0, (0.5,))).ratio == 1.5
+    assert evaluate(claim_of(check, n=(3,)), Instance({"n": 3}, 0, (0.5,))).ratio == 1.5
 
 
 def test_a_false_hypothesis_and_an_exception_are_no_violations():
@@ -287,7 +287,7 @@ def test_the_random_numbers_are_moved_where_no_seed_goes():
     claim = claim_of(lambda case: at_most(float(np.sum(case.rng.standard_normal(4))), 15.0))  # 7.5 standard deviations
     search = falsify(claim, budget=400)
     assert search.violated
-    assert judge(claim, Instance.from_json(search.to_json()["instance"])).verdict == search.worst.verdict
+    assert evaluate(claim, Instance.from_json(search.to_json()["instance"])).verdict == search.worst.verdict
 
 
 def test_integers_are_moved_too():
@@ -550,9 +550,9 @@ def test_ctrl_c_prints_the_worst_so_far(run, monkeypatch):
     def three_times(claim, instance):
         if next(judged, None) is None:
             raise KeyboardInterrupt
-        return judge(claim, instance)
+        return evaluate(claim, instance)
 
-    monkeypatch.setattr(search, "judge", three_times)
+    monkeypatch.setattr(search, "evaluate", three_times)
     code, out, _ = run("falsify", "study.py", "study:lemma-deep")
     assert code == cli.INTERRUPTED
     assert "measured/bound = " in out

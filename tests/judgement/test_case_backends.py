@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lora_proofs.backends import BACKENDS, array, namespace
-from lora_proofs.judgement.claims import Case, Paper, at_most, equal
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import Paper, at_most, equal
 from lora_proofs.verify import Verdict, verify
 
 ROOT = Path(__file__).resolve().parents[2]

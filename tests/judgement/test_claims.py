@@ -1,17 +1,8 @@
 import numpy as np
 import pytest
 
-from lora_proofs.judgement.claims import (
-    CONTROL_SEEDS,
-    Case,
-    Comparison,
-    Paper,
-    at_least,
-    at_most,
-    equal,
-    format_point,
-    parse_point,
-)
+from lora_proofs.judgement.cases import Case, format_point, parse_point
+from lora_proofs.judgement.claims import CONTROL_SEEDS, Comparison, Paper, at_least, at_most, equal
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.judgement.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
-from lora_proofs.judgement.ladder import Finding, Outcome, _clearly_holds, look_once
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import Comparison, OutOfScope, Paper, at_least, at_most, equal
+from lora_proofs.judgement.ladder import Finding, Outcome, _clearly_holds, run_once
 from lora_proofs.judgement.values import Evidence, read
 from lora_proofs.verify import verify
 
@@ -139,7 +140,7 @@ def test_a_check_that_loaded_a_library_is_run_again_on_the_same_instance():
         return equal(draws[-1], draws[-1])
 
     limit = SimpleNamespace(set_digits=digits.append, renew=lambda: len(draws) == 1)
-    found = look_once(check, Case(digits=32), 1e-8, limit)
+    found = run_once(check, Case(digits=32), 1e-8, limit)
     assert found.outcome is Outcome.HOLDS
     assert draws == [draws[0]] * 2
     assert digits == [32, 32]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_proofs.judgement.claims import Case
+from lora_proofs.judgement.cases import Case
 from lora_proofs.judgement.collect import CollectError, collect
 from lora_proofs.judgement.environment import cache_folder
 from lora_proofs.judgement.sweep import _Chunk, _take, sweep

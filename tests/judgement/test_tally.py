@@ -4,7 +4,8 @@ from fractions import Fraction
 import pytest
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.judgement.claims import Case, OutOfScope, Paper, at_most
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import OutOfScope, Paper, at_most
 from lora_proofs.judgement.tally import SHOWN, Tally
 from lora_proofs.verify import verify
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from lora_proofs.judgement.claims import Case, Paper, equal
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import Paper, equal
 from lora_proofs.judgement.threads import Limit, one_thread
 from lora_proofs.verify import verify
 

@@ -11,7 +11,8 @@ import pytest
 
 from lora_proofs import verify as exported
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.judgement.claims import Case, Comparison, OutOfScope, Paper, at_least, at_most, equal
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import Comparison, OutOfScope, Paper, at_least, at_most, equal
 from lora_proofs.judgement.ladder import DIRECTED
 from lora_proofs.verify import Evidence, Outcome, Verdict, verify
 

@@ -26,7 +26,16 @@ from typing import Any
 
 from lora_proofs.judgement.audit.explanations import Explanations, read_explanations
 from lora_proofs.judgement.audit.replacements import FACTORS, HELD, SHIFTS, ZERO, replaced
-from lora_proofs.judgement.audit.rerun import Raised, RanAway, Run, Runs, at_most, clear, follow, in_other_units
+from lora_proofs.judgement.audit.rerun import (
+    Raised,
+    Run,
+    Runs,
+    TookTooLong,
+    clear,
+    in_other_units,
+    time_limit,
+    trace_runs,
+)
 from lora_proofs.judgement.audit.tracing import Places, changed, functions_of
 from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.collect import load
@@ -99,7 +108,7 @@ def audit(claim: Claim, path: Path, explanations: Explanations | None = None) ->
     found = Audit(claim.label, skipped=_reason_to_skip(claim))
     if not found.skipped:
         with one_thread() as threads:
-            if runs := follow(claim, places, threads):
+            if runs := trace_runs(claim, places, threads):
                 found.notes = _notes(runs, places, explanations)
                 _Auditor(runs, places, explanations, found, threads).audit()
             else:
@@ -119,7 +128,7 @@ def notes(claim: Claim, path: Path, explanations: Explanations | None = None) ->
     if _reason_to_skip(claim):
         return []
     with one_thread() as threads:
-        runs = follow(claim, places, threads)
+        runs = trace_runs(claim, places, threads)
     return _notes(runs, places, explanations) if runs else ["it holds on no case"]
 
 
@@ -129,7 +138,7 @@ def _notes(runs: Runs, places: Places, explanations: Explanations) -> list[str]:
     for control in runs.apart(places):
         if control.description not in explained:
             lines.append(f"the control {control.description!r} enters no function that the check calls")
-    if not any(run.usual.outcome is Outcome.FAILS for run in runs.controls):
+    if not any(run.baseline.outcome is Outcome.FAILS for run in runs.controls):
         lines.append("no control fails")
     return lines
 
@@ -155,7 +164,7 @@ class _Auditor:
         """Try every replacement."""
         claim, trace = self.runs.own.claim, self.runs.own.trace
         checks = {getattr(check, "__code__", None) for check in (claim.check, *(c.check for c in claim.controls))}
-        called = {code: f for code, f in trace.functions.items() if code not in self.runs.makers | checks}
+        called = {code: f for code, f in trace.functions.items() if code not in self.runs.generators | checks}
         for code, functions in functions_of(called).items():
             for name in filter(partial(self._is_worth_trying, code), called[code].names):
                 self._try(functions, name, self.runs.caches if called[code].cached else {})
@@ -168,7 +177,9 @@ class _Auditor:
         Where the function returns zero here and no control calls it, zero is tried: nothing shows that it is not always
         zero. An inequality with room to spare does not notice that a bracket is shifted by a little.
         """
-        if name in SHIFTS and not (self.runs.own.usual.comparison and self.runs.own.usual.comparison.relation == "="):
+        if name in SHIFTS and not (
+            self.runs.own.baseline.comparison and self.runs.own.baseline.comparison.relation == "="
+        ):
             return False
         differs = [run.trace.functions[code].names.get(name, False) for run in self._callers(code)]
         return any(differs) if name == ZERO and len(differs) > 1 else differs[0] or name == ZERO
@@ -184,9 +195,9 @@ class _Auditor:
         change = partial(replaced, name=name, rtol=claim.tolerance[0] if claim.tolerance else RTOL)
         seconds = PATIENCE * sum(run.seconds for run in (self.runs.own, *self.runs.controls)) + GRACE_SECONDS
         try:
-            with at_most(seconds), changed(functions, change, self.places, self.runs.makers), _emptied(caches):
+            with time_limit(seconds), changed(functions, change, self.places, self.runs.generators), _emptied(caches):
                 killed = self._is_killed(FACTORS.get(name)) or (functions == [claim.check] and self.shared)
-        except (Raised, RanAway):
+        except (Raised, TookTooLong):
             self.found.raised.append(place)
         except _ChangeOfUnits:
             return
@@ -200,14 +211,14 @@ class _Auditor:
     def _is_killed(self, factor: Fraction | None) -> bool:
         """Tell whether a run does not come out as it should: quick looks first."""
         own = self.runs.own
-        found = own.look(self.threads)
+        found = own.run_once(self.threads)
         if own.notices(found):
-            self.shared = self.shared or (own.usual != found and self._moves_a_control())
+            self.shared = self.shared or (own.baseline != found and self._moves_a_control())
             return True
         findings, problem = [(own, found)], None
         for run in self.runs.controls:
             try:
-                findings.append((run, run.look(self.threads)))
+                findings.append((run, run.run_once(self.threads)))
             except Raised as raised:
                 problem = raised
                 continue
@@ -216,18 +227,18 @@ class _Auditor:
                 return True
         if problem:
             raise problem
-        moved = any(run.usual.measured != found.measured for run, found in findings)
-        if factor and moved and all(in_other_units(run.usual, found, factor) for run, found in findings):
+        moved = any(run.baseline.measured != found.measured for run, found in findings)
+        if factor and moved and all(in_other_units(run.baseline, found, factor) for run, found in findings):
             raise _ChangeOfUnits
-        return not all(run.confirm(self.threads) for run, _ in findings)
+        return not all(run.still_comes_out(self.threads) for run, _ in findings)
 
     def _moves_a_control(self) -> bool:
         """Tell whether what is replaced now makes the measured value, or the bound, of a control too."""
         for run in self.runs.controls:
             try:
-                if run.look(self.threads) != run.usual:
+                if run.run_once(self.threads) != run.baseline:
                     return True
-            except (Raised, RanAway):
+            except (Raised, TookTooLong):
                 continue
         return False
 

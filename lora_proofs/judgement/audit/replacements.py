@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from lora_proofs.judgement.claims import Case, Claim, Comparison
+from lora_proofs.judgement.cases import Case
+from lora_proofs.judgement.claims import Claim, Comparison
 from lora_proofs.judgement.ladder import RTOL
 from lora_proofs.judgement.values import read
 

@@ -15,17 +15,18 @@ from types import CodeType
 from typing import Any
 
 from lora_proofs.judgement.audit.tracing import Places, Trace, caches_of, trace
-from lora_proofs.judgement.claims import Case, Check, Claim, Control, Params
-from lora_proofs.judgement.ladder import LADDER, RTOL, Finding, Outcome, look_once
+from lora_proofs.judgement.cases import Case, Params
+from lora_proofs.judgement.claims import Check, Claim, Control
+from lora_proofs.judgement.ladder import LADDER, RTOL, Finding, Outcome, run_once
 from lora_proofs.judgement.threads import Limit
-from lora_proofs.judgement.verify import judge
+from lora_proofs.judgement.verify import decide
 
 
 class Raised(Exception):
     """The check raised."""
 
 
-class RanAway(BaseException):
+class TookTooLong(BaseException):
     """The check takes too long; no `Exception`, which the ladder would take for the check's own."""
 
 
@@ -39,14 +40,14 @@ class Run:
     digits: int
     seconds: float
     trace: Trace = field(default_factory=Trace)
-    usual: Finding = field(default_factory=lambda: Finding(Outcome.HOLDS))
+    baseline: Finding = field(default_factory=lambda: Finding(Outcome.HOLDS))
 
     @property
     def check(self) -> Check:
         """The function that runs."""
         return self.control.check if self.control else self.claim.check
 
-    def look(self, threads: Limit) -> Finding:
+    def run_once(self, threads: Limit) -> Finding:
         """Run the check once, on the case made anew: a case keeps the state of its random numbers.
 
         Raises
@@ -54,26 +55,26 @@ class Run:
         Raised
         """
         rtol = self.claim.tolerance[0] if self.claim.tolerance else RTOL
-        found = look_once(self.check, Case(self.params, 0, self.digits), rtol, threads)
+        found = run_once(self.check, Case(self.params, 0, self.digits), rtol, threads)
         if found.error:
             raise Raised(found.reason)
         return found
 
     def notices(self, found: Finding) -> bool:
-        """Tell whether one look shows that the claim no longer holds, or that the control is no longer caught.
+        """Tell whether one run shows that the claim no longer holds, or that the control is no longer caught.
 
         A control that holds at some precision is not caught; whether one that does not hold is, `confirm` says.
         """
         return (found.outcome is Outcome.HOLDS) == (self.control is not None)
 
-    def confirm(self, threads: Limit) -> bool:
+    def still_comes_out(self, threads: Limit) -> bool:
         """Tell by the whole ladder whether the claim still holds, or the control is still caught.
 
         Raises
         ------
         Raised
         """
-        verdict = judge(self.claim, Case(self.params, 0), self.control, threads)
+        verdict = decide(self.claim, Case(self.params, 0), self.control, threads)
         if verdict.error:
             raise Raised(verdict.reason)
         return bool(verdict.caught) if self.control else verdict.outcome is Outcome.HOLDS
@@ -89,26 +90,26 @@ class Runs:
     uncaught: list[Control]
 
     @property
-    def makers(self) -> set[CodeType]:
+    def generators(self) -> set[CodeType]:
         """All functions that make instances."""
-        return set().union(*(run.trace.makers for run in (self.own, *self.controls)))
+        return set().union(*(run.trace.generators for run in (self.own, *self.controls)))
 
     def apart(self, places: Places) -> list[Control]:
         """Return the controls that enter neither the claim's check nor a function of the check file that it calls."""
-        functions = {code for code in self.own.trace.functions if places.kind(code) == "checks"} - self.makers
+        functions = {code for code in self.own.trace.functions if places.kind(code) == "checks"} - self.generators
         entrances = functions | {getattr(self.own.check, "__code__", None)}
         return [run.control for run in self.controls if run.control and not run.trace.entered & entrances]
 
 
-def follow(claim: Claim, places: Places, threads: Limit) -> Runs | None:
+def trace_runs(claim: Claim, places: Places, threads: Limit) -> Runs | None:
     """Run a claim and its controls, the quick ones first, and note which functions they call.
 
     Nothing is returned for a claim that holds on no case.
     """
-    own = smallest(claim, None, threads)
+    own = on_smallest_case(claim, None, threads)
     if own is None:
         return None
-    found = [(control, smallest(claim, control, threads)) for control in claim.controls]
+    found = [(control, on_smallest_case(claim, control, threads)) for control in claim.controls]
     controls = sorted((run for _, run in found if run), key=lambda run: run.seconds)
     runs = Runs(own, controls, caches_of(places), [control for control, run in found if run is None])
     for run in (own, *controls):
@@ -118,7 +119,7 @@ def follow(claim: Claim, places: Places, threads: Limit) -> Runs | None:
 
 
 def _note(run: Run, threads: Limit) -> None:
-    run.usual = run.look(threads)
+    run.baseline = run.run_once(threads)
 
 
 def clear(caches: Mapping[CodeType, Any]) -> None:
@@ -128,10 +129,10 @@ def clear(caches: Mapping[CodeType, Any]) -> None:
             wrapper.cache_clear()
 
 
-def smallest(claim: Claim, control: Control | None, threads: Limit) -> Run | None:
+def on_smallest_case(claim: Claim, control: Control | None, threads: Limit) -> Run | None:
     """Find the case with the smallest numbers on which the claim holds, or its control is caught."""
     for params in sorted((control or claim).grid, key=_extent):
-        verdict = judge(claim, Case(params, 0), control, threads)
+        verdict = decide(claim, Case(params, 0), control, threads)
         if verdict.caught if control else verdict.outcome is Outcome.HOLDS:
             return Run(claim, control, params, LADDER[0] if control else verdict.digits, verdict.seconds)
     return None
@@ -143,11 +144,11 @@ def _extent(params: Params) -> float:
     return math.prod(1 + n for n in numbers)
 
 
-def in_other_units(usual: Finding, found: Finding, factor: Fraction) -> bool:
+def in_other_units(baseline: Finding, found: Finding, factor: Fraction) -> bool:
     """Tell whether both sides were multiplied by the same power of the factor, or left as they were."""
     before, after = (
         [x for side in (f.measured, f.bound) if side for x in (float(side.low), float(side.high))]
-        for f in (usual, found)
+        for f in (baseline, found)
     )
     return len(before) == len(after) and any(
         all(math.isclose(x * float(factor) ** power, y, rel_tol=1e-9) for x, y in zip(before, after, strict=True))
@@ -156,14 +157,14 @@ def in_other_units(usual: Finding, found: Finding, factor: Fraction) -> bool:
 
 
 @contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer by `RanAway`, where the system can do that."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer by `TookTooLong`, where the system can do that."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(*_: object) -> None:
-        raise RanAway
+        raise TookTooLong
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -23,7 +23,7 @@ from typing import Any
 from numpy.random import Generator
 
 from lora_proofs.judgement.audit.replacements import changes, is_number, options
-from lora_proofs.judgement.claims import Case
+from lora_proofs.judgement.cases import Case
 from lora_proofs.judgement.environment import PACKAGE
 
 _JUDGEMENT = {"judgement", "enclosure", "falsify"}
@@ -100,11 +100,11 @@ class Function:
 
 @dataclass
 class Trace:
-    """What ran: the functions that can be replaced, all code of the check file, and the makers of instances."""
+    """What ran: the functions that can be replaced, all code of the check file, and the generators of instances."""
 
     functions: dict[CodeType, Function] = field(default_factory=dict)
     entered: set[CodeType] = field(default_factory=set)
-    makers: set[CodeType] = field(default_factory=set)
+    generators: set[CodeType] = field(default_factory=set)
 
 
 class _Watched(Generator):
@@ -165,7 +165,7 @@ def trace(run: Callable[[], object], places: Places, caches: Collection[CodeType
                 pass
             elif kind == "instances" or (_Watched.uses > drawn and not is_number(value)):
                 del returned[first:]
-                found.makers.add(code)
+                found.generators.add(code)
             else:
                 returned.append((code, value, bool(filling) or code in caches))
 
@@ -227,7 +227,7 @@ def _trampoline(hook: Callable[..., Any], like: CodeType) -> CodeType:
 
 @contextmanager
 def changed(
-    functions: Collection[FunctionType], change: Callable[[Any], Any], places: Places, makers: Collection[CodeType]
+    functions: Collection[FunctionType], change: Callable[[Any], Any], places: Places, generators: Collection[CodeType]
 ) -> Iterator[list[int]]:
     """Change what functions return, whoever holds them, until the block ends; yield how often that happened.
 
@@ -248,7 +248,7 @@ def changed(
                 return value
             above: FrameType | None = frame
             while above is not None:
-                if above.f_code in makers:
+                if above.f_code in generators:
                     return value
                 above = above.f_back
             count[0] += 1
