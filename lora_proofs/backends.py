@@ -15,6 +15,7 @@ EXTRAS = {
     "safetensors": "pretrained",
     "jax": "train",
     "distributed": "cluster",
+    "pdoc": "docs",
     "onnx": "figures",
     "peft": "peft",
     "transformers": "peft",

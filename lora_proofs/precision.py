@@ -20,6 +20,9 @@ import flint
 import mpmath
 import numpy as np
 
+__all__ = ["asarray", "eigh", "eye", "inv", "lift", "linalg", "matrix_norm", "qr", "solve", "sqrt", "svd", "svdvals",
+           "unit_roundoff", "zeros"]  # fmt: skip
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 
 _GUARD_DIGITS = 10

@@ -9,21 +9,10 @@ from pathlib import Path
 import pytest
 
 from lora_proofs.judgement import environment
+from lora_proofs.presentation.page.layers import COMMON, FREE, JUDGEMENT, LEAVES, MATHEMATICS, PRESENTATION
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_proofs"
-
-MATHEMATICS = (
-    {"linalg", "precision", "float_bounds", "exact", "tensor_files", "backends"},
-    {"adapters", "networks", "domains", "instances"},
-    {"constructions", "ntk", "training", "pretrained"},
-    {"tools", "bench"},
-)
-JUDGEMENT = ({"judgement"}, {"falsify", "homework"})
-PRESENTATION = ({"presentation"},)
-COMMON = {"display", "enclosure", "lazy"}
-LEAVES = {"plotting"}
-FREE = {"claims", "verify", "cli", "exercises", "formal", "__init__", "__main__"}
 
 # The public calls over Q live in the face `exact`, beside rank and solve, though the constructions are built on these.
 FACE = ("exact.__init__", "constructions")

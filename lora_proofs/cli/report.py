@@ -31,8 +31,9 @@ def report(
 
     As web pages, or as a LaTeX table with a bibliography. The claims are checked first; see --from.
     """
+    from lora_proofs.backends import how_to_install
     from lora_proofs.judgement.workload import Workload
-    from lora_proofs.presentation.page import read_report, write_latex, write_pages
+    from lora_proofs.presentation.page import read_report, write_latex, write_pages, write_reference
 
     if not (folder or latex):
         raise BadInput("say what to write: --html DIR or --latex FILE")
@@ -50,8 +51,10 @@ def report(
         if latex:
             say(f"{latex}, {write_latex(latex, found)}", "", None)
         if folder:
-            pages = write_pages(folder, found, _pictures({claim.claim.label for claim in found.claims}))
-            say(f"{pages[0]} and {len(pages) - 1} pages of papers", "", None)
+            pictures = _pictures({claim.claim.label for claim in found.claims})
+            reference = write_reference(folder / "api") or how_to_install("pdoc")
+            pages = write_pages(folder, found, pictures, reference)
+            say(f"{pages[0]} and {len(pages) - 2} pages of papers", "", None)
     except OSError as problem:
         raise BadInput(f"cannot write {problem.filename}: {problem.strerror}") from None
 

@@ -7,7 +7,7 @@ import puppeteer from "puppeteer-core";
 
 const site = process.argv[2];
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const files = readdirSync(site).filter((name) => name.endsWith(".html")).sort();
+const files = readdirSync(site, { recursive: true }).filter((name) => name.endsWith(".html") && name !== join("api", "index.html")).sort();
 const problems = [];
 const expect = (good, text) => { if (!good) problems.push(text); };
 

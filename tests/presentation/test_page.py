@@ -1,6 +1,7 @@
 """The pages: complete, self-contained, accessible as far as HTML and CSS alone tell (tests/browser looks with axe)."""
 
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from click.testing import CliRunner
 from lora_proofs import Case, Paper, at_least, at_most, equal
 from lora_proofs.cli import cli
 from lora_proofs.judgement.collect import Selection
+from lora_proofs.judgement.environment import PACKAGE
 from lora_proofs.judgement.tally import Tally
-from lora_proofs.presentation.page import Picture, write_latex, write_pages
+from lora_proofs.presentation.page import Picture, write_latex, write_pages, write_reference
 from lora_proofs.presentation.page.mathml import typeset
 from lora_proofs.presentation.report import Report
 from lora_proofs.verify import verify
@@ -66,7 +68,7 @@ def site(tmp_path_factory):
         '<defs><path id="a" d="M 1.23456 2"/></defs><use xlink:href="#a"/></svg>'
     )
     folder = tmp_path_factory.mktemp("site")
-    write_pages(folder, report, [Picture("p2020x_f", "A title. More of R = 2.", svg, ("p2020x:lemma-1",))])
+    write_pages(folder, report, [Picture("p2020x_f", "A title. More of R = 2.", svg, ("p2020x:lemma-1",))], "a command")
     write_latex(folder / "table.tex", report)
     return folder
 
@@ -257,3 +259,34 @@ def test_bad_input_takes_one_line(words, message):
 def test_the_label_of_a_claim_is_no_formula():
     label = "zeng2024expressive:formula-parameters-of-final-layers"
     assert typeset(f"{label}: L >= 4").startswith(f"<p>{label}: <math")
+
+
+def test_how_it_is_built_shows_every_room(site):
+    text = (site / "built.html").read_text()
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    shown = dict(re.findall(r'<th scope="row"><code>(\w+)</code></th><td>(.*?)</td>', text))
+    assert shown.keys() >= rooms - {"__init__", "__main__"}
+    assert all(shown.values())
+    for name in re.findall(r"<code>([\w/]+(?:\.py|/))</code>", text):
+        assert any((root / name).exists() for root in (PACKAGE, PACKAGE.parent)), name
+
+
+def test_without_pdoc_the_index_says_how_to_get_the_reference(site, tmp_path, monkeypatch):
+    assert "API reference: left out" in (site / "index.html").read_text()
+    assert "<code>a command</code>" in (site / "index.html").read_text()
+    monkeypatch.setitem(sys.modules, "pdoc", None)
+    assert write_reference(tmp_path / "api") is None
+    assert not (tmp_path / "api").exists()
+
+
+@pytest.mark.needs("pdoc")
+def test_the_reference_is_whole_and_asks_the_network_for_nothing(tmp_path):
+    first = write_reference(tmp_path / "api")
+    assert first == tmp_path / "api" / "lora_proofs.html"
+    pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
+    assert 'id="adapt_relu_network"' in pages["api/lora_proofs/constructions.html"]
+    assert "Theorem index" in pages["api/lora_proofs/ntk.html"]
+    assert "&lt;S," in pages["api/lora_proofs/ntk.html"]  # an inner product is no tag
+    for name, text in pages.items():
+        asked = re.findall(r"""<(?:script|link|img)[^>]+(?:src|href)=["'](?!data:)([^"']+)""", text)
+        assert asked == [], name

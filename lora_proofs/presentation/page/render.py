@@ -15,6 +15,7 @@ from markupsafe import Markup
 from lora_proofs.falsify.instance import closeness
 from lora_proofs.judgement.claims import Claim, Paper
 from lora_proofs.judgement.verify import RTOL, Evidence, Outcome
+from lora_proofs.presentation.page import layers
 from lora_proofs.presentation.page.mathml import typeset
 from lora_proofs.presentation.page.pictures import Picture
 from lora_proofs.presentation.report import ClaimReport, Report
@@ -109,8 +110,8 @@ class Chapter:
         return {outcome: found.count(outcome) for outcome in OUTCOMES if outcome in found}
 
 
-def write_pages(folder: Path, report: Report, pictures: Sequence[Picture]) -> list[Path]:
-    """Write ``index.html`` and a page for each paper of the report.
+def write_pages(folder: Path, report: Report, pictures: Sequence[Picture], reference: Path | str) -> list[Path]:
+    """Write ``index.html``, a page for each paper of the report, and one on how all is built.
 
     Parameters
     ----------
@@ -119,6 +120,9 @@ def write_pages(folder: Path, report: Report, pictures: Sequence[Picture]) -> li
     report : Report
     pictures : sequence of Picture
         Each goes to the paper whose key its name begins with, else to the paper of its first claim.
+    reference : Path or str
+        The first page of the API reference, in `folder`, or the command that installs what writes it; see
+        `write_reference`.
 
     Raises
     ------
@@ -134,10 +138,13 @@ def write_pages(folder: Path, report: Report, pictures: Sequence[Picture]) -> li
     )
     chapters = _chapters(report, pictures)
     known: dict[str, Any] = {"report": report, "chapters": chapters, "outcomes": OUTCOMES, "Evidence": Evidence}
+    known["reference"] = reference.relative_to(folder).as_posix() if isinstance(reference, Path) else ""
+    known["installs_reference"] = "" if isinstance(reference, Path) else reference
     folder.mkdir(parents=True, exist_ok=True)
     pages = {"index.html": environment.get_template("index.html.j2").render(known)}
     for chapter in chapters:
         pages[chapter.file] = environment.get_template("paper.html.j2").render(chapter=chapter, **known)
+    pages["built.html"] = environment.get_template("built.html.j2").render(parts=layers.chapters())
     for name, text in pages.items():
         (folder / name).write_text(text, "utf-8")
     return [folder / name for name in pages]
