@@ -71,10 +71,21 @@ by rewrite expr2.
 Qed.
 
 (* the objective with data in any finite type *)
+Definition lora_in (K : finType) m n (G : K -> 'M[F]_(m, n)) (y : K -> F) c lam r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) :=
+  lora (fun k : 'I_#|K| => G (enum_val k)) (fun k => y (enum_val k)) c lam u v.
+
 Lemma lora_sum (K : finType) m n (G : K -> 'M[F]_(m, n)) (y : K -> F) c lam r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) :
-  lora (fun k : 'I_#|K| => G (enum_val k)) (fun k => y (enum_val k)) c lam u v =
+  lora_in G y c lam u v =
   c / 2%:R * (\sum_k (ip (G k) (u *m v^T) - y k) ^+ 2) + lam / 2%:R * (ip u u + ip v v).
-Proof. by rewrite /lora; congr (_ * _ + _); rewrite [RHS](reindex _ (onW_bij _ (enum_val_bij K))). Qed.
+Proof. by rewrite /lora_in /lora; congr (_ * _ + _); rewrite [RHS](reindex _ (onW_bij _ (enum_val_bij K))). Qed.
+
+Lemma ip_trtr p q (A B : 'M[F]_(p, q)) : ip A^T B^T = ip A B.
+Proof. by rewrite /ip trmxK mxtrace_mulC -mxtrace_tr trmx_mul trmxK. Qed.
+Lemma ip_trace p q (A B : 'M[F]_(p, q)) : \tr (A *m B^T) = ip A B.
+Proof. by rewrite /ip -mxtrace_tr trmx_mul trmxK mxtrace_mulC. Qed.
+
+Lemma sum_const n (x : F) : \sum_(i < n) x = n%:R * x.
+Proof. by rewrite big_const_ord iter_addr_0 mulr_natl. Qed.
 
 Lemma half_ge0 (a : F) : (0 <= a / 2%:R) = (0 <= a).
 Proof. by rewrite pmulr_lge0 // invr_gt0 ltr0n. Qed.
@@ -115,3 +126,165 @@ have pos i j : 0 <= i%:R / j%:R :> F by rewrite divr_ge0 ?ler0n.
 by rewrite !addr_ge0 // mulr_ge0 ?subr_ge0 ?invr_ge0 ?ler0n.
 Qed.
 End Corner.
+
+Section FamiliesBC.
+Variables (F : realFieldType) (k : nat).
+Notation r := k.+1.
+Notation upper := {p : 'I_r * 'I_r | (p.1 <= p.2)%N}.
+Notation factor := 'M[F]_(r + 1, r).
+Implicit Types (u v : factor) (X Y : 'M[F]_r) (a b : 'cV[F]_r).
+
+Definition face : factor := col_mx 1%:M 0.
+(* the first column of the face moved to the last unit vector *)
+Definition moved : factor := col_mx (1%:M - delta_mx 0 0) (delta_mx 0 0).
+
+Definition coupling (j : 'I_r) : 'M[F]_(r + 1) := 2%:R^-1 *: block_mx 0 (delta_mx j 0) (delta_mx 0 j) 0.
+Definition hit (p : 'I_r * 'I_r) : F := ((p.1 == 0) && (p.2 == 0))%:R.
+Definition G_B (q : upper + 'I_r) : 'M[F]_(r + 1) := match q with
+  | inl p => block_mx (2%:R^-1 *: (delta_mx (val p).1 (val p).2 + delta_mx (val p).2 (val p).1)) 0
+      0 (5%:R / 4%:R * hit (val p))%:M
+  | inr j => coupling j end.
+Definition y_B (q : upper + 'I_r) : F := if q is inl p then ((val p).1 == (val p).2)%:R *+ 2 else 0.
+Definition G_C (q : unit + 'I_r) : 'M[F]_(r + 1) := match q with
+  | inl _ => block_mx 1%:M 0 0 (5%:R / 4%:R)%:M
+  | inr j => coupling j end.
+Definition y_C (q : unit + 'I_r) : F := if q is inl _ then r.+1%:R else 0.
+
+Definition L_B u v := lora_in G_B y_B 1 1 u v.
+Definition L_C u v := lora_in G_C y_C 1 1 u v.
+
+Lemma number_B : #|{: upper + 'I_r}| = ('C(r.+1, 2) + r)%N.
+Proof. by rewrite card_sum card_upper card_ord. Qed.
+Lemma number_C : #|{: unit + 'I_r}| = r.+1.
+Proof. by rewrite card_sum card_unit card_ord. Qed.
+
+Lemma outer X a Y b : col_mx X a^T *m (col_mx Y b^T)^T = block_mx (X *m Y^T) (X *m b) (a^T *m Y^T) (a^T *m b).
+Proof. by rewrite tr_col_mx trmxK mul_col_row. Qed.
+
+Lemma couplingE j X a Y b : ip (coupling j) (col_mx X a^T *m (col_mx Y b^T)^T) = (X *m b + Y *m a) j 0 / 2%:R.
+Proof.
+rewrite outer ipZl ip_block !ip0l !ip_delta addr0 add0r mulrC [in RHS]mxE [in RHS]addrC; congr ((_ + _) / _).
+by rewrite -trmx_mul mxE.
+Qed.
+
+Lemma sum_coupling X a Y b (w : 'cV[F]_r) : w = X *m b + Y *m a ->
+  \sum_j (w j 0 / 2%:R - 0) ^+ 2 = ip w w / 4%:R.
+Proof.
+by move=> _; rewrite ip_sum big_ord1 mulr_suml; apply: eq_bigr => j _; field.
+Qed.
+
+(* the residuals of B on the face, less those at u = v = [1; 0] *)
+Definition gap_B X Y a b (p : 'I_r * 'I_r) : F :=
+  ((X *m Y^T) p.1 p.2 + (X *m Y^T) p.2 p.1) / 2%:R + 5%:R / 4%:R * hit p * ip a b - (p.1 == p.2)%:R.
+
+Lemma sum_diagonal (f : 'I_r * 'I_r -> F) : \sum_(p : upper) ((val p).1 == (val p).2)%:R * f (val p) = \sum_i f (i, i).
+Proof.
+rewrite (bigID (fun p : upper => (val p).1 == (val p).2)) /= [X in _ + X]big1 ?addr0 => [|p /negPf->]; last by rewrite mul0r.
+rewrite (reindex_onto (fun i : 'I_r => exist _ (i, i) (leqnn i) : upper) (fun p : upper => (val p).1)) /= => [|p /eqP e].
+  by apply: eq_big => [i|i _]; rewrite ?eqxx // mul1r.
+by apply: val_inj; rewrite /= {2}e -surjective_pairing.
+Qed.
+
+Lemma value_B X a Y b : L_B (col_mx X a^T) (col_mx Y b^T) =
+  3%:R * r%:R / 2%:R + ((\sum_(p : upper) gap_B X Y a b (val p) ^+ 2) + ip (X - Y) (X - Y) + corner X Y a b) / 2%:R.
+Proof.
+rewrite /L_B lora_sum big_sumType /=; set w := X *m b + Y *m a.
+rewrite [X in _ * (_ + X)](eq_bigr (fun j => (w j 0 / 2%:R - 0) ^+ 2)) => [|j _]; last by rewrite couplingE.
+rewrite (sum_coupling (erefl w)).
+have resE (p : upper) : ip (G_B (inl p)) (col_mx X a^T *m (col_mx Y b^T)^T) - y_B (inl p) = gap_B X Y a b (val p) - ((val p).1 == (val p).2)%:R.
+  rewrite outer /G_B ip_block !ip0l ipZl ipDl !ip_delta /gap_B /y_B.
+  have -> : ip (5%:R / 4%:R * hit (val p))%:M (a^T *m b) = 5%:R / 4%:R * hit (val p) * ip a b.
+    by rewrite /ip tr_scalar_mx mul_scalar_mx mxtraceZ.
+  move: (hit _) (ip a b) (_ == _)%:R ((X *m Y^T) _ _) ((X *m Y^T) _ _) => h i e x y; by field.
+have sumE : \sum_(p : upper) (ip (G_B (inl p)) (col_mx X a^T *m (col_mx Y b^T)^T) - y_B (inl p)) ^+ 2 =
+    (\sum_(p : upper) gap_B X Y a b (val p) ^+ 2) - 2%:R * (\tr (X *m Y^T) + 5%:R / 4%:R * ip a b - r%:R) + r%:R.
+  rewrite (eq_bigr (fun p : upper => gap_B X Y a b (val p) ^+ 2 + ((val p).1 == (val p).2)%:R * (1 - 2%:R * gap_B X Y a b (val p)))).
+    rewrite big_split /= (sum_diagonal (fun q => 1 - 2%:R * gap_B X Y a b q)) -addrA; congr (_ + _).
+    rewrite sumrB sum_const -mulr_sumr /gap_B !big_split /= sumrN.
+    have -> : \sum_(i < r) (i == i)%:R = r%:R :> F by rewrite (eq_bigr (fun=> 1)) ?sum_const ?mulr1 // => i _; rewrite eqxx.
+    have -> : \sum_i ((X *m Y^T) i i + (X *m Y^T) i i) / 2%:R = \tr (X *m Y^T).
+      by apply: eq_bigr => i _; field.
+    have -> : \sum_i 5%:R / 4%:R * hit (i, i) * ip a b = 5%:R / 4%:R * ip a b.
+      rewrite (bigD1 0) //= big1 ?addr0 => [|i i0]; last by rewrite /hit /= (negPf i0) mulr0 mul0r.
+      by rewrite /hit /= ?eqxx mulr1.
+    by move: (\tr _) (ip a b) (k.+1)%:R => x z N; ring.
+  move=> p _; rewrite resE; move: (gap_B _ _ _ _ _) => g.
+  by case: (_ == _); rewrite /= ?mulr1n ?mulr0n; ring.
+rewrite -/(\sum_(p : upper) _) sumE !ip_col !ip_trtr ip_trace ipBB /corner -/w.
+move: (bigop 0 _ _) (ip a b) (ip w w) (ip X X) (ip X Y) (ip Y Y) (ip a a) (ip b b) (k.+1)%:R => s1 s2 s3 s4 s5 s6 s7 s8 N.
+by field.
+Qed.
+
+(* a ball around the face, in the terms of corner_bound *)
+Lemma near_face X a Y b : ip (col_mx X a^T - face) (col_mx X a^T - face) + ip (col_mx Y b^T - face) (col_mx Y b^T - face) <= 16%:R^-1 ->
+  ip (X + Y - 2%:R%:M) (X + Y - 2%:R%:M) <= 8%:R^-1 /\ ip (X - Y) (X - Y) <= 8%:R^-1.
+Proof.
+rewrite /face !opp_col_mx !add_col_mx !ip_col !oppr0 !addr0 !ip_trtr.
+have -> : X + Y - 2%:R%:M = (X - 1%:M) + (Y - 1%:M) by apply/matrixP=> i j; rewrite !mxE; case: (_ == _); rewrite ?mulr1n ?mulr0n; ring.
+have -> : X - Y = (X - 1%:M) - (Y - 1%:M) by apply/matrixP=> i j; rewrite !mxE; ring.
+have := ip_ge0 a; have := ip_ge0 b; move: (X - _) (Y - _) => A B b0 a0.
+have := ip_ge0 (A - B); have := ip_ge0 (A + B); rewrite ipBB ipDD.
+move: (ip A A) (ip A B) (ip B B) (ip a a) (ip b b) b0 a0 => x z y s t t0 s0 h1 h2; rewrite -subr_ge0 => h3.
+have e8 : 8%:R^-1 = 2%:R * 16%:R^-1 :> F by field.
+have two : (0 : F) <= 2%:R by rewrite ler0n.
+have key := addr_ge0 (mulr_ge0 two h3) (addr_ge0 (mulr_ge0 two s0) (mulr_ge0 two t0)).
+split; rewrite -subr_ge0 e8.
+  by apply: le_trans (addr_ge0 key h2) _; rewrite le_eqVlt (_ : _ == _) //; apply/eqP; field.
+by apply: le_trans (addr_ge0 key h1) _; rewrite le_eqVlt (_ : _ == _) //; apply/eqP; field.
+Qed.
+
+Lemma corner_ge0 X a Y b : ip (col_mx X a^T - face) (col_mx X a^T - face) + ip (col_mx Y b^T - face) (col_mx Y b^T - face) <= 16%:R^-1 ->
+  0 <= corner X Y a b /\ (corner X Y a b = 0 -> a = 0 /\ b = 0).
+Proof.
+case/near_face=> hP hK; have := corner_bound a b hP hK; set g := _ / 64%:R => gc.
+have g0 : 0 <= g by rewrite divr_ge0 ?ler0n // addr_ge0 ?ip_ge0.
+split=> [|c0]; first exact: le_trans gc.
+have : g = 0 by apply/eqP; rewrite eq_le g0 -c0 gc.
+move/eqP; rewrite mulf_eq0 invr_eq0 pnatr_eq0 orbF paddr_eq0 ?ip_ge0 // => /andP[/eqP/ip_eq0 h1 /eqP/ip_eq0 h2].
+have a2 : 2%:R *: a = 0.
+  have -> : 2%:R *: a = (a + b) + (a - b) by rewrite scaler_nat mulr2n addrACA subrr addr0.
+  by rewrite h1 h2 addr0.
+have a0 : a = 0 by apply/eqP; move/eqP: a2; rewrite scaler_eq0 pnatr_eq0.
+by split=> //; move: h1; rewrite a0 add0r.
+Qed.
+
+Lemma split_factor u : u = col_mx (usubmx u) ((dsubmx u)^T)^T.
+Proof. by rewrite trmxK vsubmxK. Qed.
+
+Lemma corner0 X Y : corner X Y 0 0 = 0.
+Proof. by rewrite /corner !mulmx0 !ip0r !addr0 !ip0r mulr0 mul0r subr0 addr0. Qed.
+
+Lemma value_B_face : L_B face face = 3%:R * r%:R / 2%:R.
+Proof.
+rewrite /face -(trmx0 F r 1) value_B corner0 subrr ip0r !addr0.
+rewrite big1 ?mul0r ?addr0 // => p _; rewrite /gap_B trmx1 mulmx1 ip0r mulr0 addr0 !mxE [(_ == (val p).1)]eq_sym.
+by rewrite -mulr2n -(mulr_natr _ 2) mulfK ?subrr ?expr0n // pnatr_eq0.
+Qed.
+
+(* B_r: a local minimum, in a ball around it *)
+Theorem trap_b_local u v : ip (u - face) (u - face) + ip (v - face) (v - face) <= 16%:R^-1 -> L_B face face <= L_B u v.
+Proof.
+rewrite value_B_face [u]split_factor [v]split_factor => /corner_ge0[c0 _].
+by rewrite value_B ler_addl half_ge0 addr_ge0 // addr_ge0 ?ip_ge0 // sumr_ge0 // => p _; apply: sqr_ge0.
+Qed.
+
+(* strict up to the gauge: only the orbit of O(r) has the same value *)
+Theorem trap_b_strict u v : ip (u - face) (u - face) + ip (v - face) (v - face) <= 16%:R^-1 ->
+  L_B u v = L_B face face -> exists R : 'M[F]_r, [/\ R^T *m R = 1%:M, u = face *m R & v = face *m R].
+Proof.
+rewrite value_B_face [u]split_factor [v]split_factor; move: (usubmx u) (dsubmx u)^T (usubmx v) (dsubmx v)^T => X a Y b.
+case/corner_ge0=> c0 cE; rewrite value_B -[RHS]addr0 => /addrI/eqP; rewrite mulf_eq0 invr_eq0 pnatr_eq0 orbF.
+have s0 : 0 <= \sum_(p : upper) gap_B X Y a b (val p) ^+ 2 by apply: sumr_ge0 => p _; apply: sqr_ge0.
+rewrite (paddr_eq0 (addr_ge0 s0 (ip_ge0 _)) c0) (paddr_eq0 s0 (ip_ge0 _)) => /andP[/andP[/eqP sE /eqP/ip_eq0 XY] /eqP/cE[a0 b0]].
+have {XY} YX : Y = X by apply/eqP; rewrite eq_sym -subr_eq0 XY.
+exists X; rewrite /face mul_col_mx mul1mx mul0mx YX a0 b0 trmx0; split=> //; apply: mulmx1C.
+have gap0 (p : upper) : gap_B X Y a b (val p) = 0.
+  by apply/eqP; rewrite -sqrf_eq0; apply/eqP; move: p isT; apply/psumr_eq0P => // q _; apply: sqr_ge0.
+have sy i j : (X *m X^T) i j = (X *m X^T) j i by rewrite -{1}[X *m X^T]trmxK mxE trmx_mul trmxK.
+have one (i j : 'I_r) : (i <= j)%N -> (X *m X^T) i j = (i == j)%:R.
+  move=> ij; have := gap0 (exist _ (i, j) ij); rewrite /gap_B /= YX a0 ip0l mulr0 addr0 [(X *m X^T) j i]sy.
+  by rewrite -mulr2n -(mulr_natr _ 2) mulfK ?pnatr_eq0 // => /eqP; rewrite subr_eq0 => /eqP.
+apply/matrixP=> i j; rewrite [RHS]mxE; case: (leqP i j) => [/one//|/ltnW/one]; by rewrite sy eq_sym.
+Qed.
+
+End FamiliesBC.
