@@ -1,17 +1,15 @@
 (* Exact traps of the linearised LoRA problem: local minima, up to the gauge, that are not global. Every size.
 
-   - trap_b (every r >= 1): d = r(r+3)/2 functionals, lam = 1. In the ball of radius 1/4 around u = v = [1; 0] the
+   - trap_b_local, _strict, _not_global (every r >= 1): d = r(r+3)/2 functionals, lam = 1. In the ball |u - u0|^2 + |v - v0|^2 <= 1/16 around u = v = [1; 0] the
      objective is at least its value there, 3r/2, with equality only on the orbit of O(r); and a point of the same rank
      lies lower by 7/32. With sharp.v: the threshold d < r(r+3)/2 is sharp. For r = 1 the orbit is {u, -u}.
-   - trap_c (every r >= 1): d = r + 1 functionals, a local minimum that is not global, though r(r+1)/2 > d from r = 3 on:
+   - trap_c_local, _not_global (every r >= 1): d = r + 1 functionals, a local minimum that is not global, though r(r+1)/2 > d from r = 3 on:
      Theorem 4.1 needs its perturbation P, and r >= d (squared_loss.v) cannot be weakened to r + 1 >= d.
-   - trap_d (every n = k + 1 >= 2): lam = 0, r = 1, d = n + 1 functionals. Wherever p t > 2/9 the objective is at least
-     1/2, with equality only on the orbit of GL(1), but some rank-one point has 1/32.
-   - capacity_constant: so no constant C < 2 makes r(m+n) - r^2 > C d exclude such minima (r = 1, m = n).
+   What they say of the thresholds is in sharpness.v.
    The functionals and labels are those of lora_proofs.ntk.traps; the sum over data has no 1/N (c = 1).
-   Differs from claims theorem-4.1-sharp-is-sharp, theorem-4.1-needs-its-perturbation, theorem-4.1-unregularised-is-sharp
-   and theorem-capacity-all-labels: there the verdict is an exact inertia for given r; here an inequality on an explicit
-   neighbourhood for all r. Outside: that the traps persist on an open set, and D_{n,r} with r > 1. *)
+   Differs from claims theorem-4.1-sharp-is-sharp, theorem-4.1-sharp-is-sharp-value, theorem-4.1-needs-its-perturbation:
+   there the verdict is an exact inertia for given r, here an inequality in an explicit ball for all r.
+   Outside: that the traps persist on an open set of (G, y); the logistic traps. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import ring.
 From LoraProofs Require Import vectors landscape existence squared_loss.
@@ -288,3 +286,78 @@ apply/matrixP=> i j; rewrite [RHS]mxE; case: (leqP i j) => [/one//|/ltnW/one]; b
 Qed.
 
 End FamiliesBC.
+
+Section NotGlobal.
+Variables (F : realFieldType) (k : nat).
+Notation r := k.+1.
+Notation upper := {p : 'I_r * 'I_r | (p.1 <= p.2)%N}.
+Notation factor := 'M[F]_(r + 1, r).
+Implicit Types (u v : factor) (X Y : 'M[F]_r) (a b : 'cV[F]_r).
+Notation L_B := (@L_B F k). Notation L_C := (@L_C F k). Notation face := (face F k). Notation moved := (moved F k).
+(* and not global: the column moved to the last unit vector is lower *)
+Lemma moved_facts (E : 'M[F]_r := delta_mx 0 0) (X := 1%:M - E) (a : 'cV[F]_r := delta_mx 0 0) :
+  [/\ moved = col_mx X a^T, X *m X^T = X, corner X X a a = - 2%:R^-1 & ip a a = 1].
+Proof.
+have EE : E *m E = E by rewrite mul_delta_mx.
+have Xa : X *m a = 0 by rewrite mulmxBl mul1mx mul_delta_mx subrr.
+have aa : ip a a = 1 by rewrite ip_delta mxE !eqxx.
+split=> //; first by rewrite /moved trmx_delta.
+  have -> : X^T = X by rewrite /X /E; apply/matrixP=> i j; rewrite !mxE andbC eq_sym.
+  by rewrite mulmxBr mulmx1 mulmxBl mul1mx EE subrr subr0.
+by rewrite /corner Xa !addr0 ip0l aa; field.
+Qed.
+
+Theorem trap_b_not_global : L_B moved moved = L_B face face - 7%:R / 32%:R.
+Proof.
+have [-> XX cE aa] := moved_facts; set X := 1%:M - _ in XX cE *; set a := delta_mx 0 0 in cE aa *.
+rewrite value_B_face value_B subrr ip0l cE.
+have -> : \sum_(p : upper) gap_B X X a a (val p) ^+ 2 = 16%:R^-1; last by move: (k.+1)%:R => N; field.
+have gE (p : upper) : gap_B X X a a (val p) = hit F (val p) / 4%:R.
+  rewrite /gap_B XX aa /X !mxE [(val p).2 == (val p).1]eq_sym /hit [(_ == 0) && ((val p).1 == 0)]andbC.
+  by move: (_ && _)%:R (_ == _)%:R => h e; field.
+rewrite (eq_bigr (fun p : upper => ((val p).1 == (val p).2)%:R * (hit F (val p) / 16%:R))) => [|p _]; last first.
+  rewrite gE /hit; case: (val p) => i j /=.
+  case: (i =P 0) => [->|_]; case: (j =P 0) => [->|_]; rewrite ?eqxx /= ?mulr0n ?mul0r ?mulr0 ?expr0n //.
+  by rewrite mulr1n; field.
+rewrite (sum_diagonal (fun q => hit F q / 16%:R)) (bigD1 0) //= big1 ?addr0 => [|i i0]; first by rewrite /hit /= mul1r.
+by rewrite /hit /= (negPf i0) mul0r.
+Qed.
+
+Lemma value_C X a Y b : L_C (col_mx X a^T) (col_mx Y b^T) = r%:R + 2%:R^-1 +
+  ((ip X Y + 5%:R / 4%:R * ip a b - r%:R) ^+ 2 + ip (X - Y) (X - Y) + corner X Y a b) / 2%:R.
+Proof.
+rewrite /L_C lora_sum big_sumType /=; set w := X *m b + Y *m a.
+rewrite [X in _ * (_ + X)](eq_bigr (fun j => (w j 0 / 2%:R - 0) ^+ 2)) => [|j _]; last by rewrite couplingE.
+rewrite (sum_coupling (erefl w)) (big_pred1 tt) => [|[]//].
+have -> : ip (G_C F (inl tt)) (col_mx X a^T *m (col_mx Y b^T)^T) = ip X Y + 5%:R / 4%:R * ip a b.
+  rewrite outer /G_C ip_block !ip0l addr0 add0r; congr (_ + _); first by rewrite /ip trmx1 mul1mx ip_trace.
+  by rewrite /ip tr_scalar_mx mul_scalar_mx mxtraceZ.
+have e1 : k.+2%:R = k.+1%:R + 1 :> F by rewrite -addn1 natrD.
+rewrite /y_C e1 !ip_col !ip_trtr ipBB /corner -/w.
+move: (ip a b) (ip w w) (ip X X) (ip X Y) (ip Y Y) (ip a a) (ip b b) (k.+1)%:R => s2 s3 s4 s5 s6 s7 s8 N.
+by field.
+Qed.
+
+Lemma value_C_face : L_C face face = r%:R + 2%:R^-1.
+Proof.
+rewrite /face -(trmx0 F r 1) value_C corner0 subrr !ip0r mulr0 !addr0 /ip trmx1 mul1mx mxtrace1 subrr expr0n.
+by rewrite mul0r addr0.
+Qed.
+
+(* C_r: a local minimum with r + 1 functionals *)
+Theorem trap_c_local u v : ip (u - face) (u - face) + ip (v - face) (v - face) <= 16%:R^-1 -> L_C face face <= L_C u v.
+Proof.
+rewrite value_C_face [u]split_factor [v]split_factor => /corner_ge0[c0 _].
+by rewrite value_C ler_addl half_ge0 addr_ge0 // addr_ge0 ?ip_ge0 // sqr_ge0.
+Qed.
+
+Theorem trap_c_not_global : L_C moved moved = L_C face face - 7%:R / 32%:R.
+Proof.
+have [-> XX cE aa] := moved_facts; set X := 1%:M - _ in XX cE *; set a := delta_mx 0 0 in cE aa *.
+rewrite value_C_face value_C subrr ip0l cE aa.
+have -> : ip X X = r%:R - 1; last by move: (k.+1)%:R => N; field.
+rewrite -ip_trace XX /X raddfB /= mxtrace1; congr (_ - _); rewrite /mxtrace (bigD1 0) //= big1 => [|i i0].
+  by rewrite mxE !eqxx addr0.
+by rewrite mxE (negPf i0).
+Qed.
+End NotGlobal.
