@@ -29,7 +29,8 @@ NO_KERNEL = 3
 @click.argument("names", nargs=-1, metavar="[LABEL|THEOREM|FILE.v]...")
 @json_option
 @click.option("--rewrite", is_flag=True, help="Commit what the kernel prints now as the text of all theorems.")
-def prove(names: tuple[str, ...], json_file: str | None, rewrite: bool) -> None:
+@click.option("--again", is_flag=True, help="Have coqchk check all that is compiled once more; takes minutes.")
+def prove(names: tuple[str, ...], json_file: str | None, rewrite: bool, again: bool) -> None:
     """Have a proof kernel check the theorems that claims name: statements for all sizes, in Rocq.
 
     It compiles the theories (each once, in the cache), and asks the kernel for the statement and the assumptions of
@@ -55,7 +56,9 @@ def prove(names: tuple[str, ...], json_file: str | None, rewrite: bool) -> None:
     files = development.needed(dict.fromkeys(theorem.file for theorem in theorems))
     try:
         with progress_bar(len(files), 0) as advance:
-            answers = prove(development, theorems, kernel, cache_folder(), rewrite=rewrite, advance=advance)
+            answers = prove(
+                development, theorems, kernel, cache_folder(), rewrite=rewrite, again=again, advance=advance
+            )
     except RuntimeError as problem:
         raise click.ClickException(str(problem)) from None
     _report(answers, kernel, json_file)

@@ -156,6 +156,25 @@ def _compile(kernel: Kernel, done: Compiled, kept: Path, name: str) -> str:
     return ""
 
 
+def recheck(kernel: Kernel, done: Compiled) -> list[str]:
+    """Have coqchk check the compiled theories and all that they load, with the kernel alone; return what it objects to.
+
+    Where `Kernel` compiles by tactics and trusts the files of the libraries, this reads every compiled file again.
+    """
+    coqchk = Path(kernel.coqc).with_name("coqchk")
+    if not coqchk.is_file():
+        return [f"there is no coqchk beside {kernel.coqc}"]
+    command = [str(coqchk), "-silent", "-o", "-Q", ".", LIBRARY, *(f"{LIBRARY}.{name}" for name in done.seconds)]
+    result = subprocess.run(command, cwd=done.folder, capture_output=True, text=True)
+    said = result.stdout + result.stderr
+    if result.returncode:
+        return [f"coqchk: {' '.join(said.split())[-400:]}"]
+    entries = re.findall(r"^\* (?!Theory)(.*?):\s*(.*?)\s*(?=^\*|\Z)", said, re.MULTILINE | re.DOTALL)
+    if "Axioms" not in dict(entries):
+        return ["coqchk does not say which axioms there are"]
+    return [f"coqchk: {what}: {' '.join(which.split())}" for what, which in entries if which != "<none>"]
+
+
 def what_is_wrong(said: str, source: str) -> str:
     """Return one line of what the kernel said: the theorem in which it stopped, the line, and its error."""
     place = re.search(r'File "[^"]*", line (\d+)', said)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lora_proofs.formal.development import Development, Theorem, unproved_steps
-from lora_proofs.formal.kernel import Compiled, Kernel, compiled
+from lora_proofs.formal.kernel import Compiled, Kernel, compiled, recheck
 from lora_proofs.formal.questions import Replies, ask
 
 
@@ -59,6 +59,7 @@ def prove(
     cache: Path,
     *,
     rewrite: bool = False,
+    again: bool = False,
     advance: Callable[[str], None] = lambda name: None,
 ) -> list[Answer]:
     """Return what the kernel says of theorems, after compiling what they need.
@@ -72,6 +73,8 @@ def prove(
         Where compiled theories and the accepted theorems are kept.
     rewrite : bool
         Commit the printed text instead of comparing with it. Needs all theorems of the development.
+    again : bool
+        Have coqchk check all that is compiled once more; what it objects to is every theorem's problem.
     advance : callable
         Told the name of every file that has been compiled.
 
@@ -85,11 +88,13 @@ def prove(
         whole = [name for name in files if name in done.seconds]
         asked = [theorem.path for theorem in theorems if theorem.file in done.seconds]
         replies = ask(kernel, done.folder, development.prelude, whole, asked, development.definitions(whole))
+        objections = recheck(kernel, done) if again else []
     if rewrite:
         development.write_statements(kernel.name, _texts(replies, asked))
     committed = development.read_statements()
     unproved = {name: unproved_steps(development.sources[name]) for name in files}
     answers = [_answer(development, theorem, done, replies, committed, unproved) for theorem in theorems]
+    answers = [replace(answer, problems=[*answer.problems, *objections]) for answer in answers]
     _keep(development, kernel, cache, answers)
     return answers
 
