@@ -11,9 +11,21 @@ from lora_proofs.lazy import lazy_face
 
 if TYPE_CHECKING:
     from lora_proofs.formal.development import Development, Theorem
+    from lora_proofs.formal.instances import write_instance
     from lora_proofs.formal.kernel import Kernel, NoKernel, find_kernel
-    from lora_proofs.formal.prover import Answer, accepted, prove
+    from lora_proofs.formal.prover import Answer, accepted, prove, prove_instance
 
-__all__ = ["Answer", "Development", "Kernel", "NoKernel", "Theorem", "accepted", "find_kernel", "prove"]
+__all__ = [
+    "Answer",
+    "Development",
+    "Kernel",
+    "NoKernel",
+    "Theorem",
+    "accepted",
+    "find_kernel",
+    "prove",
+    "prove_instance",
+    "write_instance",
+]
 
 lazy_face(__name__)

@@ -187,6 +187,11 @@ def bare(source: str) -> str:
     return "".join(out)
 
 
+def stated(source: str) -> list[str]:
+    """Return the names of the theorems and lemmas that a source states."""
+    return re.findall(rf"^\s*{STATED}\s+([\w']+)", bare(source), re.MULTILINE)
+
+
 def required(source: str, known: Iterable[str]) -> list[str]:
     """Return which of the known theories a source requires."""
     names = [name for found in _REQUIRE.findall(bare(source)) for name in found.split()]

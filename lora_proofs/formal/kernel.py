@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lora_proofs.formal.development import LIBRARY, STATED, Development, bare
+from lora_proofs.formal.development import LIBRARY, Development, stated
 
 _PATIENCE = 900
 """Seconds after which one file is given up."""
@@ -183,7 +183,7 @@ def what_is_wrong(said: str, source: str) -> str:
     if not place:
         return reason
     line = int(place[1])
-    above = "\n".join(bare(source).split("\n")[:line])
-    stated = re.findall(rf"^\s*{STATED}\s+([\w']+)", above, re.MULTILINE)
-    where = f"in {stated[-1]}, line {line}" if stated else f"line {line}"
+    above = "\n".join(source.split("\n")[:line])
+    names = stated(above)
+    where = f"in {names[-1]}, line {line}" if names else f"line {line}"
     return f"{where}: {reason}"

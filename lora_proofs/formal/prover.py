@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lora_proofs.formal.development import Development, Theorem, unproved_steps
-from lora_proofs.formal.kernel import Compiled, Kernel, compiled, recheck
+from lora_proofs.formal.development import Development, Theorem, required, stated, unproved_steps
+from lora_proofs.formal.kernel import Compiled, Kernel, compiled, recheck, what_is_wrong
 from lora_proofs.formal.questions import Replies, ask
 
 
@@ -96,6 +98,46 @@ def prove(
     answers = [_answer(development, theorem, done, replies, committed, unproved) for theorem in theorems]
     answers = [replace(answer, problems=[*answer.problems, *objections]) for answer in answers]
     _keep(development, kernel, cache, answers)
+    return answers
+
+
+def prove_instance(development: Development, file: Path, kernel: Kernel, cache: Path) -> list[Answer]:
+    """Return what the kernel says of the theorems in a file of data: see `instances.write_instance`.
+
+    A theorem there has to say that a check of ``instances.v`` is true, so that what is accepted has a meaning that the
+    file itself cannot change.
+
+    Raises
+    ------
+    RuntimeError
+        If the kernel does not answer.
+    ValueError
+        If the file states no theorem.
+    """
+    source = file.read_text(encoding="utf-8")
+    names = stated(source)
+    if not names:
+        raise ValueError(f"{file} states no theorem: pass a file that --to has written")
+    problems = [f"{file.name}, {step}" for step in unproved_steps(source)]
+    replies, theory = Replies(), "the_instance"
+    start = time.perf_counter()
+    with compiled(development, ["instances", *required(source, development.sources)], kernel, cache) as done:
+        (done.folder / f"{theory}.v").write_text(source, encoding="utf-8")
+        result = kernel.run(done.folder / f"{theory}.v")
+        if result.returncode:
+            problems.append(what_is_wrong(result.stderr or result.stdout, source))
+        else:
+            replies = ask(kernel, done.folder, "", [theory], [f"{theory}.{name}" for name in names])
+    seconds = round(time.perf_counter() - start, 2)
+    answers = []
+    for name in names:
+        statement = " ".join(replies.statements.get(f"{theory}.{name}", "").split())
+        assumptions = replies.assumptions.get(f"{theory}.{name}", [])
+        found = [*problems, *(f"assumes {assumption}" for assumption in assumptions)]
+        if statement and not re.fullmatch(r"instances\.\w+_holds\b.* = true", statement):
+            found.append(f"does not say that a check of instances.v is true: {statement}")
+        says = "A check of instances.v is true of the data in the file, by computation."
+        answers.append(Answer(name, file.name, (), says, "", statement, assumptions, seconds, found))
     return answers
 
 
