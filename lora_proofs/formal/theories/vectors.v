@@ -15,7 +15,7 @@ Local Open Scope ring_scope.
 
 (** ** Transposes, entry by entry *)
 Section Transpose.
-Variable R : ringType.
+Variable R : fieldType.
 
 Lemma tr_add m n (A B : 'M[R]_(m, n)) : (A + B)^T = A^T + B^T.
 Proof. by apply/matrixP=> i j; rewrite !mxE. Qed.
@@ -134,13 +134,19 @@ Proof. by rewrite -subr_ge0 addrAC -sqnormB sqnorm_ge0. Qed.
 End OneShape.
 
 Lemma sqnorm_col n (x : 'cV[F]_n) : sqnorm x = \sum_i x i 0 ^+ 2.
-Proof. by rewrite sqnorm_sum big_ord1. Qed.
+Proof. by rewrite /sqnorm /inner trace_mx11 mxE; apply: eq_bigr => i _; rewrite mxE expr2. Qed.
 
 Lemma sqnorm_11 n (x : 'cV[F]_n) : x^T *m x = (sqnorm x)%:M.
 Proof. by rewrite [LHS]mx11_scalar /sqnorm /inner trace_mx11. Qed.
 
 Lemma sqnormE n (x : 'cV[F]_n) : sqnorm x = (x^T *m x) 0 0.
 Proof. by rewrite /sqnorm /inner trace_mx11. Qed.
+
+Lemma sqnorm_col_mx p q r (X : 'M[F]_(p, r)) (Y : 'M[F]_(q, r)) : sqnorm (col_mx X Y) = sqnorm X + sqnorm Y.
+Proof. by rewrite /sqnorm /inner tr_col_mx mul_row_col mxtraceD. Qed.
+
+Lemma sqnorm_scalar (a : F) : sqnorm (a%:M : 'M[F]_1) = a ^+ 2.
+Proof. by rewrite sqnormE tr_scalar_mx -scalar_mxM !mxE eqxx mulr1n expr2. Qed.
 
 (** columns that are orthonormal keep norms, and shorten what they are applied to transposed *)
 Lemma sqnorm_orth p q r (V : 'M[F]_(p, q)) (X : 'M[F]_(q, r)) : V^T *m V = 1%:M -> sqnorm (V *m X) = sqnorm X.
