@@ -41,7 +41,7 @@ have outerE : col_mx a p%:M *m (col_mx b t%:M)^T = block_mx (a *m b^T) (t *: a) 
   by rewrite tr_col_mx mul_col_row tr_scalar_mx mul_mx_scalar mul_scalar_mx -scalar_mxM.
 rewrite outerE /G_D !ip_block !ip0l !addr0 !add0r.
 have -> : ip 1%:M (a *m b^T) = ip a b by rewrite /ip trmx1 mul1mx mxtrace_mulC -mxtrace_tr trmx_mul trmxK.
-have -> : ip 1%:M (p * t)%:M = p * t by rewrite /ip trmx1 mul1mx trace_mx11 mxE.
+have -> : ip (1%:M : 'M[F]_1) (p * t)%:M = p * t by rewrite /ip trmx1 mul1mx trace_mx11 mxE.
 have -> : \sum_i (ip ((3%:R / 2%:R) *: block_mx 0 (delta_mx i 0) (delta_mx 0 i) 0)
     (block_mx (a *m b^T) (t *: a) (p *: b^T) (p * t)%:M) - 0) ^+ 2 =
     \sum_i ((3%:R / 2%:R * (a i 0 * t + b i 0 * p)) ^+ 2 - 2%:R * (a i 0 * b i 0)) + 2%:R * ip a b.
@@ -122,13 +122,20 @@ Theorem trap_d_not_global (F : realFieldType) k (e1 := col_mx (delta_mx 0 0) 0%:
   L_D e1 e1 = 32%:R^-1 /\ L_D e1 e1 < L_D (trap_d F k.+1) (trap_d F k.+1).
 Proof.
 have e : L_D e1 e1 = 32%:R^-1.
-  rewrite /e1 value_D ip_delta mxE !eqxx (bigD1 0) //= big1 => [|i i0]; first by rewrite mxE !eqxx; field.
-  by rewrite mxE (negPf i0); field.
+  have d1 : (delta_mx 0 0 : 'cV[F]_k.+1) 0 0 = 1 by rewrite mxE !eqxx.
+  rewrite /e1 value_D ip_delta d1 (bigD1 0) //= d1 big1 => [|i i0]; first by field.
+  have -> : (delta_mx 0 0 : 'cV[F]_k.+1) i 0 = 0 by rewrite mxE (negPf i0).
+  by field.
 by split=> //; rewrite e value_trap_d ltf_pinv ?posrE ?ltr0n // ltr_nat.
 Qed.
 
 (* r(m + n) - r^2 = 2n - 1 at r = 1, m = n, against a/b < 2 times the number n + 1 of functionals *)
 Theorem capacity_constant a b : (a < 2 * b)%N -> exists2 n, (1 < n)%N & (a * n.+1 < b * (n + n - 1))%N.
 Proof.
-move=> ab; exists (a + b).+2 => //.
-Admitted.
+move=> ab; exists (3 * b).+2 => //; set n := (3 * b).+2.
+have : (a.+1 * n.+1 <= 2 * b * n.+1)%N by rewrite leq_mul2r ab orbT.
+have -> : (2 * b * n.+1 = b * (n + n - 1) + 3 * b)%N.
+  by rewrite mulnAC -mulnA [(n.+1 * b)%N]mulnC -(mulnCA b) (mulnC 3%N) -mulnDr; congr (b * _)%N; rewrite mul2n -addnn addSn addnS /n addSn subn1 /= !addnS addn0.
+rewrite mulSn addnC => h; rewrite -(ltn_add2r (3 * b)); apply: leq_trans h; rewrite -addnS leq_add2l /n.
+by apply: leqW.
+Qed.
