@@ -110,11 +110,11 @@ def _quotient(small: Fraction, large: Fraction) -> float:
     return math.inf if small > large else 0.0
 
 
-def _float(x: Fraction) -> float:
+def _float(number: Fraction) -> float:
     try:
-        return float(x)
+        return float(number)
     except OverflowError:
-        return math.inf if x > 0 else -math.inf
+        return math.inf if number > 0 else -math.inf
 
 
 NEIGHBOURS = 3

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+Size: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 
 _LAST = 1 - 2.0**-53
 _WIDEST = 2**40
@@ -85,30 +88,35 @@ class Tape(Generator):
 
     # The signatures are numpy's; a precision or an output array of the caller's own is left to numpy.
 
-    def random(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def random(self, size: Size = None, *args: Any, **kwargs: Any) -> Any:
         """Draw as numpy does."""
         if args or kwargs:
             return super().random(size, *args, **kwargs)
         return _unpack(self._play(_shape(size), super().random, bounded=True))
 
-    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+    def uniform(self, low: ArrayLike = 0.0, high: ArrayLike = 1.0, size: Size = None) -> Any:
         """Draw as numpy does."""
         low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
         return _unpack(low + (high - low) * np.asarray(self.random(_shape(size, low, high))))
 
-    def standard_normal(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def standard_normal(self, size: Size = None, *args: Any, **kwargs: Any) -> Any:
         """Draw as numpy does."""
         if args or kwargs:
             return super().standard_normal(size, *args, **kwargs)
         return _unpack(self._play(_shape(size), super().standard_normal, bounded=False))
 
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+    def normal(self, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, size: Size = None) -> Any:
         """Draw as numpy does."""
         loc, scale = np.asarray(loc, dtype=float), np.asarray(scale, dtype=float)
         return _unpack(loc + scale * np.asarray(self.standard_normal(_shape(size, loc, scale))))
 
     def integers(
-        self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64, endpoint: bool = False
+        self,
+        low: Any,
+        high: Any = None,
+        size: Size = None,
+        dtype: Any = np.int64,
+        endpoint: bool = False,
     ) -> Any:
         """Draw as numpy does."""
         first, stop = (0, low) if high is None else (low, high)
@@ -122,12 +130,12 @@ class Tape(Generator):
         return (int(first) + np.floor(cells * width).astype(np.int64))[()]
 
 
-def _unpack(x: np.ndarray) -> Any:
+def _unpack(numbers: np.ndarray) -> Any:
     """Return a Python float for what has no axes, as numpy's generators do."""
-    return x if x.ndim else float(x)
+    return numbers if numbers.ndim else float(numbers)
 
 
-def _shape(size: Any, *parameters: np.ndarray) -> tuple[int, ...]:
+def _shape(size: Size, *parameters: np.ndarray) -> tuple[int, ...]:
     if size is None:
-        return np.broadcast_shapes(*(p.shape for p in parameters))
+        return np.broadcast_shapes(*(parameter.shape for parameter in parameters))
     return tuple(int(n) for n in np.atleast_1d(np.asarray(size, dtype=int)))

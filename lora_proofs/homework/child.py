@@ -26,7 +26,7 @@ FORBIDDEN = (
 class _Closed(MetaPathFinder, Loader):
     """Finds closed modules as shells whose functions refuse."""
 
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
         if any(name == closed or name.startswith(f"{closed}.") for closed in CLOSED):
             return ModuleSpec(name, self, is_package=True)
         return None
@@ -108,7 +108,7 @@ def main() -> None:
             delattr(module, name)
     _watch([reference, *_files(package)])
 
-    def tell(kind: str, value: Any) -> None:
+    def tell(kind: str, value: object) -> None:
         try:
             line = encode((kind, value))
         except (TypeError, ValueError, RecursionError) as problem:

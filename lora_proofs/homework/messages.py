@@ -14,7 +14,7 @@ _RATIO = re.compile(r"-?\d+(/\d+)?", re.ASCII)
 _KINDS = "fiub"  # of NumPy's dtypes: real numbers and truth values
 
 
-def encode(value: Any) -> str:
+def encode(value: object) -> str:
     """Return data as one line of text.
 
     Raises
@@ -39,7 +39,7 @@ def decode(text: str | bytes) -> Any:
         raise ValueError(f"no message: {type(problem).__name__}: {problem}") from None
 
 
-def _pack(value: Any) -> Any:
+def _pack(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
@@ -59,7 +59,7 @@ def _pack(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no data; return arrays, numbers, text, or lists of these")
 
 
-def _unpack(value: Any) -> Any:
+def _unpack(value: object) -> Any:
     if not isinstance(value, dict):
         if isinstance(value, list):
             raise ValueError("no message: a bare list")

@@ -64,17 +64,17 @@ class Comparison:
             raise ValueError(f"relation must be one of {', '.join(RELATIONS)}, not {self.relation!r}")
 
 
-def equal(measured: Any, bound: Any) -> Comparison:
+def equal(measured: object, bound: object) -> Comparison:
     """State that ``measured = bound``."""
     return Comparison(measured, "=", bound)
 
 
-def at_most(measured: Any, bound: Any) -> Comparison:
+def at_most(measured: object, bound: object) -> Comparison:
     """State that ``measured <= bound``."""
     return Comparison(measured, "<=", bound)
 
 
-def at_least(measured: Any, bound: Any) -> Comparison:
+def at_least(measured: object, bound: object) -> Comparison:
     """State that ``measured >= bound``."""
     return Comparison(measured, ">=", bound)
 

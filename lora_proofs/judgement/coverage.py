@@ -99,7 +99,7 @@ def _coverage(key: str, table: Mapping[str, Any]) -> Coverage:
     return Coverage(key, tuple(entries), _names(f"[{key}] others", table.get("others", [])))
 
 
-def _statement(where: str, name: str, entry: Any) -> Statement:
+def _statement(where: str, name: str, entry: object) -> Statement:
     if not isinstance(entry, dict):
         raise ValueError(f"{where} is no table; write known, checked, 'not checked'")
     if unknown := entry.keys() - {"known", "checked", "not checked"}:
@@ -112,7 +112,7 @@ def _statement(where: str, name: str, entry: Any) -> Statement:
     return Statement(name, entry["known"], checked, missing)
 
 
-def _names(where: str, found: Any) -> tuple[str, ...]:
+def _names(where: str, found: object) -> tuple[str, ...]:
     if not isinstance(found, list):
         raise ValueError(f"{where} must be a list of claims, not {found!r}")
     return tuple(found)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lora_proofs.judgement.cases import Case
 from lora_proofs.judgement.claims import Check, Claim, Comparison, OutOfScope
@@ -92,7 +92,7 @@ def compare(measured: Quantity, relation: str, bound: Quantity, rtol: float) -> 
     return (Outcome.FAILS, "") if fails else (Outcome.INCONCLUSIVE, "the bracket straddles the bound")
 
 
-def _clearly_holds(measured: Any, relation: str, bound: Any, rtol: float) -> bool:
+def _clearly_holds(measured: object, relation: str, bound: object, rtol: float) -> bool:
     """Compare two floats with half the slack: what the rounding of this line could change is far from it."""
     if not type(measured) is type(bound) is float:
         return False

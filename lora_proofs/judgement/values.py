@@ -11,7 +11,7 @@ import sys
 from enum import StrEnum
 from fractions import Fraction
 from numbers import Rational
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 
@@ -71,7 +71,7 @@ _LIBRARIES = {
 }
 
 
-def read(x: Any) -> Quantity:
+def read(value: object) -> Quantity:
     """Classify a value by its type.
 
     Raises
@@ -81,65 +81,66 @@ def read(x: Any) -> Quantity:
     ValueError
         For a pair whose lower end exceeds its upper end.
     """
-    if isinstance(x, float):  # NumPy's float64 too
-        return _read_float(float(x), "float64", "numpy")
-    if isinstance(x, np.ndarray) and x.ndim == 0:
-        x = x[()]
-    if isinstance(x, (bool, np.bool_)):
+    if isinstance(value, float):  # NumPy's float64 too
+        return _read_float(float(value), "float64", "numpy")
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)):
         raise TypeError("a bool is not a number: return the two sides of the comparison, not its truth")
-    if hasattr(x, "rank") and hasattr(x, "gap"):
-        return _read_rank(x)
-    if isinstance(x, Enclosure):
-        return _read_interval((x.lower, x.upper), Evidence.CERTIFIED)
-    if isinstance(x, (tuple, list)):
-        return _read_interval(x, Evidence.NUMERICAL)
+    if hasattr(value, "rank") and hasattr(value, "gap"):
+        return _read_rank(value)
+    if isinstance(value, Enclosure):
+        return _read_interval((value.lower, value.upper), Evidence.CERTIFIED)
+    if isinstance(value, (tuple, list)):
+        return _read_interval(value, Evidence.NUMERICAL)
     flint = sys.modules.get("flint")  # whoever made a flint number has imported it
-    if flint is not None and isinstance(x, flint.arb):
-        ends = _arb_end(x.lower()), _arb_end(x.upper())
+    if flint is not None and isinstance(value, flint.arb):
+        ends = _arb_end(value.lower()), _arb_end(value.upper())
         return _read_interval(ends, Evidence.CERTIFIED)._replace(dtype="arb", backend="python-flint")
-    if flint is not None and isinstance(x, (flint.fmpz, flint.fmpq)):
-        q = flint.fmpq(x)
-        return _exact(Fraction(int(q.p), int(q.q)), "python-flint")
-    if isinstance(x, Rational):
-        return _exact(Fraction(int(x.numerator), int(x.denominator)), _library(x))
-    if isinstance(x, (np.float16, np.float32)):
-        return _read_float(float(x), str(x.dtype), "numpy")
-    if hasattr(x, "_mpf_"):
-        return _read_mpf(x)
-    if getattr(x, "shape", None) == () and "float" in str(x.dtype):
-        return _read_float(float(x), str(x.dtype).rpartition(".")[2], _library(x))
+    if flint is not None and isinstance(value, (flint.fmpz, flint.fmpq)):
+        number = flint.fmpq(value)
+        return _exact(Fraction(int(number.p), int(number.q)), "python-flint")
+    if isinstance(value, Rational):
+        return _exact(Fraction(int(value.numerator), int(value.denominator)), _library(value))
+    if isinstance(value, (np.float16, np.float32)):
+        return _read_float(float(value), str(value.dtype), "numpy")
+    if hasattr(value, "_mpf_"):
+        return _read_mpf(value)
+    dtype = str(getattr(value, "dtype", ""))
+    if getattr(value, "shape", None) == () and "float" in dtype and isinstance(value, SupportsFloat):
+        return _read_float(float(value), dtype.rpartition(".")[2], _library(value))
     raise TypeError(
-        f"cannot compare a {type(x).__name__}: return a float, an mpf, an exact number, "
+        f"cannot compare a {type(value).__name__}: return a float, an mpf, an exact number, "
         "an Enclosure, a pair (lower, upper), or a numerical rank"
     )
 
 
-def _library(x: Any) -> str:
-    return _LIBRARIES.get(type(x).__module__.partition(".")[0], "python")
+def _library(value: object) -> str:
+    return _LIBRARIES.get(type(value).__module__.partition(".")[0], "python")
 
 
-def _exact(q: Fraction, backend: str) -> Quantity:
-    return Quantity(q, Evidence.EXACT, "rational", backend, (q, q))
+def _exact(number: Fraction, backend: str) -> Quantity:
+    return Quantity(number, Evidence.EXACT, "rational", backend, (number, number))
 
 
-def _read_float(x: float, dtype: str, backend: str) -> Quantity:
-    if not math.isfinite(x):
-        return Quantity(x, Evidence.NUMERICAL, dtype, backend, doubt=f"the value {x} is not finite")
-    return Quantity(x, Evidence.NUMERICAL, dtype, backend, (x, x))
+def _read_float(value: float, dtype: str, backend: str) -> Quantity:
+    if not math.isfinite(value):
+        return Quantity(value, Evidence.NUMERICAL, dtype, backend, doubt=f"the value {value} is not finite")
+    return Quantity(value, Evidence.NUMERICAL, dtype, backend, (value, value))
 
 
-def _read_mpf(x: Any) -> Quantity:
-    if _special(x._mpf_):
-        return _read_float(float(x), "mpf", "mpmath")
+def _read_mpf(value: Any) -> Quantity:
+    if _special(value._mpf_):
+        return _read_float(float(value), "mpf", "mpmath")
     from mpmath import libmp, mp
 
-    numerator, denominator = libmp.to_rational(x._mpf_)
-    q = Fraction(int(numerator), int(denominator))
-    return Quantity(mp.make_mpf(x._mpf_), Evidence.NUMERICAL, "mpf", "mpmath", (q, q))
+    numerator, denominator = libmp.to_rational(value._mpf_)
+    number = Fraction(int(numerator), int(denominator))
+    return Quantity(mp.make_mpf(value._mpf_), Evidence.NUMERICAL, "mpf", "mpmath", (number, number))
 
 
-def _read_rank(x: Any) -> Quantity:
-    rank, gap = int(x.rank), float(x.gap)
+def _read_rank(value: Any) -> Quantity:
+    rank, gap = int(value.rank), float(value.gap)
     doubt = "" if gap >= RANK_GAP else f"rank {rank} has a spectral gap of {gap:.3g}, below {RANK_GAP:g}"
     return Quantity(rank, Evidence.NUMERICAL, "rank", "numpy", (rank, rank), doubt)
 
@@ -168,7 +169,7 @@ def _arb_end(end: Any) -> Any:
     return mp.make_mpf(libmp.from_man_exp(int(mantissa), int(exponent)))
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> Any:
     """Turn the value of a `Quantity` into plain data.
 
     Exact numbers become ``"p/q"``, brackets two-element lists, an mpf a string with all its digits; NaN and
@@ -187,7 +188,7 @@ def encode(value: Any) -> Any:
     return _mpf_text(value)
 
 
-def decode(data: Any) -> Any:
+def decode(data: object) -> Any:
     """Read what `encode` wrote."""
     if isinstance(data, list):
         return tuple(decode(end) for end in data)

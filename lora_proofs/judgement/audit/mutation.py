@@ -41,6 +41,7 @@ from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.collect import load
 from lora_proofs.judgement.ladder import RTOL, Outcome
 from lora_proofs.judgement.threads import Limit, one_thread
+from lora_proofs.judgement.workers import Workers
 
 PATIENCE = 4
 """A replacement may take so many times as long as claim and controls do, and some seconds besides."""
@@ -258,7 +259,7 @@ def _emptied(caches: Mapping[Any, list[Any]]) -> Iterator[None]:
 
 
 def audit_all(
-    claims: Sequence[tuple[Path, str]], workers: Any, progress: Callable[[str], object] = lambda label: None
+    claims: Sequence[tuple[Path, str]], workers: Workers | None, progress: Callable[[str], object] = lambda label: None
 ) -> Iterator[Audit]:
     """Audit claims, each given by its check file and its label, on workers from `lora_proofs.judgement.workers`.
 

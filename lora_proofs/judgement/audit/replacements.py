@@ -36,7 +36,7 @@ BRACKET = (*NUMBER, UP, DOWN)
 MATRICES = ("fmpq_mat", "fmpz_mat", "arb_mat")
 
 
-def options(value: Any) -> tuple[str, ...]:
+def options(value: object) -> tuple[str, ...]:
     """Return the names of what may stand in place of a value; none where there is no rule.
 
     Examples
@@ -53,7 +53,7 @@ def options(value: Any) -> tuple[str, ...]:
     return _scalar_options(value) or _array_options(value) or _record_options(value)
 
 
-def _scalar_options(value: Any) -> tuple[str, ...]:
+def _scalar_options(value: object) -> tuple[str, ...]:
     if isinstance(value, (bool, np.bool_)):
         return (NEGATED,)
     if isinstance(value, (int, np.integer)) or _flint(value, "fmpz"):
@@ -72,7 +72,7 @@ def _array_options(value: Any) -> tuple[str, ...]:
     return () if not dtype else (NEGATED,) if "bool" in dtype else (ZERO,)
 
 
-def _record_options(value: Any) -> tuple[str, ...]:
+def _record_options(value: object) -> tuple[str, ...]:
     """Look into lists, mappings and data classes; the truth values in the latter two are not negated."""
     if isinstance(value, list):
         return _common(value)
@@ -84,7 +84,7 @@ def _common(values: Iterable[Any]) -> tuple[str, ...]:
     return tuple(name for name in (ZERO, NEGATED) if name in found)
 
 
-def _entries(value: Any) -> dict[Any, Any]:
+def _entries(value: object) -> dict[Any, Any]:
     if is_dataclass(value) and not isinstance(value, (type, Case, Claim)):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     return value if type(value) is dict else {}
@@ -97,7 +97,7 @@ def _dtype(value: Any) -> str:
     return str(value.dtype).rpartition(".")[2]
 
 
-def is_bracket(value: Any) -> bool:
+def is_bracket(value: object) -> bool:
     """Tell whether a value is an `Enclosure`, a ball, or a pair lower <= upper of numbers that are not both whole."""
     if type(value).__name__ == "Enclosure" or _flint(value, "arb"):
         return True
@@ -113,7 +113,7 @@ def is_bracket(value: Any) -> bool:
     return True
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Tell whether a value is a number, a bracket, a truth value or a comparison, or a tuple that holds one.
 
     A function that draws random numbers and returns anything else makes an instance.
@@ -150,7 +150,7 @@ def replaced(value: Any, name: str, rtol: float = RTOL) -> Any:
     return _times(value, FACTORS[name])
 
 
-def _with_entries(value: Any, entries: dict[Any, Any]) -> Any:
+def _with_entries(value: object, entries: dict[Any, Any]) -> Any:
     """Return a copy, without asking the class whether it likes the entries."""
     if type(value) is dict:
         return entries
@@ -179,41 +179,41 @@ def _replaced_bracket(value: Any, name: str, rtol: float) -> Any:
     return tuple(ends) if isinstance(value, tuple) else type(value)(*ends)
 
 
-def _larger(a: Any, b: Any) -> Any:
-    return a if a >= b else b
+def _larger(one: Any, other: Any) -> Any:
+    return one if one >= other else other
 
 
-def _plus(x: Any, shift: Fraction) -> Any:
-    return x + _like(x, shift)
+def _plus(number: Any, shift: Fraction) -> Any:
+    return number + _like(number, shift)
 
 
-def _times(x: Any, factor: Fraction) -> Any:
-    return x * _like(x, factor)
+def _times(number: Any, factor: Fraction) -> Any:
+    return number * _like(number, factor)
 
 
-def _like(x: Any, q: Fraction) -> Any:
-    """Write a fraction so that it can be multiplied with x, or added, and leaves the type of x as it is."""
-    if isinstance(x, (Fraction, int)):
-        return q
-    if _flint(x, "fmpz", "fmpq", "arb"):
+def _like(number: Any, fraction: Fraction) -> Any:
+    """Write a fraction so that it can be multiplied with number, or added, and leaves the type of number as it is."""
+    if isinstance(number, (Fraction, int)):
+        return fraction
+    if _flint(number, "fmpz", "fmpq", "arb"):
         flint = sys.modules["flint"]
-        exact = flint.fmpq(q.numerator, q.denominator)
-        return flint.arb(exact) if _flint(x, "arb") else exact
-    if isinstance(x, (np.ndarray, np.generic)):
-        return np.asarray(float(q)).astype(x.dtype)[()]
-    if _multiprecise(x):
-        return type(x)(q.numerator) / q.denominator if hasattr(x, "_mpf_") else float(q)
-    return float(q)
+        exact = flint.fmpq(fraction.numerator, fraction.denominator)
+        return flint.arb(exact) if _flint(number, "arb") else exact
+    if isinstance(number, (np.ndarray, np.generic)):
+        return np.asarray(float(fraction)).astype(number.dtype)[()]
+    if _multiprecise(number):
+        return type(number)(fraction.numerator) / fraction.denominator if hasattr(number, "_mpf_") else float(fraction)
+    return float(fraction)
 
 
-def changes(value: Any, name: str) -> bool:
+def changes(value: object, name: str) -> bool:
     """Tell whether a replacement makes a difference: a multiple of zero does not."""
     return not _same(value, replaced(value, name))
 
 
-def _same(value: Any, other: Any) -> bool:
+def _same(value: object, other: object) -> bool:
     if isinstance(value, Comparison):
-        return value.measured is other.measured
+        return isinstance(other, Comparison) and value.measured is other.measured
     if isinstance(value, (list, tuple)):
         return isinstance(other, (list, tuple)) and all(_same(x, y) for x, y in zip(value, other, strict=True))
     if entries := _entries(value):
@@ -223,10 +223,10 @@ def _same(value: Any, other: Any) -> bool:
     return value is other or bool(value == other)
 
 
-def _flint(value: Any, *names: str) -> bool:
+def _flint(value: object, *names: str) -> bool:
     flint = sys.modules.get("flint")  # whoever made a flint number has imported it
     return flint is not None and type(value) in [getattr(flint, name) for name in names]
 
 
-def _multiprecise(value: Any) -> bool:
+def _multiprecise(value: object) -> bool:
     return hasattr(value, "_mpf_") or hasattr(value, "_mpc_")
