@@ -25,13 +25,37 @@ class Readable(ABC):
 
     def __repr__(self) -> str:
         headline, rows = self.summary()
-        width = max(map(len, rows), default=0)
-        lines = [f"  {name.ljust(width)}  {value}" for name, value in rows.items()]
-        return "\n".join([f"{type(self).__name__}: {headline}", *lines])
+        lines = text_table(rows.items())
+        return "\n".join([f"{type(self).__name__}: {headline}", *(f"  {line}" for line in lines)])
 
     def _repr_html_(self) -> str:
         headline, rows = self.summary()
         return html_table(f"{type(self).__name__}: {headline}", rows.items())
+
+
+def text_table(rows: Iterable[Sequence[str]], align: str = "") -> list[str]:
+    """Return the lines of a table, columns two spaces apart.
+
+    Parameters
+    ----------
+    rows : iterable of sequences of str
+        All of one length, the head among them.
+    align : str, optional
+        A ``<`` or ``>`` for each column; left without.
+
+    Examples
+    --------
+    >>> for line in text_table([("layer", "rank"), ("W_1", "2"), ("W_2", "16")], "<>"):
+    ...     print(line)
+    layer  rank
+    W_1       2
+    W_2      16
+    """
+    cells = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    sides = align or "<" * len(widths)
+    formats = [f"{side}{width}" for side, width in zip(sides, widths, strict=True)]
+    return ["  ".join(map(format, row, formats)).rstrip() for row in cells]
 
 
 def html_table(title: str, rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:

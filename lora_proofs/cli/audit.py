@@ -30,6 +30,8 @@ def audit(selectors: tuple[str, ...], json_file: str | None, jobs: int, raised: 
     the reason that audit.toml, beside the check files, gives for it.
 
     Exit code: 0 no survivor without a reason; 1 some; 2 bad input; 130 interrupted, after what was found so far.
+
+    Example: lora-proofs audit zeng2024expressive:lemma-1
     """
     from lora_proofs.judgement.audit.explanations import read_explanations
     from lora_proofs.judgement.audit.mutation import audit_all

@@ -16,7 +16,10 @@ from lora_proofs.cli.terminal import bad_input, say
     help="A clone of the code of Zeng & Lee's authors, to be timed on the same networks.",
 )  # fmt: skip
 def bench(quick: bool, peer: Path | None) -> None:
-    """Time the library beside its peers, taken in turn in one run, and print the ratios."""
+    """Time the library beside its peers, taken in turn in one run, and print the ratios.
+
+    Example: lora-proofs bench --quick
+    """
     from lora_proofs.bench import compare, pairs, table, time_authors
 
     size = "quick" if quick else "full"

@@ -71,6 +71,8 @@ def check(
     Those of the given files, papers or labels; without any, every paper's.
 
     Exit code: 0 all hold; 1 something fails; 2 bad input; 3 inconclusive (with --strict); 130 interrupted.
+
+    Example: lora-proofs check zeng2024expressive --seeds 20
     """
     from lora_proofs.judgement.workload import Workload
 

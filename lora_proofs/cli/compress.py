@@ -20,6 +20,8 @@ def compress(adapter: str, out: str, rank: int | None, tolerance: float | None, 
     """Reduce the ranks of a trained PEFT adapter.
 
     The result goes to another folder, OUT; its distance from the original is certified.
+
+    Example: lora-proofs compress ./adapter ./smaller --rank 4
     """
     from lora_proofs.tools.compress import compress_folder, compress_folder_linearized
 

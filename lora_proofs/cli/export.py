@@ -18,6 +18,8 @@ def export(frozen: str, target: str, folder: str, rank: int, box: float) -> None
 
     FROZEN and TARGET are safetensors files: of the same tensors (a base and its fine-tune: each matrix that differs
     gets its best adapter), or two ReLU networks of different depth as `plan` reads them (Theorem 3, biases included).
+
+    Example: lora-proofs export base.safetensors tuned.safetensors ./adapter
     """
     from lora_proofs.tools.export import export_adapters
 

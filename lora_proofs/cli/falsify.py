@@ -35,6 +35,8 @@ def falsify(
 
     Exit code: 1 a violation is confirmed and the claim is not recorded as false; 2 bad input; 130 interrupted, after
     the worst instance so far; else 0.
+
+    Example: lora-proofs falsify zeng2024expressive:lemma-1
     """
     from lora_proofs.falsify import BUDGET
 

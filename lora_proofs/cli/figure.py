@@ -31,6 +31,8 @@ def figure(names: tuple[str, ...], quick: bool, reuse_data: bool, compare: bool,
     Exit code: 1 a published curve, not recorded as an artefact, lies outside our band over seeds and its reading error,
     at more points than chance explains if it was trained anew (--check; small grids have one seed and few epochs: with
     --quick nothing is judged), or data stays stale (--restamp); 2 bad input; 130 interrupted; else 0.
+
+    Example: lora-proofs figure zeng2024expressive_fnn --reuse-data
     """
     from lora_proofs.presentation.figures import FigureError, find_figures
 

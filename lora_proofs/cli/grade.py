@@ -29,6 +29,8 @@ def grade(
 
     The reference's claims are run with the student's functions in the holes. HOMEWORK runs in a process of its own.
     Exit code: 0 full marks; 1 less; 2 bad input.
+
+    Example: lora-proofs grade homework.py --reference solution.py
     """
     from secrets import randbelow
 

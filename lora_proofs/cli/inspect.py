@@ -16,6 +16,8 @@ def inspect(adapter: str, base: str, json_file: str | None) -> None:
 
     Spectra, intruder dimensions and ranks of every module, beside the papers' thresholds. BASE is the model's folder,
     or its safetensors file.
+
+    Example: lora-proofs inspect ./adapter model.safetensors
     """
     from lora_proofs.adapters import PeftFolder
     from lora_proofs.tools.inspect import inspect_adapter, read_base, table, to_json

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     "--coverage", is_flag=True, help="List each paper's statements: those checked, and why the others are not."
 )
 def list_claims(json_file: str | None, coverage: bool) -> None:
-    """List papers and claims with their statements and numbers of cases."""
+    """List papers and claims with their statements and numbers of cases.
+
+    Example: lora-proofs list --coverage
+    """
     require_folders(json_file)
     selections = select_claims(())
     if coverage:

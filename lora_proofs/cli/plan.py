@@ -16,6 +16,8 @@ def plan(frozen: str, target: str, json_file: str | None) -> None:
 
     FROZEN and TARGET are safetensors files of tensors LAYER.weight and LAYER.bias, as torch.nn.Sequential names them;
     ReLU follows every layer. Exit code: 2 bad input; else 0.
+
+    Example: lora-proofs plan frozen.safetensors target.safetensors
     """
     from lora_proofs.tools.planner import plan_files
 

@@ -21,7 +21,7 @@ from lora_proofs.cli.terminal import (
     say,
     write,
 )
-from lora_proofs.judgement.claims import Params, parse_point
+from lora_proofs.judgement.cases import Params, parse_point
 
 if TYPE_CHECKING:
     from lora_proofs.formal import Answer, Development, Kernel
@@ -60,6 +60,8 @@ def prove(
     computes itself that they have the rank and give the target.
 
     Exit code: 0 all are accepted; 1 one is not, which and why is said; 2 bad input; 3 there is no kernel.
+
+    Example: lora-proofs prove zeng2024expressive
     """
     from lora_proofs.formal import Development, NoKernel, find_kernel, write_instance
 

@@ -30,6 +30,8 @@ def report(
     """Write what was found for readers.
 
     As web pages, or as a LaTeX table with a bibliography. The claims are checked first; see --from.
+
+    Example: lora-proofs report --html site
     """
     from lora_proofs.backends import how_to_install
     from lora_proofs.judgement.workload import Workload

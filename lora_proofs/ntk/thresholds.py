@@ -46,7 +46,7 @@ from fractions import Fraction
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from lora_proofs.display import html_table
+from lora_proofs.display import html_table, text_table
 from lora_proofs.linalg import check_rank
 from lora_proofs.ntk.problem import LinearizedProblem
 
@@ -104,10 +104,7 @@ class Thresholds:
         return [("rule", "rank", "condition", "hypotheses", "evidence"), *map(cells, self.rules)]
 
     def __repr__(self) -> str:
-        rows = self._cells()
-        widths = [max(len(row[k]) for row in rows) for k in range(4)]
-        lines = ["  ".join([*(x.ljust(w) for x, w in zip(row, widths, strict=False)), row[4]]) for row in rows]
-        return "\n".join([self.title, *lines])
+        return "\n".join([self.title, *text_table(self._cells())])
 
     def _repr_html_(self) -> str:
         head, *rows = self._cells()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.adapters import Adapter
+from lora_proofs.display import text_table
 from lora_proofs.linalg import check_matrix
 from lora_proofs.tensor_files import read_tensors
 
@@ -143,11 +144,7 @@ def table(reports: list[ModuleReport]) -> str:
         )
         for r in reports
     ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
+    lines = text_table(rows, "<>>>>>>>>")
     legend = [
         "",
         "rank, eff.: numerical rank of dW, and exp of the entropy of its singular values",

@@ -23,6 +23,7 @@ import numpy as np
 from lora_proofs.constructions.relu.blocks import Corner, check_networks
 from lora_proofs.constructions.relu.partition import Partition, best_partition, required_ranks, uniform_partition
 from lora_proofs.constructions.transformer.adapt import functionality_gaps
+from lora_proofs.display import text_table
 from lora_proofs.exact import matrices as exact
 from lora_proofs.linalg import (
     Array,
@@ -110,15 +111,8 @@ class Plan:
             ranks = _runs(o.ranks) if o.ranks else "all entries"
             cells = (o.name, _runs(o.groups), ranks, f"{o.parameters}", f"{o.dimension}", "yes" if o.exact else "no")
             rows.append(cells)
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                c.rjust(w) if 3 <= i <= 4 else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
         enough = f"rank {self.rank} for every matrix is enough"
-        return "\n".join([self.pair, *map(str.rstrip, lines), enough, *(f"- {note}" for note in self.notes)])
+        return "\n".join([self.pair, *text_table(rows, "<<<>><"), enough, *(f"- {note}" for note in self.notes)])
 
 
 def plan(frozen: Any, target: Any) -> Plan:

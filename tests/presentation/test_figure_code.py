@@ -119,8 +119,8 @@ def test_declared_sources_enter(script):
 
 def test_real_figures_reach_the_mathematics_that_they_call():
     reached = {figure.name: set(computing_files(figure.path)) for figure in figures.find_figures()}
-    assert PACKAGE / "linalg.py" in reached["precision_depth"]
-    assert PACKAGE / "linalg.py" in reached["zeng2024expressive_linear"]
+    for name in ("precision_depth", "zeng2024expressive_linear"):
+        assert any(PACKAGE / "linalg" in path.parents for path in reached[name])
     assert PACKAGE / "exact" / "matrices.py" in reached["yang2024review_ranks"]
     assert not any(PACKAGE / "ntk" in path.parents for path in reached["precision_depth"])
     assert any(path.parent.name == "zeng2024expressive" for path in reached["worst_ratio"])
