@@ -33,7 +33,13 @@ class _TapedCase(Case):
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance of a claim: a point of its grid, a seed, and the random numbers where they are not the seed's."""
+    """One instance of a claim: a point of its grid, a seed, and the random numbers where they are not the seed's.
+
+    Examples
+    --------
+    >>> Instance.from_json(Instance({"n": 2}, 7, (0.5,)).to_json())
+    Instance(params={'n': 2}, seed=7, tape=(0.5,))
+    """
 
     params: Params
     seed: int = 0
@@ -85,6 +91,11 @@ def closeness(comparison: Comparison, rtol: float = RTOL) -> float:
     positive number is to be at most one that is not, the ratio is infinite. For ``measured = bound``, and where the
     bound is 0, it is the deviation in units of the tolerance, \|measured - bound\| / (rtol max(1, \|bound\|)); exact
     values, which are given no tolerance, are measured in the same unit.
+
+    Examples
+    --------
+    >>> closeness(Comparison(3.0, "<=", 4.0)), closeness(Comparison(3.0, ">=", 4.0))
+    (0.75, 1.3333333333333333)
     """
     measured, bound = read(comparison.measured), read(comparison.bound)
     if measured.doubt or bound.doubt:

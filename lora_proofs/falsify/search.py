@@ -128,6 +128,18 @@ def falsify(
     ------
     ValueError
         If the budget is not a positive integer.
+
+    Examples
+    --------
+    >>> from lora_proofs import Paper, at_most
+    >>> PAPER = Paper(key="markov1884", title="Dissertation", authors=("A. Markov",), year=1884, arxiv="")
+    >>> @PAPER.lemma("1", n=(1, 2))
+    ... def lemma_1(case):
+    ...     "For every x in [0, 1)^n: the mean of x is at most 1/2, which is false."
+    ...     return at_most(float(case.rng.random(case["n"]).mean()), 0.5)
+    >>> search = falsify(lemma_1, budget=40)
+    >>> print(search.worst.verdict.outcome, search.worst.ratio > 1.5)
+    fails True
     """
     if type(budget) is not int or budget < 1:
         raise ValueError(f"budget is {budget!r}; pass the number of instances to judge, at least 1")

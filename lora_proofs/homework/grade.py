@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -76,9 +76,8 @@ class Grade:
 
 
 def grade(
-    homework: Path, reference: Path, seed: int, seeds: int = 20, seconds: float = 10, megabytes: int = 4096,
-    progress: Callable[[str], object] = lambda label: None,
-) -> Grade:  # fmt: skip
+    homework: Path, reference: Path, seed: int, seeds: int = 20, seconds: float = 10, megabytes: int = 4096
+) -> Grade:
     """Grade a homework by the claims of its reference.
 
     Parameters
@@ -93,8 +92,6 @@ def grade(
         Limit of a call; a claim is over with the first call that exceeds it.
     megabytes : int
         Limit of the submission's address space.
-    progress : callable
-        Told a claim's label whenever one of its cases was judged.
 
     Raises
     ------
@@ -112,15 +109,14 @@ def grade(
             if (verdict := verify(claim, case)).outcome is not Outcome.HOLDS:
                 raise GradeError(f"the reference does not solve {claim.label} at {_place(case)}: {_trouble(verdict)}")
     with Submission(homework, reference, seconds, megabytes) as submission, played_by(submission):
-        marked = tuple(_mark(claim, list(claim.cases(seeds, seed)), submission, progress) for claim in claims)
+        marked = tuple(_mark(claim, list(claim.cases(seeds, seed)), submission) for claim in claims)
     return Grade(seed, seeds, marked)
 
 
-def _mark(claim: Claim, cases: list[Case], submission: Submission, progress: Callable[[str], object]) -> ClaimGrade:
+def _mark(claim: Claim, cases: list[Case], submission: Submission) -> ClaimGrade:
     held, trouble = 0, ""
     for case in cases:
         verdict = verify(claim, case)
-        progress(claim.label)
         if verdict.outcome is Outcome.HOLDS:
             held += 1
         elif not trouble:

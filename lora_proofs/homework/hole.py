@@ -24,6 +24,17 @@ def hole(function: Callable[..., Any]) -> Callable[..., Any]:
     Called with positional arguments, it runs as it stands; while a submission is graded, the function of the same name
     in the student's file runs in its place, in a process of its own. So arguments and results are data: numbers, text,
     NumPy arrays, and lists, tuples and dictionaries of these.
+
+    Examples
+    --------
+    >>> @hole
+    ... def double(number):
+    ...     return 2 * number
+    >>> double(21)
+    42
+    >>> with played_by(lambda name, arguments: (name, arguments)):
+    ...     double(21)
+    ('double', (21,))
     """
 
     @wraps(function)

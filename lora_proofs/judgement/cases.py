@@ -25,7 +25,18 @@ def format_point(params: Params) -> str:
 
 
 def parse_point(text: str) -> dict[str, Value]:
-    """Read ``D=8,L=2``: integers, finite floats and booleans by their look, all else as strings."""
+    """Read ``D=8,L=2``: integers, finite floats and booleans by their look, all else as strings.
+
+    Examples
+    --------
+    >>> parse_point("D=8,share=0.5,widths=4-4-2")
+    {'D': 8, 'share': 0.5, 'widths': '4-4-2'}
+
+    Raises
+    ------
+    ValueError
+        If a part is not NAME=VALUE, or a name stands there twice.
+    """
     params: dict[str, Value] = {}
     for part in text.split(","):
         name, separator, value = (piece.strip() for piece in part.partition("="))
@@ -105,6 +116,14 @@ class Case:
     ``case.backend`` and ``case.dtype`` name the array library and the type of its floating numbers;
     `lora_proofs.backends.array` turns an instance into them. A check that needs another instance takes it from
     `derive`.
+
+    Examples
+    --------
+    >>> case = Case({"D": 8}, seed=1)
+    >>> case["D"], case.digits
+    (8, 16)
+    >>> float(case.rng.standard_normal()) == float(Case({"D": 8}, seed=1).rng.standard_normal())
+    True
     """
 
     params: Params = field(default_factory=dict)

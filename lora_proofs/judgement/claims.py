@@ -38,7 +38,15 @@ CONTROL_SEEDS = 2
 
 
 class OutOfScope(Exception):
-    """Raised by a check when a hypothesis of its claim is false on the case at hand."""
+    """Raised by a check when a hypothesis of its claim is false on the case at hand.
+
+    Examples
+    --------
+    >>> def check(case):
+    ...     if case["n"] % 2:
+    ...         raise OutOfScope("n is odd")
+    ...     return equal(case["n"] // 2 * 2, case["n"])
+    """
 
 
 @dataclass(frozen=True)
@@ -65,17 +73,36 @@ class Comparison:
 
 
 def equal(measured: object, bound: object) -> Comparison:
-    """State that ``measured = bound``."""
+    """State that ``measured = bound``.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> equal(Fraction(6, 4), Fraction(3, 2))
+    Comparison(measured=Fraction(3, 2), relation='=', bound=Fraction(3, 2))
+    """
     return Comparison(measured, "=", bound)
 
 
 def at_most(measured: object, bound: object) -> Comparison:
-    """State that ``measured <= bound``."""
+    """State that ``measured <= bound``.
+
+    Examples
+    --------
+    >>> at_most((0.25, 0.5), 0.5)  # a bracket of floats
+    Comparison(measured=(0.25, 0.5), relation='<=', bound=0.5)
+    """
     return Comparison(measured, "<=", bound)
 
 
 def at_least(measured: object, bound: object) -> Comparison:
-    """State that ``measured >= bound``."""
+    """State that ``measured >= bound``.
+
+    Examples
+    --------
+    >>> at_least(3, 2)
+    Comparison(measured=3, relation='>=', bound=2)
+    """
     return Comparison(measured, ">=", bound)
 
 
@@ -239,6 +266,19 @@ class Paper:
     year : int
     arxiv : str
         Identifier with its version, such as ``"2310.17513v3"``; empty when there is none.
+
+    Examples
+    --------
+    >>> PAPER = Paper(key="gauss1796", title="Tagebuch", authors=("C. F. Gauss",), year=1796, arxiv="")
+    >>> @PAPER.theorem("1", n=(4, 100))
+    ... def theorem_1(case):
+    ...     "For every n: 1 + 2 + ... + n = n (n + 1) / 2."
+    ...     return equal(sum(range(case["n"] + 1)), case["n"] * (case["n"] + 1) // 2)
+    >>> @theorem_1.control("one summand less")
+    ... def _(case):
+    ...     return equal(sum(range(case["n"])), case["n"] * (case["n"] + 1) // 2)
+    >>> theorem_1.label, [case.params for case in theorem_1.cases()]
+    ('gauss1796:theorem-1', [{'n': 4}, {'n': 100}])
     """
 
     key: str

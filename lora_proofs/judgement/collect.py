@@ -47,6 +47,12 @@ def collect(selectors: Sequence[str] = ()) -> list[Selection]:
     ------
     CollectError
         With one line that says which selector or which file is at fault.
+
+    Examples
+    --------
+    >>> (selection,) = collect(["hu2022lora:formula-3-merge"])
+    >>> selection.paper.title, [claim.label for claim in selection.claims]
+    ('LoRA: Low-Rank Adaptation of Large Language Models', ['hu2022lora:formula-3-merge'])
     """
     paths = [Path(selector) for selector in selectors if _is_path(selector)]
     names = [selector for selector in selectors if not _is_path(selector)]

@@ -74,6 +74,11 @@ _LIBRARIES = {
 def read(value: object) -> Quantity:
     """Classify a value by its type.
 
+    Examples
+    --------
+    >>> print(read(Fraction(1, 3)).evidence, read(0.5).evidence, read((0.25, 0.5)).high)
+    exact numerical 1/2
+
     Raises
     ------
     TypeError
@@ -189,7 +194,13 @@ def encode(value: object) -> Any:
 
 
 def decode(data: object) -> Any:
-    """Read what `encode` wrote."""
+    """Read what `encode` wrote.
+
+    Examples
+    --------
+    >>> encode((Fraction(1, 3), 0.5)), decode(["1/3", 0.5])
+    (['1/3', 0.5], (Fraction(1, 3), 0.5))
+    """
     if isinstance(data, list):
         return tuple(decode(end) for end in data)
     if not isinstance(data, str):

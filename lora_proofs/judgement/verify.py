@@ -178,6 +178,22 @@ def verify(claim: Claim, case: Case, control: Control | None = None) -> Verdict:
     Verdict
         Also when the check raises: `OutOfScope` gives *out of scope*, any other exception *inconclusive* with
         ``error=True``.
+
+    Examples
+    --------
+    A float misses the bound by rounding alone, and 32 digits show it:
+
+    >>> import mpmath
+    >>> from lora_proofs import Paper, equal
+    >>> PAPER = Paper(key="vieta1591", title="In artem", authors=("F. Vieta",), year=1591, arxiv="")
+    >>> @PAPER.formula("root", seeded=False)
+    ... def root(case):
+    ...     "The smaller root of x^2 - 2 10^9 x + 1 is 1 / (10^9 + sqrt(10^18 - 1))."
+    ...     square = mpmath.sqrt(mpmath.mpf(10) ** 18 - 1)
+    ...     return equal(10**18 * (10**9 - square), 10**18 / (10**9 + square))
+    >>> verdict = verify(root, Case())
+    >>> print(verdict.outcome, verdict.evidence, verdict.digits)
+    holds numerical 32
     """
     with one_thread() as threads:
         return decide(claim, case, control, threads)

@@ -64,6 +64,14 @@ class Workload:
         """List the cases of the selected claims, but of those whose requirements are not installed.
 
         See `Claim.cases` for `seeds`, `seed0` and `at`.
+
+        Examples
+        --------
+        >>> from lora_proofs.judgement.collect import collect
+        >>> workload = Workload.of(collect(["hu2022lora:formula-3-merge"]), seeds=2)
+        >>> batch, number = workload.locate(1)
+        >>> batch.label, batch.case(number).seed
+        ('hu2022lora:formula-3-merge', 1)
         """
 
         def batches() -> Iterator[Batch]:
