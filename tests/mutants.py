@@ -53,6 +53,7 @@ TESTS = {
     "judgement.cases": ["claims", "verify"],
     "judgement.claims": ["claims", "verify"],
     "exact.matrices": ["exact"],
+    "exact.algebra": ["exact"],
     "enclosure": ["enclosure", "values"],
     "float_bounds": ["float_bounds"],
     "tools.compress": ["compress"],

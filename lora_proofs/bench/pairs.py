@@ -10,7 +10,7 @@ from lora_proofs import instances, ntk
 from lora_proofs.bench.peers import by_cvxpy, by_inverses, lapack_floor
 from lora_proofs.constructions import adapt_linear_chain, adapt_relu_network, adapt_transformer
 from lora_proofs.domains import Box
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import algebra
 from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
 
@@ -146,7 +146,9 @@ def _rank(size: int, runs: int) -> Pair:
 
     X = instances.rational_planted_rank(np.random.default_rng(0), size, size, size // 2)
     symbolic = Matrix(size, size, [int(v.p) for v in X.entries()])
-    return Pair("rank", f"exact.rank, {size} x {size}", "sympy.Matrix.rank", lambda: exact.rank(X), symbolic.rank, runs)
+    return Pair(
+        "rank", f"exact.rank, {size} x {size}", "sympy.Matrix.rank", lambda: algebra.rank(X), symbolic.rank, runs
+    )
 
 
 def _training(seeds: int, epochs: int, runs: int) -> Pair:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from lora_proofs.constructions.kinks.gauge import adapt_by_gauge
 from lora_proofs.constructions.kinks.staggered import adapt_staggered
-from lora_proofs.constructions.relu import blocks
-from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork
+from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork, adapt_by_blocks
 from lora_proofs.domains import Domain
 from lora_proofs.networks.relu import ReluNetwork
 
@@ -24,7 +23,7 @@ def adapt_relu_network(
     Parameters
     ----------
     frozen, target, ranks, domain, partition
-        See `lora_proofs.constructions.relu.blocks.adapt_relu_network`.
+        See `adapt_by_blocks`.
     method : {"blocks", "gauge", "staggered"}
         "blocks" is the paper's (Theorems 3, 5 and 6). "gauge" also rescales the target's hidden layers, see
         `adapt_by_gauge`; "staggered" lets frozen layers share the kinks of a target layer, see `adapt_staggered`, and
@@ -36,7 +35,7 @@ def adapt_relu_network(
         If the method is unknown, or what that method says.
     """
     if method == "blocks":
-        return blocks.adapt_relu_network(frozen, target, ranks, domain=domain, partition=partition)
+        return adapt_by_blocks(frozen, target, ranks, domain=domain, partition=partition)
     if method == "gauge" and not isinstance(partition, str):
         return adapt_by_gauge(frozen, target, ranks, domain=domain, partition=partition)
     if method == "staggered" and partition is None:

@@ -8,41 +8,44 @@ loaded on first use.
 from typing import TYPE_CHECKING
 
 from lora_proofs.exact.adapter import RationalAdapter
+from lora_proofs.exact.algebra import (
+    absolute,
+    combination,
+    count_nonzero,
+    divide_right,
+    euclidean_norm_above,
+    frobenius_norm_squared,
+    full_rank_factorization,
+    hadamard,
+    inertia,
+    inner,
+    is_positive_semidefinite,
+    is_zero,
+    kernel,
+    kron,
+    product,
+    rank,
+    rank_lower_bound,
+    sqrt_above,
+    trace,
+)
 from lora_proofs.exact.enclosures import enclosure, singular_value_enclosures
 from lora_proofs.exact.matrices import (
     Matrix,
     Rational,
-    absolute,
     array,
     block,
     column,
-    combination,
-    count_nonzero,
     diagonal,
-    divide_right,
     floats,
     fraction,
-    frobenius_norm_squared,
-    full_rank_factorization,
-    hadamard,
     hstack,
     identity,
-    inertia,
-    inner,
-    is_positive_semidefinite,
     is_rational,
-    is_zero,
-    kernel,
-    kron,
     matrix,
     number,
     ones,
-    product,
-    rank,
-    rank_lower_bound,
     row,
-    sqrt_above,
-    trace,
     unit_matrix,
     unit_vector,
     vector,
@@ -52,8 +55,8 @@ from lora_proofs.exact.matrices import (
 from lora_proofs.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from lora_proofs.constructions.chain.rational_chain import adapt_linear_chain
-    from lora_proofs.constructions.relu.blocks import adapt_rational_relu_network as adapt_relu_network
+    from lora_proofs.constructions.chain.rational_chain import adapt_rational_chain as adapt_linear_chain
+    from lora_proofs.constructions.relu.blocks import adapt_rational_network as adapt_relu_network
     from lora_proofs.exact import symbolic
 
 __all__ = [
@@ -71,6 +74,7 @@ __all__ = [
     "diagonal",
     "divide_right",
     "enclosure",
+    "euclidean_norm_above",
     "floats",
     "fraction",
     "frobenius_norm_squared",

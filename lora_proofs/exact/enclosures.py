@@ -8,16 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.exact.matrices import (
-    Matrix,
-    Rational,
-    diagonal,
-    frobenius_norm_squared,
-    identity,
-    matrix,
-    number,
-    sqrt_above,
-)
+from lora_proofs.exact.algebra import frobenius_norm_squared, sqrt_above
+from lora_proofs.exact.matrices import Matrix, Rational, diagonal, identity, matrix, number
 from lora_proofs.linalg import svd, to_numpy
 
 _UP = 1 + 2.0**-48

@@ -123,9 +123,9 @@ def _holds_fmpq(x: Array) -> bool:
 
 
 def _to_fmpq(x: Any) -> Array:
-    from lora_proofs.exact import matrices as exact
+    from lora_proofs.exact import matrices
 
-    found: Array = exact.array(x)
+    found: Array = matrices.array(x)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lora_proofs.display import Readable
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import matrices
 from lora_proofs.linalg import Array, check_matrix, check_one_kind, check_vector, is_object, namespace
 
 
@@ -143,7 +143,7 @@ class TransformerNetwork(Readable):
     @property
     def is_rational(self) -> bool:
         """Whether the weights are rational, so that there is no forward pass."""
-        return exact.is_rational(self.W_out)
+        return matrices.is_rational(self.W_out)
 
     @property
     def named_weights(self) -> dict[str, Array]:
@@ -222,7 +222,7 @@ def _exp_of_mpf(x: Array) -> Array:
 def _read(x: Any) -> Array:
     """Return rational matrices, lists of Fractions among them, as arrays of ``fmpq``; anything else as it is."""
     x = np.asarray(x) if isinstance(x, Sequence) else x
-    return exact.array(x) if exact.is_rational(x) else x
+    return matrices.array(x) if matrices.is_rational(x) else x
 
 
 def _read_vector(x: Any) -> Array:
@@ -238,7 +238,7 @@ def _check_one_arithmetic(arrays: dict[str, Any]) -> None:
         for h, x in enumerate(value if isinstance(value, tuple) else (value,))
     }
     check_one_kind(**flat)
-    rational = {name: exact.is_rational(x) for name, x in flat.items()}
+    rational = {name: matrices.is_rational(x) for name, x in flat.items()}
     if len(set(rational.values())) > 1:
         exact_ones = [name for name, yes in rational.items() if yes]
         raise ValueError(

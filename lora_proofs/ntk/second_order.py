@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from lora_proofs.display import Readable, show
-from lora_proofs.exact import matrices as exact
-from lora_proofs.exact.matrices import floats, inertia, inner
+from lora_proofs.exact import algebra, matrices
+from lora_proofs.exact.algebra import inertia, inner
+from lora_proofs.exact.matrices import floats
 from lora_proofs.linalg import spectral_norm
 from lora_proofs.ntk.canonical import canonical_problem, gram
 from lora_proofs.ntk.hessian import Hessian, norm
@@ -225,7 +226,7 @@ def exact_second_order(trap: Trap) -> ExactSecondOrder:
     """
     H = trap.hessian()
     signs, gauge = inertia(H), _orbit_dimension(trap)
-    if not all(exact.is_zero(part) for part in trap.gradient()):
+    if not all(algebra.is_zero(part) for part in trap.gradient()):
         return ExactSecondOrder("not stationary", signs, gauge, None)
     if signs[0]:
         return ExactSecondOrder("saddle", signs, gauge, _rational_escape(trap, H))
@@ -233,20 +234,23 @@ def exact_second_order(trap: Trap) -> ExactSecondOrder:
 
 
 def _orbit_dimension(trap: Trap) -> int:
-    r, rank_u, rank_v = trap.r, exact.rank(trap.u), exact.rank(trap.v)
+    r, rank_u, rank_v = trap.r, algebra.rank(trap.u), algebra.rank(trap.v)
     if trap.lam == 0:
         return r * r - (r - rank_u) * (r - rank_v)
-    k = r - exact.rank(exact.matrix(trap.u.table() + trap.v.table()))
+    k = r - algebra.rank(matrices.matrix(trap.u.table() + trap.v.table()))
     return (r * (r - 1) - k * (k - 1)) // 2
 
 
 def _rational_escape(trap: Trap, H: Any) -> tuple[Any, Any]:
     """Return a rational step along a negative curvature; it is one however roughly the eigenvector is known."""
-    direction = exact.matrix(np.linalg.eigh(floats(H))[1][:, :1])
+    direction = matrices.matrix(np.linalg.eigh(floats(H))[1][:, :1])
     if not inner(H * direction, direction) < 0:
         raise ValueError(f"{trap.name}: the negative curvature of this Hessian is too small for a float eigenvector")
     (m, n), r, entries = trap.shape, trap.r, direction.entries()
-    du, dv = exact.matrix(np.reshape(entries[: m * r], (m, r))), exact.matrix(np.reshape(entries[m * r :], (n, r)))
+    du, dv = (
+        matrices.matrix(np.reshape(entries[: m * r], (m, r))),
+        matrices.matrix(np.reshape(entries[m * r :], (n, r))),
+    )
     start = trap.objective(trap.u, trap.v)
     while not trap.objective(trap.u + du, trap.v + dv) < start:
         du, dv = du / 2, dv / 2

@@ -24,7 +24,7 @@ from lora_proofs.constructions.relu.blocks import Corner, check_networks
 from lora_proofs.constructions.relu.partition import Partition, best_partition, required_ranks, uniform_partition
 from lora_proofs.constructions.transformer.adapt import functionality_gaps
 from lora_proofs.display import text_table
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import algebra, matrices
 from lora_proofs.linalg import (
     Array,
     chain_product,
@@ -194,8 +194,8 @@ def _plan_relu_networks(frozen: ReluNetwork, target: ReluNetwork) -> Plan:
 
 
 def _plan_chain(frozen: Sequence[Array], target: Array) -> Plan:
-    if all(exact.is_rational(W) for W in (*frozen, target)):
-        frozen, target = [exact.array(W) for W in frozen], exact.array(target)
+    if all(matrices.is_rational(W) for W in (*frozen, target)):
+        frozen, target = [matrices.array(W) for W in frozen], matrices.array(target)
     goal = check_matrix("target", target)
     L, D = len(frozen), goal.shape[0]
     if not L:
@@ -295,14 +295,14 @@ def _one_dtype(*lists: Sequence[Array]) -> list[list[Array]]:
 
 
 def _gap(goal: Array, Pi: Array) -> float:
-    if exact.is_rational(Pi):
+    if matrices.is_rational(Pi):
         return float("inf")
     return numerical_rank(goal - Pi, scale=max(spectral_norm(Pi), spectral_norm(goal))).gap
 
 
 def _doubts(weights: Sequence[Array], gap: float) -> list[str]:
-    rational = exact.is_rational(weights[0])
-    singular = [l for l, W in enumerate(weights, 1) if (exact.rank(W) < W.shape[0] if rational else is_singular(W))]
+    rational = matrices.is_rational(weights[0])
+    singular = [l for l, W in enumerate(weights, 1) if (algebra.rank(W) < W.shape[0] if rational else is_singular(W))]
     notes = []
     if singular:
         layers = ", ".join(map(str, singular))

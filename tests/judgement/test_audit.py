@@ -207,7 +207,7 @@ def test_library_functions_are_changed_for_the_check_file_alone(tmp_path):
     (case, *_) = claim.cases()
     seen = trace(partial(claim.check, case), places)
     names = {places.name(code) for code in seen.functions}
-    assert names == {"toy.residual", "lora_proofs.exact.matrices.frobenius_norm_squared", "toy.lemma"}
+    assert names == {"toy.residual", "lora_proofs.exact.algebra.frobenius_norm_squared", "toy.lemma"}
     assert {places.name(code) for code in seen.generators} >= {"toy.draw", "lora_proofs.instances.integers"}
     from lora_proofs import exact
 

@@ -64,6 +64,10 @@ class Conditioning(Readable):
         return headline, {name: text for name, text in rows.items() if text}
 
 
+EXACT = Conditioning(amplification=0.0, rounding=0.0, largest_update=0.0, warning="")
+"""That of adapters over Q."""
+
+
 def measure_conditioning(
     frozen: Sequence[Array], adapters: Sequence[Adapter], target: Array, units: Sequence[int]
 ) -> Conditioning:

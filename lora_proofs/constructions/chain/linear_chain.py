@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from lora_proofs.constructions.chain.factor_pair import adapt_factor_pair
+from lora_proofs.constructions.chain.rational_chain import adapt_rational_chain
 from lora_proofs.constructions.chain.square_chain import AdaptedChain, adapt_square_chain
+from lora_proofs.exact.matrices import is_rational
 from lora_proofs.linalg import Array, check_list
 
 
@@ -39,3 +41,8 @@ def adapt_linear_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequ
     rectangular = any(len(set(getattr(W, "shape", ()))) > 1 for W in frozen)
     adapt = adapt_factor_pair if len(frozen) == 2 and rectangular else adapt_square_chain
     return adapt(frozen, target, ranks)
+
+
+def adapt_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]) -> AdaptedChain:
+    """Return what `adapt_linear_chain` does in the arithmetic of the target: over Q by `adapt_rational_chain`."""
+    return (adapt_rational_chain if is_rational(target) else adapt_linear_chain)(frozen, target, ranks)

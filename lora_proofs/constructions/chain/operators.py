@@ -13,6 +13,8 @@ import numpy as np
 from array_api_compat import is_cupy_array, is_jax_array, is_torch_array
 from numpy.typing import NDArray
 
+from lora_proofs.exact import algebra
+from lora_proofs.exact.matrices import array, is_rational, matrix
 from lora_proofs.linalg import (
     Array,
     chain_product,
@@ -50,8 +52,8 @@ class LU:
     Parameters
     ----------
     x : array (n, n)
-        NumPy, torch, JAX and CuPy arrays are factorised by their own LAPACK; arrays of other libraries, and mpf
-        objects, by every solve anew.
+        NumPy, torch, JAX and CuPy arrays are factorised by their own LAPACK; arrays of other libraries, and objects,
+        mpf or rational, by every solve anew.
     """
 
     def __init__(self, x: Array) -> None:
@@ -70,7 +72,12 @@ class LU:
         return self._solvers[1](y) if y.shape[1] else y
 
     def divide_right(self, y: Array) -> Array:
-        """Return y x^{-1}, y of shape (k, n); for a singular x the z of smallest norm that minimises |z x - y|."""
+        """Return y x^{-1}, y of shape (k, n); for a singular x the z of smallest norm that minimises |z x - y|.
+
+        Over Q some z with z x = y, or ValueError if there is none.
+        """
+        if is_rational(self.x):
+            return array(algebra.divide_right(matrix(y), matrix(self.x)))
         if self.singular:
             return divide_right_by_singular(y, self.x)
         xp = namespace(self.x)
@@ -91,6 +98,8 @@ class LU:
     @cached_property
     def singular(self) -> bool:
         """Whether the matrix is singular to the working precision of its entries, as in `linalg.is_singular`."""
+        if is_rational(self.x):
+            return bool(matrix(self.x).det() == 0)
         if min(self.x.shape) <= DIRECT or is_object(self.x):
             return is_singular(self.x)
         xp, n = namespace(self.x), self.x.shape[0]
@@ -102,6 +111,8 @@ class LU:
 
 def _factorised(x: Array) -> tuple[Solve, Solve]:
     """Return y -> x^{-1} y and y -> x^{-T} y."""
+    if is_rational(x):
+        return (lambda y: array(matrix(x).solve(matrix(y)))), (lambda y: array(matrix(x.T).solve(matrix(y))))
     if is_object(x):
         xp = namespace(x)
         return (lambda y: xp.linalg.solve(x, y)), (lambda y: xp.linalg.solve(x.T, y))

@@ -20,11 +20,11 @@ import numpy as np
 from lora_proofs.constructions.certificate import Certificate
 from lora_proofs.constructions.kinks.pencils import Floats
 from lora_proofs.constructions.kinks.system import KinkSystem, float_networks, read_kinks, solve_kinks
-from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork, adapt_relu_network
+from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork, adapt_by_blocks
 from lora_proofs.constructions.relu.certify import certify_relu_network
 from lora_proofs.constructions.relu.partition import read_partition
 from lora_proofs.domains import Domain
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import matrices
 from lora_proofs.linalg import check_rank, check_ranks, floats
 from lora_proofs.networks.relu import ReluNetwork
 
@@ -105,7 +105,7 @@ def adapt_by_gauge(
     scales = list(root.reshape(target.depth - 1, target.d_in))
     near = rescale(solution.target, scales)
     rounded = ReluNetwork([floats(W) for W in near.weights], [floats(b) for b in near.biases])
-    result = adapt_relu_network(frozen, rounded, budget, domain=domain, partition=partition)
+    result = adapt_by_blocks(frozen, rounded, budget, domain=domain, partition=partition)
     parts: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(AdaptedReluNetwork)}
     return RescaledNetwork(**{**parts, "target": target}, rescaled=near, solution=solution, root=root)
 
@@ -114,12 +114,12 @@ def rescale(target: ReluNetwork, scales: Sequence[Floats]) -> ReluNetwork:
     """Return the target over Q with hidden neuron i of layer k scaled by scales[k - 1][i] > 0: the same function."""
     if len(scales) != target.depth - 1 or any(np.min(s) <= 0 for s in scales):
         raise ValueError(f"pass one vector of positive scales for each of the {target.depth - 1} hidden layers")
-    one = exact.array(np.ones(target.d_in)), exact.array(np.ones(target.d_out))
-    factors = [one[0], *map(exact.array, scales), one[1]]
+    one = matrices.array(np.ones(target.d_in)), matrices.array(np.ones(target.d_out))
+    factors = [one[0], *map(matrices.array, scales), one[1]]
     return ReluNetwork(
         [
-            after[:, None] * exact.array(W) / before
+            after[:, None] * matrices.array(W) / before
             for W, before, after in zip(target.weights, factors, factors[1:], strict=False)
         ],
-        [after * exact.array(b) for b, after in zip(target.biases, factors[1:], strict=True)],
+        [after * matrices.array(b) for b, after in zip(target.biases, factors[1:], strict=True)],
     )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_proofs.constructions.kinks.krawczyk import BITS, certify_root
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import matrices
 
 Floats = NDArray[np.float64]
 
@@ -165,7 +165,7 @@ class _Schur:
             pencil.rank,
         )
         with flint.ctx.workprec(BITS):
-            balls = tuple(flint.arb_mat(exact.matrix(x)) for x in (chosen.constant, chosen.left, chosen.right))
+            balls = tuple(flint.arb_mat(matrices.matrix(x)) for x in (chosen.constant, chosen.left, chosen.right))
         return cls(chosen, chosen.rounded(), balls)
 
     def jacobian(self, root: Floats) -> Floats:

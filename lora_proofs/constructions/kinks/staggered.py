@@ -13,20 +13,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
+from typing import NamedTuple
 
-import flint
 import numpy as np
+from flint import fmpq, fmpq_mat
 
 from lora_proofs.constructions.certificate import Certificate, decimal, read_tolerance
 from lora_proofs.constructions.chain.linear_chain import adapt_linear_chain
 from lora_proofs.constructions.kinks.pencils import Floats
-from lora_proofs.constructions.kinks.system import KinkSystem, float_networks, read_kinks, solve_kinks, solve_some_kinks
+from lora_proofs.constructions.kinks.system import (
+    KinkSystem,
+    Node,
+    float_networks,
+    read_kinks,
+    solve_kinks,
+    solve_some_kinks,
+)
 from lora_proofs.constructions.relu.blocks import AdaptedReluNetwork
 from lora_proofs.constructions.relu.certify import conclude
-from lora_proofs.constructions.relu.reach import Survey, absolute, around, column, largest
-from lora_proofs.domains import Domain
-from lora_proofs.exact import matrices as exact
+from lora_proofs.constructions.relu.reach import Survey, largest
+from lora_proofs.constructions.relu.regions import Affine, ExactRegion, Region, exact_layers
+from lora_proofs.domains import Domain, check_domain
+from lora_proofs.exact.algebra import absolute
+from lora_proofs.exact.matrices import identity, matrix, vector, zeros
 from lora_proofs.linalg import Array, check_rank, check_ranks, to_numpy
 from lora_proofs.networks.relu import ReluNetwork
 
@@ -134,27 +144,26 @@ def _biases(layers: list[Floats], solution: KinkSystem, mixings: list[Floats], d
     """
     D = layers[0].shape[0]
     margin = 64 * D * 2.0**-53  # some roundings of F h, so that an active neuron is active in spite of them
-    lower, upper = (np.asarray(bound.tolist(), dtype=float) for bound in around(domain).bounds(D))
-    error = np.zeros(D)
-    c, biases, start = np.zeros(D), [], 0
-    for node, (Z, b), (S, T) in zip(solution.nodes, solution.steps(), pairwise(mixings), strict=True):
-        size = np.maximum(abs(lower), abs(upper))
-        block = layers[start : node.layer]
-        before, carried = S, error
-        for F, P in zip(block, accumulate(block, lambda P, F: F @ P, initial=S), strict=False):
-            P, shift, slack = F @ P, F @ c, margin * (abs(F) @ (abs(before) @ size + c))
-            carried = abs(F) @ carried + slack
-            last = start == node.layer - 1
-            offset = T @ b if last else np.zeros(D)
-            low = P @ (lower + upper) / 2 - abs(P) @ (upper - lower) / 2 + offset
-            c = np.maximum(0.0, carried - low)
+    lower, upper = (np.asarray(bound.tolist(), dtype=float) for bound in check_domain(domain).bounds(D))
+    error = offset = np.zeros(D)
+    biases, start = [], 0
+    for node, (Z, b), (before, mixing) in zip(solution.nodes, solution.steps(), pairwise(mixings), strict=True):
+        region, size = Region.between(lower, upper), np.maximum(abs(lower), abs(upper))
+        carried, product = error, before
+        for l in range(start, node.layer):
+            layer, last = layers[l], l == node.layer - 1
+            shift = layer @ offset
+            carried = abs(layer) @ carried + margin * (abs(layer) @ (abs(product) @ size + offset))
+            product = layer @ product
+            bias = mixing @ b if last else np.zeros(D)
+            offset = np.maximum(0.0, carried - (to_numpy(region.extent(product)[0]) + bias))
             if last:
-                c[node.neurons] = 0.0
-            biases.append(c + offset - shift)
-            before, start = P, start + 1
-        error = carried + abs(P - T @ Z) @ size
+                offset[node.neurons] = 0.0
+            biases.append(offset + bias - shift)
+        error = carried + abs(product - mixing @ Z) @ size
+        # The target's next pre-activations, and of those that are bent here what ReLU leaves.
         middle, radius = Z @ (lower + upper) / 2 + b, abs(Z) @ (upper - lower) / 2
-        lower, upper = middle - radius, middle + radius
+        lower, upper, start = middle - radius, middle + radius, node.layer
         lower[node.neurons], upper[node.neurons] = (np.maximum(0.0, v[node.neurons]) for v in (lower, upper))
     return biases
 
@@ -177,53 +186,81 @@ def certify_staggered(
         for `certify_relu_network`.
     """
     allowed = read_tolerance(tolerance)
-    D, target = network.d_in, solution.target
-    survey = Survey(network, target, domain)
-    layers = [(exact.matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
-    lower, upper = (column(bound) for bound in around(domain).bounds(D))
-    S, c, e = exact.identity(D), column([0] * D), column([0] * D)
+    D = network.d_in
+    survey, layers = Survey(network, solution.target, domain), exact_layers(network)
+    box = ExactRegion.between(*domain.bounds(D))
+    state = _State(0, box, Affine.identity(D), zeros(D, 1))
     reasons: list[str] = []
-    start = 0
     for node, T, (Z, b) in zip(solution.nodes, solution.mixings(root), solution.steps(), strict=True):
-        T, Z, b = exact.matrix(T), exact.matrix(Z), column(b)
-        middle, radius = (lower + upper) / 2, (upper - lower) / 2
-        P, q, product = S, c, exact.identity(D)
-        for l in range(start, node.layer):
-            W, bias = layers[l]
-            P, q, product = W * P, W * q + bias, W * product
-            low = (P * middle + q - absolute(P) * radius - absolute(product) * e).entries()
-            bent = node.neurons if l + 1 == node.layer else range(0)
-            least = min((v for i, v in enumerate(low) if i not in bent), default=flint.fmpq(0))
-            if least < 0:
-                reasons.append(f"layer {l + 1}: a neuron that should be active may be as low as {decimal(least)}")
-                return conclude(survey, None, reasons, "certified", allowed)
-            reasons.append(
-                f"layer {l + 1}: {D - len(bent)} neurons are active"
-                + (f", {len(bent)} are those of target layer {node.target}" if bent else "")
-            )
-        rest, shift = P - T * Z, q - T * b
-        centre, spread = (
-            (rest * middle + shift).entries(),
-            (absolute(rest) * radius + absolute(product) * e).entries(),
-        )
-        c = column([0 if i in node.neurons else v for i, v in enumerate(centre)])
-        e = column(
-            [s + abs(v) if i in node.neurons else s for i, (s, v) in enumerate(zip(spread, centre, strict=True))]
-        )
-        if any(T[i, i] <= 0 for i in node.neurons):
+        followed = _active_until(node, layers, state, reasons)
+        if followed is None:
+            return conclude(survey, None, reasons, "certified", allowed)
+        mixing, step = matrix(T), Affine(matrix(Z), vector(b))
+        if any(mixing[i, i] <= 0 for i in node.neurons):
             reasons.append(f"layer {node.layer}: a scale is not positive, so ReLU does not pass it on")
             return conclude(survey, None, reasons, "certified", allowed)
-        centre, spread = Z * middle + b, absolute(Z) * radius
-        high = (T * (centre + spread)).entries()  # of the bent neurons, where T is diagonal
-        e = column(
-            [
-                min(v, max(flint.fmpq(0), top + v)) if i in node.neurons else v
-                for i, (v, top) in enumerate(zip(e.entries(), high, strict=True))
-            ]
+        offset, deviation = _imitation_error(node, followed, mixing, step, state)
+        state = _bent_state(node, mixing, step, state.region, offset, deviation)
+    return conclude(survey, largest(state.deviation.entries()), reasons, "certified", allowed)
+
+
+class _State(NamedTuple):
+    """What is shown of the state h after a layer: |h - T z - c| <= deviation, entry by entry, for z in the region."""
+
+    layer: int
+    region: ExactRegion
+    affine: Affine  # z -> T z + c
+    deviation: fmpq_mat
+
+
+def _active_until(
+    node: Node, layers: Sequence[Affine], state: _State, reasons: list[str]
+) -> tuple[Affine, fmpq_mat] | None:
+    """Follow the layers up to a node, all of whose neurons must be active but those that the node bends.
+
+    Returns the map from z to the node's pre-activations, and bounds of how far these are from it; or None, and the
+    reason why.
+    """
+    affine, product = state.affine, identity(state.affine.weight.nrows())
+    for l in range(state.layer, node.layer):
+        affine, product = affine.then(layers[l]), layers[l].weight * product
+        carried = (absolute(product) * state.deviation).entries()
+        low = [v - e for v, e in zip(state.region.extent(affine)[0], carried, strict=True)]
+        bent = node.neurons if l + 1 == node.layer else range(0)
+        least = min((v for i, v in enumerate(low) if i not in bent), default=fmpq(0))
+        if least < 0:
+            reasons.append(f"layer {l + 1}: a neuron that should be active may be as low as {decimal(least)}")
+            return None
+        reasons.append(
+            f"layer {l + 1}: {len(low) - len(bent)} neurons are active"
+            + (f", {len(bent)} are those of target layer {node.target}" if bent else "")
         )
-        lower, upper = (
-            column([max(v, flint.fmpq(0)) if i in node.neurons else v for i, v in enumerate(bound.entries())])
-            for bound in (centre - spread, centre + spread)
-        )
-        S, start = T, node.layer
-    return conclude(survey, largest(e.entries()), reasons, "certified", allowed)
+    return affine, absolute(product) * state.deviation
+
+
+def _imitation_error(
+    node: Node, followed: tuple[Affine, fmpq_mat], mixing: fmpq_mat, step: Affine, state: _State
+) -> tuple[fmpq_mat, fmpq_mat]:
+    """Return c and e with |pre-activations - T (Z z + b) - c| <= e: what is constant goes into c where ReLU is idle."""
+    affine, carried = followed
+    rest, shift = affine.weight - mixing * step.weight, affine.offset - mixing * step.offset
+    centre = (rest * state.region.centre + shift).entries()
+    spread = (absolute(rest) * state.region.radius + carried).entries()
+    offset = vector([0 if i in node.neurons else v for i, v in enumerate(centre)])
+    pairs = enumerate(zip(spread, centre, strict=True))
+    return offset, vector([s + abs(v) if i in node.neurons else s for i, (s, v) in pairs])
+
+
+def _bent_state(
+    node: Node, mixing: fmpq_mat, step: Affine, region: ExactRegion, offset: fmpq_mat, deviation: fmpq_mat
+) -> _State:
+    """Return what is shown after ReLU has bent the node's neurons: of those, z and the pre-activations are cut at 0."""
+    centre, spread = step.weight * region.centre + step.offset, absolute(step.weight) * region.radius
+    high = (mixing * (centre + spread)).entries()  # of the bent neurons, where T is diagonal
+    pairs = enumerate(zip(deviation.entries(), high, strict=True))
+    least = vector([min(e, max(fmpq(0), top + e)) if i in node.neurons else e for i, (e, top) in pairs])
+    corners = (
+        [max(v, fmpq(0)) if i in node.neurons else v for i, v in enumerate(bound.entries())]
+        for bound in (centre - spread, centre + spread)
+    )
+    return _State(node.layer, ExactRegion.between(*corners), Affine(mixing, offset), least)

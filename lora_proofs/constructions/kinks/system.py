@@ -28,7 +28,7 @@ from lora_proofs.constructions.certificate import Certificate
 from lora_proofs.constructions.kinks.count import kink_plans
 from lora_proofs.constructions.kinks.krawczyk import BITS
 from lora_proofs.constructions.kinks.pencils import Floats, LowRankSystem, Pencil
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import algebra, matrices
 from lora_proofs.linalg import check_rank, is_object, to_numpy
 from lora_proofs.networks.relu import ReluNetwork
 
@@ -103,32 +103,32 @@ class KinkSystem:
     def of(cls, frozen: ReluNetwork, target: ReluNetwork, nodes: list[Node], ranks: Sequence[int]) -> "KinkSystem":
         """Set up the pencils T_e Z - Pi T_s between consecutive nodes."""
         D = frozen.d_in
-        weights = [exact.matrix(W) for W in frozen.weights]
-        one, total = exact.identity(D), 0
+        weights = [matrices.matrix(W) for W in frozen.weights]
+        one, total = matrices.identity(D), 0
         pencils: list[Pencil] = []
         positive: list[NDArray[np.bool_]] = []
         before: tuple[Node | None, Any] = (None, None)
         for node in nodes:
             s, previous = (before[0].layer, before[0].target) if before[0] else (0, 0)
-            Pi = exact.product(weights[s : node.layer])
-            Z = exact.matrix(target.weights[node.target - 1]) if node.target > previous else one
+            Pi = algebra.product(weights[s : node.layer])
+            Z = matrices.matrix(target.weights[node.target - 1]) if node.target > previous else one
             constant, left, right, unknowns = 0 * one, [], [], []
             if node is nodes[-1]:
                 constant += Z
             else:
                 rows, columns, scales = node.entries(D)
                 after = np.arange(total, total + len(rows))
-                left, right, unknowns = [exact.array(one)[:, rows]], [exact.array(Z)[columns]], [after]
+                left, right, unknowns = [matrices.array(one)[:, rows]], [matrices.array(Z)[columns]], [after]
                 positive, total = [*positive, scales], total + len(rows)
             if before[0] is None:
                 constant -= Pi
             else:
                 rows, columns, _ = before[0].entries(D)
-                left, right = [*left, exact.array(-Pi)[:, rows]], [*right, exact.array(one)[columns]]
+                left, right = [*left, matrices.array(-Pi)[:, rows]], [*right, matrices.array(one)[columns]]
                 unknowns = [*unknowns, before[1]]
             pencils.append(
                 Pencil(
-                    exact.array(constant),
+                    matrices.array(constant),
                     np.concatenate([np.empty((D, 0), dtype=object), *left], axis=1),
                     np.concatenate([np.empty((0, D), dtype=object), *right]),
                     np.concatenate([np.empty(0, dtype=int), *unknowns]),
@@ -173,7 +173,7 @@ class KinkSystem:
             ``holds`` False says that this could not be shown, not that there are no such adapters.
         """
         equations, unknowns = self.system.equations, len(self.system.positive)
-        if any(exact.rank_lower_bound(W) < self.frozen.d_in for W in self.frozen.weights):
+        if any(algebra.rank_lower_bound(W) < self.frozen.d_in for W in self.frozen.weights):
             return Certificate(False, "", ["a frozen weight could not be shown to be non-singular"], None)
         with flint.ctx.workprec(BITS):
             balls = self.system.certify(root)

@@ -17,25 +17,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate
 from math import hypot
 from typing import Any
 
 import numpy as np
 
 from lora_proofs.constructions.certificate import Certificate
-from lora_proofs.constructions.chain import rational_chain
 from lora_proofs.constructions.chain.conditioning import Conditioning
-from lora_proofs.constructions.chain.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.chain.linear_chain import adapt_chain
 from lora_proofs.constructions.chain.operators import norm
 from lora_proofs.constructions.chain.square_chain import AdaptedChain
+from lora_proofs.constructions.relu.biases import active_biases
 from lora_proofs.constructions.relu.certify import certify_relu_network
 from lora_proofs.constructions.relu.norm_bounds import corrected_bound
 from lora_proofs.constructions.relu.partition import Partition, best_partition, read_partition, required_ranks
+from lora_proofs.constructions.relu.regions import Region
 from lora_proofs.display import Readable, show
-from lora_proofs.domains import Ball, Box, Domain
-from lora_proofs.exact import matrices as exact
-from lora_proofs.exact.adapter import RationalAdapter
+from lora_proofs.domains import Domain
+from lora_proofs.exact.algebra import sqrt_above
+from lora_proofs.exact.matrices import array, is_rational
 from lora_proofs.linalg import (
     Array,
     chain_product,
@@ -46,7 +46,6 @@ from lora_proofs.linalg import (
     namespace,
     scalar,
     to_numpy,
-    unit_roundoff,
 )
 from lora_proofs.networks.relu import ReluNetwork
 
@@ -104,13 +103,14 @@ class AdaptedReluNetwork(Readable):
         W = self.network.weights[0]
         xp = namespace(W)
         x = self.domain.sample(np.random.default_rng(0), 8 if is_object(W) else _SAMPLES, self.target.d_in)
-        points = exact.array(x) if exact.is_rational(W) else like(W, x)
+        points = like(W, x)
         difference = self(points) - self.target(points)
         scale = xp.max(abs(difference))
         if not scale:
-            return Fraction(0) if exact.is_rational(W) else scalar(scale)
+            return Fraction(0) if is_rational(W) else scalar(scale)
         squares = xp.max(xp.sum((difference / scale) ** 2, axis=-1))  # between 1 and d, whatever the scale
-        return float(scale * exact.sqrt_above(squares)) if exact.is_rational(W) else scalar(scale * xp.sqrt(squares))
+        root = sqrt_above(squares) if is_rational(W) else xp.sqrt(squares)
+        return float(scale * root) if is_rational(W) else scalar(scale * root)
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """See `Readable`."""
@@ -125,7 +125,7 @@ class AdaptedReluNetwork(Readable):
         return f"{self.network.depth} layers for {self.target.depth}, bound {show(self.bound)}", rows
 
 
-def adapt_relu_network(
+def adapt_by_blocks(
     frozen: ReluNetwork,
     target: ReluNetwork,
     ranks: int | Sequence[int],
@@ -163,7 +163,7 @@ def adapt_relu_network(
         If the input is malformed, a weight is singular where it must not be, or the ranks do not suffice over Q.
     """
     D, d = check_networks(frozen, target)
-    if exact.is_rational(frozen.weights[0]):
+    if is_rational(frozen.weights[0]):
         frozen, target = _over_Q(frozen), _over_Q(target)
     L, Lbar = frozen.depth, target.depth
     budget = check_ranks(ranks, L)
@@ -175,15 +175,15 @@ def adapt_relu_network(
     else:
         blocks = read_partition(partition, L, Lbar)
 
-    region = _input_region(domain, d, D, frozen.weights[0])
+    region = Region.of(domain, d, D, frozen.weights[0])
     layers: list[Array] = []
     biases: list[Array] = []
     chains: list[AdaptedChain] = []
     for i, indices in enumerate(blocks):
         weights = [frozen.weights[l] for l in indices]
         chain = _adapt_block(weights, Corner(target.weights[i]), [budget[l] for l in indices], indices)
-        merged = [_merge(a, W) for W, a in zip(weights, chain.adapters, strict=True)]
-        block_biases, region = _biases(merged, target.biases[i], region)
+        merged = [a.merge(W) for W, a in zip(weights, chain.adapters, strict=True)]
+        block_biases, region = active_biases(merged, target.biases[i], region)
         layers, biases, chains = layers + merged, biases + block_biases, [*chains, chain]
     return AdaptedReluNetwork(
         network=ReluNetwork(layers, biases),
@@ -197,7 +197,7 @@ def adapt_relu_network(
     )
 
 
-def adapt_rational_relu_network(
+def adapt_rational_network(
     frozen: ReluNetwork,
     target: ReluNetwork,
     ranks: int | Sequence[int],
@@ -205,7 +205,7 @@ def adapt_rational_relu_network(
     domain: Domain,
     partition: str | Sequence[int] | Sequence[Sequence[int]] | None = None,
 ) -> AdaptedReluNetwork:
-    """Return what `adapt_relu_network` does, over Q: floating networks are read as the dyadic rationals that they hold.
+    """Return what `adapt_by_blocks` does, over Q: floating networks are read as the dyadic rationals that they hold.
 
     The networks may hold ``fmpq_mat`` weights; ``adapters`` are `exact.RationalAdapter`, the weights and biases of
     ``network`` object arrays of ``fmpq``. ValueError if the ranks do not suffice for an exact representation.
@@ -213,11 +213,11 @@ def adapt_rational_relu_network(
     for name, network in (("frozen", frozen), ("target", target)):
         if not isinstance(network, ReluNetwork):
             raise ValueError(f"{name} is of type {type(network).__name__}; pass a ReluNetwork(weights, biases)")
-    return adapt_relu_network(_over_Q(frozen), _over_Q(target), ranks, domain=domain, partition=partition)
+    return adapt_by_blocks(_over_Q(frozen), _over_Q(target), ranks, domain=domain, partition=partition)
 
 
 def _over_Q(network: ReluNetwork) -> ReluNetwork:
-    return ReluNetwork([exact.array(W) for W in network.weights], [exact.array(b) for b in network.biases])
+    return ReluNetwork([array(W) for W in network.weights], [array(b) for b in network.biases])
 
 
 def check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]:
@@ -235,7 +235,7 @@ def check_networks(frozen: ReluNetwork, target: ReluNetwork) -> tuple[int, int]:
     if target.depth > frozen.depth:
         raise ValueError(f"the target has {target.depth} layers, the frozen network only {frozen.depth}")
     everything = [*frozen.weights, *frozen.biases, *target.weights, *target.biases]
-    if len({exact.is_rational(x) for x in everything}) > 1:
+    if len({is_rational(x) for x in everything}) > 1:
         raise ValueError("some weights or biases are rational and some floating; pass one kind (exact.array converts)")
     check_one_kind(**{f"array_{i}": x for i, x in enumerate(everything)})
     return D, d
@@ -254,88 +254,10 @@ class Corner:
 
 
 def _adapt_block(weights: list[Array], corner: Corner, ranks: list[int], indices: range) -> AdaptedChain:
-    goal = corner(chain_product(weights))
-    adapt = rational_chain.adapt_linear_chain if exact.is_rational(goal) else adapt_linear_chain
     try:
-        return adapt(weights, goal, ranks)
+        return adapt_chain(weights, corner(chain_product(weights)), ranks)
     except ValueError as error:
         raise ValueError(f"in the block of layers {indices[0] + 1} to {indices[-1] + 1}: {error}") from None
-
-
-def _merge(adapter: Any, W: Array) -> Array:
-    return exact.array(adapter.merge(W)) if isinstance(adapter, RationalAdapter) else adapter.merge(W)
-
-
-@dataclass(frozen=True, eq=False)
-class _Region:
-    """What the inputs of a block range over: a box of centre m and radii r, or a ball in the first d coordinates."""
-
-    m: Array
-    r: Array
-    rho: Any = None
-    d: int = 0
-
-    def extent(self, P: Array) -> tuple[Array, Array, Array]:
-        """Return the least and the greatest value of each entry of P x, and the size of the terms that it sums."""
-        if self.rho is None:
-            spread = abs(P) @ self.r
-        elif exact.is_rational(P):
-            squares = np.sum(exact.array(P[:, : self.d] ** 2), axis=1)
-            spread = np.array([self.rho * exact.sqrt_above(q) for q in squares], dtype=object)
-        else:
-            xp = namespace(P)
-            spread = self.rho * xp.sqrt(xp.sum(P[:, : self.d] ** 2, axis=1))
-        return P @ self.m - spread, P @ self.m + spread, abs(P) @ abs(self.m) + spread
-
-
-def _input_region(domain: Domain, d: int, D: int, W: Array) -> _Region:
-    def vector(values: Sequence[Any]) -> Array:
-        padded = [*values, *[0] * (D - d)]
-        return exact.array(padded) if exact.is_rational(W) else like(W, np.array([float(v) for v in padded]))
-
-    if isinstance(domain, Box):
-        lower, upper = (vector(bound.tolist()) for bound in domain.bounds(d))
-        return _Region((lower + upper) / 2, (upper - lower) / 2)
-    if isinstance(domain, Ball):
-        zero = vector([0] * d)
-        return _Region(zero, zero, vector([domain.radius] * d)[0], d)
-    raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
-
-
-def _biases(layers: list[Array], target_bias: Array, region: _Region) -> tuple[list[Array], _Region]:
-    """Return the biases of a block of adapted layers, and the box that its outputs range over."""
-    xp, D, d = namespace(layers[0]), layers[0].shape[0], target_bias.shape[0]
-    # A floating bias keeps a margin of some roundings of F h, so that the neuron is active in spite of them; those of
-    # the layers before come on top, carried on as independent errors are, since their worst case is out of all bounds.
-    margin = 0 if exact.is_rational(layers[0]) else 64 * D * unit_roundoff(layers[0])
-    c = slack = 0 * layers[0][:, 0]
-    size = region.extent(_identity(layers[0]))[2]
-    biases: list[Array] = []
-    for l, (F, P) in enumerate(zip(layers, accumulate(layers, lambda P, F: F @ P), strict=True)):
-        shift, slack = F @ c, margin * (abs(F) @ (size + c)) + _carried(F, slack)
-        low, high, size = region.extent(P)
-        last = l == len(layers) - 1
-        c = xp.concat([target_bias, -high[d:] - slack[d:]]) if last else _positive(slack - low)
-        biases.append(c - shift)
-    low, high = _positive(low + c - slack), _positive(high + c + slack)
-    return biases, _Region((low + high) / 2, (high - low) / 2)
-
-
-def _carried(F: Array, error: Array) -> Array:
-    """Return the root mean square of F e for independent e of these sizes; 0 over Q, where nothing is rounded."""
-    xp = namespace(F)
-    top, size = xp.max(abs(F)), xp.max(error)
-    if exact.is_rational(F) or not (top and size):
-        return 0 * error
-    return top * size * xp.sqrt((F / top) ** 2 @ (error / size) ** 2)
-
-
-def _identity(F: Array) -> Array:
-    return exact.array(np.eye(F.shape[0])) if exact.is_rational(F) else like(F, np.eye(F.shape[0]))
-
-
-def _positive(x: Array) -> Array:
-    return namespace(x).where(x > 0, x, 0 * x)
 
 
 def _bound(target: ReluNetwork, tails: Sequence[Any], domain: Domain) -> Any:

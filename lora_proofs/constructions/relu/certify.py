@@ -15,17 +15,18 @@ target itself, evaluated over Q at points of the domain: see `conclude`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import NamedTuple
 
-import flint
+from flint import fmpq, fmpq_mat
 
 from lora_proofs.constructions.certificate import Certificate, decimal, read_tolerance
-from lora_proofs.constructions.relu.reach import Survey, absolute, column, largest
-from lora_proofs.domains import Ball, Box, Domain
+from lora_proofs.constructions.relu.reach import Survey, largest
+from lora_proofs.constructions.relu.regions import Affine, ExactRegion, exact_layers
+from lora_proofs.domains import Domain
+from lora_proofs.exact.algebra import absolute, euclidean_norm_above
 from lora_proofs.exact.enclosures import enclosure, singular_value_enclosures
-from lora_proofs.exact.matrices import array, block, identity, is_rational, matrix, number, sqrt_above
+from lora_proofs.exact.matrices import block, hstack, is_rational, number, vector, zeros
 from lora_proofs.networks.relu import ReluNetwork
 
 _MATCH = Fraction(1, 10**6)
@@ -33,62 +34,38 @@ _MATCH = Fraction(1, 10**6)
 pre-activation there, and beyond the tolerance. It makes no bound wrong; it decides whether there is one."""
 
 
-@dataclass(frozen=True)
-class _Goal:
+class _Goal(NamedTuple):
     """A target layer, with an upper bound of its spectral norm where errors have to be carried through it."""
 
-    W: Any
-    b: Any
-    norm: Any
+    layer: Affine
+    norm: fmpq | None
 
     @classmethod
-    def of(cls, W: Any, b: Any, exact: bool) -> "_Goal":
-        W, b = matrix(W), column(b)
-        return cls(W, b, None if exact else _spectral_norm(W))
+    def of(cls, layer: Affine, exact: bool) -> "_Goal":
+        return cls(layer, None if exact else _spectral_norm_above(layer.weight))
 
 
-@dataclass(frozen=True)
-class _Error:
+class _Error(NamedTuple):
     """Bounds of |s - t|, the network's state against the target's: of every entry, and of the Euclidean norm."""
 
-    entries: list[Any]
-    norm: Any
+    entries: list[fmpq]
+    norm: fmpq
 
-    def after(self, goal: _Goal, own: list[Any], high: list[Any]) -> "_Error":
+    def after(self, goal: _Goal, own: list[fmpq], high: list[fmpq]) -> "_Error":
         """Return the bounds after ReLU(goal t + b), if the network adds errors of at most `own`.
 
         Its pre-activations or the target's are at most `high`, so both are at most high + e, and 0 if that is negative.
         """
         if self.norm == 0:
-            before, norm = own, _norm(own)
+            before, norm = own, euclidean_norm_above(own)
         else:
-            by_entry = (absolute(goal.W) * column(self.entries)).entries()
-            by_norm = [_norm(row) * self.norm for row in goal.W.table()]
+            weight = goal.layer.weight
+            by_entry = (absolute(weight) * vector(self.entries)).entries()
+            by_norm = [euclidean_norm_above(row) * self.norm for row in weight.table()]
             before = [e + min(a, b) for e, a, b in zip(own, by_entry, by_norm, strict=True)]
-            norm = _norm(own) + goal.norm * self.norm
-        entries = [min(e, max(flint.fmpq(0), top + e)) for e, top in zip(before, high, strict=False)]
-        return _Error(entries, min(_norm(entries), norm))
-
-
-@dataclass(frozen=True)
-class _Region:
-    """Where the state lives: a box (centre m, radius r), or a ball of radius rho in the first d coordinates."""
-
-    m: Any
-    r: Any
-    rho: Any = None
-    d: int = 0
-
-    def extent(self, P: Any, c: Any) -> tuple[list[Any], list[Any]]:
-        """Return bounds of each entry of P s + c over the region: exact for a box, rounded outward for a ball."""
-        centre = (P * self.m + c).entries()
-        if self.rho is None:
-            spread = (absolute(P) * self.r).entries()
-        else:
-            spread = [self.rho * _norm(row[: self.d]) for row in P.table()]
-        return [a - b for a, b in zip(centre, spread, strict=True)], [
-            a + b for a, b in zip(centre, spread, strict=True)
-        ]
+            norm = euclidean_norm_above(own) + goal.norm * self.norm
+        entries = [min(e, max(fmpq(0), top + e)) for e, top in zip(before, high, strict=False)]
+        return _Error(entries, min(euclidean_norm_above(entries), norm))
 
 
 def certify_relu_network(
@@ -131,13 +108,12 @@ def certify_relu_network(
             f"R^{target.d_out}; pass a network that is at least as wide as its target"
         )
     exact = all(is_rational(x) for net in (network, target) for x in (*net.weights, *net.biases))
-    layers = [(matrix(W), column(b)) for W, b in zip(network.weights, network.biases, strict=True)]
-    goals = [_Goal.of(W, b, exact) for W, b in zip(target.weights, target.biases, strict=True)]
-    region = _input_region(domain, target.d_in, network.d_in)
+    goals = [_Goal.of(layer, exact) for layer in exact_layers(target)]
+    region = ExactRegion.of(domain, target.d_in, network.d_in)
     survey = Survey(network, target, domain)
     reasons: list[str] = []
     match = Fraction(0) if exact else _MATCH + allowed
-    errors = _follow(layers, goals, region, survey.tops, match, reasons)
+    errors = _follow(exact_layers(network), goals, region, survey.tops, match, reasons)
     error = None if errors is None else largest(errors)
     return conclude(survey, error, reasons, "exact" if exact else "certified", Fraction(0) if exact else allowed)
 
@@ -169,36 +145,35 @@ def conclude(
 
 
 def _follow(
-    layers: Sequence[tuple[Any, Any]],
+    layers: Sequence[Affine],
     goals: Sequence[_Goal],
-    region: _Region,
-    tops: list[Any],
+    region: ExactRegion,
+    tops: list[fmpq],
     match: Fraction,
     reasons: list[str],
-) -> list[Any] | None:
+) -> list[fmpq] | None:
     """Follow the network through its layers; return bounds of the errors of the outputs, or None and the reason why.
 
     `tops` are upper bounds of the target's last pre-activations, `match` is 0 for rational networks: see `_MATCH`.
     """
-    width = layers[0][0].ncols()
-    P, c = identity(width), column([0] * width)
-    error = _Error([flint.fmpq(0)] * goals[0].W.ncols(), flint.fmpq(0))
+    state = Affine.identity(layers[0].weight.ncols())
+    error = _Error([fmpq(0)] * goals[0].layer.weight.ncols(), fmpq(0))
     done, first = 0, 1
-    for l, (W, b) in enumerate(layers, start=1):
-        P, c = W * P, W * c + b
-        low, high = region.extent(P, c)
-        found = _imitation(P, c, goals[done], region, match) if done < len(goals) else None
-        if found is not None:
+    for l, layer in enumerate(layers, start=1):
+        state = state.then(layer)
+        low, high = region.extent(state)
+        own = _imitation(state, goals[done].layer, region, match) if done < len(goals) else None
+        if own is not None:
             done += 1
             least = [min(a, b) for a, b in zip(high, tops, strict=False)] if done == len(goals) else high
-            error = error.after(goals[done - 1], found, least)
+            error = error.after(goals[done - 1], own, least)
             reasons.append(
                 f"layers {first} to {l} have the pre-activations of target layer {done}: weights and biases agree "
                 + ("exactly" if match == 0 else f"(the outputs differ by at most {decimal(max(error.entries))})")
             )
-            first = l + 1
-            region = _box(*([max(v, flint.fmpq(0)) for v in bound] for bound in (low, high)))
-            P, c = identity(len(low)), column([0] * len(low))
+            # The network starts afresh: its next states are functions of ReLU(low), ..., ReLU(high).
+            first, state = l + 1, Affine.identity(len(low))
+            region = ExactRegion.between(*([max(v, fmpq(0)) for v in bound] for bound in (low, high)))
         elif min(low) >= 0:
             reasons.append(f"layer {l}: every pre-activation is active, at least {decimal(min(low))}")
         else:
@@ -211,52 +186,30 @@ def _follow(
         reasons.append(f"the network ends before target layer {done + 1} is imitated")
         return None
     if first <= len(layers):  # surplus layers after the last target layer must pass its output through
-        d = goals[-1].W.nrows()
-        own, _ = _deviation(P, c, identity(d), column([0] * d), region)
+        own, _ = _deviation(state, Affine.identity(goals[-1].layer.weight.nrows()), region)
         return [a + b for a, b in zip(own, error.entries, strict=True)]
     return error.entries
 
 
-def _imitation(P: Any, c: Any, goal: _Goal, region: _Region, match: Fraction) -> list[Any] | None:
-    """Return bounds of |P s + c - goal s - b| if P s + c is the layer's pre-activation, neuron by neuron; else None."""
-    if P.nrows() < goal.W.nrows() or P.ncols() < goal.W.ncols():
+def _imitation(state: Affine, goal: Affine, region: ExactRegion, match: Fraction) -> list[fmpq] | None:
+    """Return bounds of |state - goal| if these are the layer's pre-activations, neuron by neuron; else None."""
+    if state.weight.nrows() < goal.weight.nrows() or state.weight.ncols() < goal.weight.ncols():
         return None
-    deviation, size = _deviation(P, c, goal.W, goal.b, region)
+    deviation, size = _deviation(state, goal, region)
     return deviation if max(deviation) <= number(match) * max(size) else None
 
 
-def _deviation(P: Any, c: Any, goal: Any, bias: Any, region: _Region) -> tuple[list[Any], list[Any]]:
-    """Bound the entries of |P s + c - goal s - bias| (goal padded with zeros) and |goal s + bias| over the region."""
-    padded = flint.fmpq_mat([row + [0] * (P.ncols() - goal.ncols()) for row in goal.table()])
-    rows = range(goal.nrows())
-    rest = region.extent(block(P, rows, range(P.ncols())) - padded, block(c, rows, range(1)) - bias)
-    size = region.extent(padded, bias)
+def _deviation(state: Affine, goal: Affine, region: ExactRegion) -> tuple[list[fmpq], list[fmpq]]:
+    """Bound the entries of |state - goal| (goal padded with zeros) and |goal| over the region."""
+    count, width = goal.weight.nrows(), state.weight.ncols()
+    padded = Affine(hstack(goal.weight, zeros(count, width - goal.weight.ncols())), goal.offset)
+    own = block(state.weight, range(count), range(width)), block(state.offset, range(count), range(1))
+    rest = region.extent(Affine(own[0] - padded.weight, own[1] - padded.offset))
+    size = region.extent(padded)
     return [max(-a, b) for a, b in zip(*rest, strict=True)], [max(-a, b) for a, b in zip(*size, strict=True)]
 
 
-def _box(lower: list[Any], upper: list[Any]) -> _Region:
-    return _Region(
-        column([(a + b) / 2 for a, b in zip(lower, upper, strict=True)]),
-        column([(b - a) / 2 for a, b in zip(lower, upper, strict=True)]),
-    )
-
-
-def _input_region(domain: Domain, d: int, width: int) -> _Region:
-    """Return the domain in R^d, padded with zeros to the width of the network."""
-    if isinstance(domain, Box):
-        lower, upper = ([*array(bound), *[flint.fmpq(0)] * (width - d)] for bound in domain.bounds(d))
-        return _box(lower, upper)
-    if isinstance(domain, Ball):
-        return _Region(column([0] * width), None, number(domain.radius), d)
-    raise ValueError(f"the domain is {domain!r}; pass a Box or a Ball: the theorem needs a bounded set")
-
-
-def _norm(values: Sequence[Any]) -> Any:
-    """Return a rational that is at least the Euclidean norm of the values."""
-    return sqrt_above(sum((v * v for v in values), flint.fmpq(0)))
-
-
-def _spectral_norm(W: Any) -> Any:
-    """Return a rational that is at least the spectral norm, whatever the scale of W."""
-    scale = max(map(abs, W.entries()))
-    return scale * number(singular_value_enclosures(W / scale)[1][0]) if scale != 0 else scale
+def _spectral_norm_above(weight: fmpq_mat) -> fmpq:
+    """Return a rational that is at least the spectral norm, whatever the scale of the matrix."""
+    scale = max(map(abs, weight.entries()))
+    return scale * number(singular_value_enclosures(weight / scale)[1][0]) if scale != 0 else scale

@@ -5,7 +5,7 @@ from itertools import accumulate
 from numbers import Integral
 from typing import Any, TypeAlias
 
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import algebra, matrices
 from lora_proofs.linalg import chain_product, numerical_rank, spectral_norm
 
 Partition: TypeAlias = list[range]
@@ -73,8 +73,8 @@ def required_ranks(weights: Sequence[Any], goals: Sequence[Callable[[Any], Any]]
         if (layer, block) not in seen:
             Pi = chain_product([weights[l] for l in block])
             goal = goals[layer](Pi)
-            if exact.is_rational(Pi):
-                seen[layer, block] = exact.rank(goal - Pi)
+            if matrices.is_rational(Pi):
+                seen[layer, block] = algebra.rank(goal - Pi)
             else:
                 scale = max(spectral_norm(Pi), spectral_norm(goal))
                 seen[layer, block] = numerical_rank(goal - Pi, scale=scale).rank

@@ -24,14 +24,13 @@ import numpy as np
 
 from lora_proofs.adapters import Adapter
 from lora_proofs.constructions.certificate import Certificate
-from lora_proofs.constructions.chain import rational_chain
 from lora_proofs.constructions.chain.conditioning import Conditioning
-from lora_proofs.constructions.chain.linear_chain import adapt_linear_chain
+from lora_proofs.constructions.chain.linear_chain import adapt_chain
 from lora_proofs.constructions.chain.operators import LU
 from lora_proofs.constructions.transformer.certify import certify_transformer, check_same_size, standard_radius
 from lora_proofs.display import Readable
 from lora_proofs.domains import Ball
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import algebra, matrices
 from lora_proofs.exact.adapter import RationalAdapter
 from lora_proofs.exact.matrices import fraction
 from lora_proofs.linalg import (
@@ -216,15 +215,16 @@ def adapt_transformer(
         adapters, conditioning = _adapt_pair(pair, named, budget)
         found |= adapters
         conditionings.append(conditioning)
-    merged = {name: _merge(adapter, named[name]) for name, adapter in found.items()}
+    merged = {name: adapter.merge(named[name]) for name, adapter in found.items()}
     biases: list[Array] = []
     for l, goal in enumerate(target.blocks):
         last = l == frozen.depth - 1
         onward, wanted = (merged["W_out"], target.W_out @ goal.b_2) if last else (C[l + 1], goal.b_2)
         biases += [goal.b_1, _transported(l, onward, wanted)]
+    kind = RationalAdapter if frozen.is_rational else Adapter
     return AdaptedTransformer(
         network=frozen.replaced(merged, biases),
-        adapters=[found.get(name) or _zero(W) for name, W in named.items()],
+        adapters=[found.get(name) or kind.zero(W.shape[0], W.shape[1], like=W) for name, W in named.items()],
         biases=biases,
         conditioning=max(conditionings, key=lambda c: c.rounding),
         target=target,
@@ -268,33 +268,19 @@ class _Pair(NamedTuple):
 def _calibrations(frozen: TransformerNetwork, target: TransformerNetwork) -> list[Array]:
     """Return C_0 = I and C_l = Wbar_2 W_2^{-1}, l < L: the tokens of the target are C_l times the frozen's."""
     W = frozen.W_out
-    start = exact.array(np.eye(W.shape[0])) if frozen.is_rational else like(W, np.eye(W.shape[0]))
+    start = like(W, np.eye(W.shape[0]))
     pairs = zip(frozen.blocks[:-1], target.blocks[:-1], strict=True)
-    return [start, *(_divide_right(goal.W_2, own.W_2) for own, goal in pairs)]
-
-
-def _divide_right(y: Array, x: Array) -> Array:
-    """Return y x^{-1} in the arithmetic of x: over Q some z with z x = y, in floats that of least residual.
-
-    Raises
-    ------
-    ValueError
-        Over Q, if there is none.
-    """
-    if exact.is_rational(x):
-        return exact.array(exact.divide_right(exact.matrix(y), exact.matrix(x)))
-    return LU(x).divide_right(y)
+    return [start, *(LU(own.W_2).divide_right(goal.W_2) for own, goal in pairs)]
 
 
 def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, C: Sequence[Array]) -> Iterator[_Pair]:
     """Yield the two-factor problems of all heads and of the output layer."""
     for l, (own, goal) in enumerate(zip(frozen.blocks, target.blocks, strict=True)):
-        W_1 = None if frozen.is_rational else LU(own.W_1)
+        W_1 = LU(own.W_1)
         for h in range(own.heads):
             logits = (goal.W_K[h] @ C[l]).T @ (goal.W_Q[h] @ C[l])
             yield _Pair(f"blocks.{l}.W_Q.{h}", f"blocks.{l}.W_K.{h}", logits, transposed=True)
-            values = goal.W_1 @ goal.W_O[h] @ goal.W_V[h] @ C[l]
-            values = W_1.solve(values) if W_1 else _divide_right(values.T, own.W_1.T).T
+            values = W_1.solve(goal.W_1 @ goal.W_O[h] @ goal.W_V[h] @ C[l])
             yield _Pair(f"blocks.{l}.W_V.{h}", f"blocks.{l}.W_O.{h}", values)
     yield _Pair(f"blocks.{frozen.depth - 1}.W_2", "W_out", target.W_out @ target.blocks[-1].W_2)
 
@@ -308,22 +294,19 @@ def _adapt_pair(pair: _Pair, weights: dict[str, Array], budget: dict[str, int]) 
             f"what {pair.inner} and {pair.outer} are to become, products of the target's weights, leaves the range of "
             f"{inner.dtype}; divide the weights by a power of two, or pass them as rationals"
         )
-    adapt = rational_chain.adapt_linear_chain if exact.is_rational(inner) else adapt_linear_chain
     factors = [inner, outer.T if pair.transposed else outer]
     try:
-        chain = adapt(factors, pair.target, [budget[pair.inner], budget[pair.outer]])
+        chain = adapt_chain(factors, pair.target, [budget[pair.inner], budget[pair.outer]])
     except ValueError as error:
         raise ValueError(f"W_1 = {pair.inner}, W_2 = {pair.outer}: {error}") from None
     on_inner, on_outer = chain.adapters
-    if pair.transposed:
-        on_outer = _transpose(on_outer)
-    return {pair.inner: on_inner, pair.outer: on_outer}, chain.conditioning
+    return {pair.inner: on_inner, pair.outer: on_outer.T if pair.transposed else on_outer}, chain.conditioning
 
 
 def _transported(l: int, onward: Array, wanted: Array) -> Array:
     """Return the bias b_2 of block l with onward @ b_2 = wanted; of least residual where there is none, in floats."""
     try:
-        return _divide_right(wanted[None, :], onward.T)[0, :]
+        return LU(onward.T).divide_right(wanted[None, :])[0, :]
     except ValueError:
         raise ValueError(
             f"the target's b_2 of block {l} is not in the range of its W_2, which is singular, so no bias of the "
@@ -335,8 +318,7 @@ def _check_invertible(frozen: TransformerNetwork) -> None:
     """Raise ValueError unless the frozen matrices that are inverted without an adapter are non-singular."""
     for l, block in enumerate(frozen.blocks):
         for name in ("W_1", "W_2") if l < frozen.depth - 1 else ("W_1",):
-            W = getattr(block, name)
-            if exact.matrix(W).det() == 0 if frozen.is_rational else LU(W).singular:
+            if LU(getattr(block, name)).singular:
                 raise ValueError(
                     f"blocks.{l}.{name} of the frozen network is singular; Theorem 7 does not adapt it and needs it "
                     "non-singular"
@@ -344,24 +326,6 @@ def _check_invertible(frozen: TransformerNetwork) -> None:
 
 
 def _rank_of_difference(x: Array, y: Array) -> int:
-    if exact.is_rational(x):
-        return exact.rank(x - y)
+    if matrices.is_rational(x):
+        return algebra.rank(x - y)
     return numerical_rank(x - y, scale=spectral_norm(x) + spectral_norm(y)).rank
-
-
-def _merge(adapter: Any, W: Array) -> Array:
-    return exact.array(adapter.merge(W)) if isinstance(adapter, RationalAdapter) else adapter.merge(W)
-
-
-def _transpose(adapter: Any) -> Any:
-    if isinstance(adapter, RationalAdapter):
-        return RationalAdapter(A=adapter.B.transpose(), B=adapter.A.transpose())
-    return adapter.T
-
-
-def _zero(W: Array) -> Any:
-    """Return the adapter of rank 0 of a square weight."""
-    if exact.is_rational(W):
-        empty = exact.block(exact.matrix(W), range(0), range(W.shape[1]))
-        return RationalAdapter(A=empty, B=empty.transpose())
-    return Adapter.zero(W.shape[0], W.shape[1], like=W)

@@ -33,7 +33,7 @@ import numpy as np
 from lora_proofs.constructions.certificate import Certificate, decimal, read_tolerance
 from lora_proofs.constructions.transformer.forms import BlockForms, Forms
 from lora_proofs.constructions.transformer.values import largest
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import algebra, matrices
 from lora_proofs.exact.enclosures import enclosure
 from lora_proofs.exact.matrices import fraction
 from lora_proofs.linalg import check_one_kind
@@ -42,7 +42,7 @@ from lora_proofs.networks.transformer import TransformerNetwork
 _WORD, _SQUARINGS = 64, 4
 """Bits that entries are cut to between the squarings of `spectral_norm_above`, and their number."""
 
-_POSITIVE = exact.sqrt_above(flint.fmpq(1, 2))
+_POSITIVE = algebra.sqrt_above(flint.fmpq(1, 2))
 """Half the distance of two vectors of norm at most 1 without negative entries."""
 
 
@@ -82,7 +82,7 @@ def certify_transformer(
     """
     check_same_size(network, target, names=("network", "target"))
     allowed = read_tolerance(tolerance)
-    radius = exact.number(standard_radius(network.width) if radius is None else radius)
+    radius = matrices.number(standard_radius(network.width) if radius is None else radius)
     if not radius > 0:
         raise ValueError(f"radius is {decimal(radius)}; pass a positive number")
     own, goal = Forms.of(network), Forms.of(target)
@@ -138,8 +138,8 @@ class _Identity(NamedTuple):
     @property
     def relative(self) -> Any:
         """An upper bound of ||own - goal||_F / ||goal||_F; of ||own||_F if goal = 0."""
-        size = exact.frobenius_norm_squared(self.goal) or 1
-        return exact.sqrt_above(exact.frobenius_norm_squared(self.own - self.goal) / size)
+        size = algebra.frobenius_norm_squared(self.goal) or 1
+        return algebra.sqrt_above(algebra.frobenius_norm_squared(self.own - self.goal) / size)
 
 
 def _identities(own: Forms, goal: Forms) -> Iterator[tuple[str, list[_Identity]]]:
@@ -207,10 +207,10 @@ def _reach(block: BlockForms, size: Any) -> Any:
     whole = spectral_norm_above(block.bias) + size * sum((spectral_norm_above(N) for N in block.values), flint.fmpq(0))
     squares = flint.fmpq(0)
     for i, b in enumerate(block.bias.entries()):
-        rows = (exact.block(N, range(i, i + 1), range(N.ncols())) for N in block.values)
-        top = b + size * sum((exact.sqrt_above(exact.frobenius_norm_squared(row)) for row in rows), flint.fmpq(0))
+        rows = (matrices.block(N, range(i, i + 1), range(N.ncols())) for N in block.values)
+        top = b + size * sum((algebra.sqrt_above(algebra.frobenius_norm_squared(row)) for row in rows), flint.fmpq(0))
         squares += max(top, flint.fmpq(0)) ** 2
-    return _round_up(min(whole, exact.sqrt_above(squares)))
+    return _round_up(min(whole, algebra.sqrt_above(squares)))
 
 
 def spectral_norm_above(x: Any) -> Any:

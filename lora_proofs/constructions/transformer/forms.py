@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import flint
 
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import matrices
 from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
 
@@ -33,8 +33,8 @@ class BlockForms(NamedTuple):
     @classmethod
     def of(cls, block: TransformerBlock, W_2: Any, b_2: Any) -> "BlockForms":
         """Return the forms of a block after one with these W_2 and b_2."""
-        Q, K, V, O = ([exact.matrix(W) for W in part] for part in (block.W_Q, block.W_K, block.W_V, block.W_O))
-        W_1, bias = exact.matrix(block.W_1), _column(block.b_1)
+        Q, K, V, O = ([matrices.matrix(W) for W in part] for part in (block.W_Q, block.W_K, block.W_V, block.W_O))
+        W_1, bias = matrices.matrix(block.W_1), _column(block.b_1)
         forms = cls([], [], [], bias)
         for q, k, v, o in zip(Q, K, V, O, strict=True):
             keys, values = (k * W_2).transpose(), W_1 * o * v
@@ -67,12 +67,12 @@ class Forms(NamedTuple):
         >>> [float(x.logits[0][0, 0]) for x in forms.blocks], [float(x.values[0][0, 0]) for x in forms.blocks]
         ([3.0, 75.0], [2.0, 10.0])
         """
-        W_2, b_2 = exact.identity(network.width), flint.fmpq_mat(network.width, 1)
+        W_2, b_2 = matrices.identity(network.width), flint.fmpq_mat(network.width, 1)
         blocks = []
         for block in network.blocks:
             blocks.append(BlockForms.of(block, W_2, b_2))
-            W_2, b_2 = exact.matrix(block.W_2), _column(block.b_2)
-        W_out = exact.matrix(network.W_out)
+            W_2, b_2 = matrices.matrix(block.W_2), _column(block.b_2)
+        W_out = matrices.matrix(network.W_out)
         return cls(blocks, W_out * W_2, W_out * b_2)
 
     def map(self, change: Callable[[Any], Any]) -> "Forms":
@@ -86,4 +86,4 @@ class Forms(NamedTuple):
 
 
 def _column(b: Any) -> Any:
-    return exact.matrix(exact.array(b)[:, None])
+    return matrices.matrix(matrices.array(b)[:, None])

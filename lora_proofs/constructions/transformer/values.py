@@ -14,7 +14,7 @@ import flint
 import numpy as np
 
 from lora_proofs.constructions.transformer.forms import Forms
-from lora_proofs.exact import matrices as exact
+from lora_proofs.exact import algebra, matrices
 
 _BITS = (128, 512, 2048)
 """Working precisions, one after the other, until a value is known to `_DIGITS` or they end."""
@@ -104,7 +104,7 @@ def _inputs(network: Forms, target: Forms, radius: Any) -> Iterator[tuple[Any, b
     """Yield matrices of tokens as columns, and whether they are one input together, or each alone."""
     rng = np.random.default_rng(0)
     d = target.out.ncols()
-    random, other = (exact.matrix(2 * rng.integers(-(2**10), 2**10, (d, _STARTS)) + 1) for _ in range(2))
+    random, other = (matrices.matrix(2 * rng.integers(-(2**10), 2**10, (d, _STARTS)) + 1) for _ in range(2))
     with flint.ctx.workprec(53):
         own, goal = (net.map(flint.arb_mat) for net in (network, target))
         of_target, of_difference = (_climbed(random, nets, radius) for nets in ([goal], [own, goal]))
@@ -161,20 +161,20 @@ def _directions(Z: Any, otherwise: Any) -> Any:
         top = max(abs(x.mid()) for x in column)
         whole = [(x.mid() / top * 2**30).mid().floor().unique_fmpz() for x in column] if top > 0 else old
         columns.append(whole)
-    return exact.matrix(columns).transpose()
+    return matrices.matrix(columns).transpose()
 
 
 def _within(Z: Any, radius: Any) -> Any:
     """Return the columns, which are not 0, exactly in their directions, with norms of at most the radius."""
-    scales = [radius / exact.sqrt_above(sum((v * v for v in z), flint.fmpq(0))) for z in Z.transpose().table()]
-    return exact.matrix([[v * s for v, s in zip(row, scales, strict=True)] for row in Z.table()])
+    scales = [radius / algebra.sqrt_above(sum((v * v for v in z), flint.fmpq(0))) for z in Z.transpose().table()]
+    return matrices.matrix([[v * s for v, s in zip(row, scales, strict=True)] for row in Z.table()])
 
 
 def _tie(M: Any, query: Any, direction: Any, radius: Any) -> Any:
     """Return two tokens of the ball, the first along the query, with equal logits z^T M z_1."""
     v = M * query
     across = direction * (v.transpose() * v)[0, 0] - v * (v.transpose() * direction)[0, 0] if v else direction
-    length, reach = (exact.sqrt_above((x.transpose() * x)[0, 0]) for x in (query, across))
+    length, reach = (algebra.sqrt_above((x.transpose() * x)[0, 0]) for x in (query, across))
     other = query + across * (length / reach if reach else 1)
     return _beside(query, other) * (radius / (2 * length))  # |other| <= 2 |query|
 
@@ -190,11 +190,11 @@ def _leading(E: Any, start: Any) -> tuple[Any, Any]:
 
 
 def _column(Z: Any, k: int) -> Any:
-    return exact.block(Z, range(Z.nrows()), range(k, k + 1))
+    return matrices.block(Z, range(Z.nrows()), range(k, k + 1))
 
 
 def _beside(one: Any, other: Any) -> Any:
-    return exact.matrix([[*a, *b] for a, b in zip(one.table(), other.table(), strict=True)])
+    return matrices.matrix([[*a, *b] for a, b in zip(one.table(), other.table(), strict=True)])
 
 
 # --------------------------------------------------------------------------------------------------- ends of the balls

@@ -24,8 +24,8 @@ from typing import Any
 
 import flint
 
-from lora_proofs.exact import matrices as exact
-from lora_proofs.exact.matrices import inner
+from lora_proofs.exact import matrices
+from lora_proofs.exact.algebra import inner
 from lora_proofs.linalg import check_rank
 from lora_proofs.ntk.traps.rational_instance import Trap, load_traps
 
@@ -41,7 +41,7 @@ def family_a() -> Trap:
     x = (a, p), y = (b, t): A_1, A_2 take (p + t)/2 + (a + b) and (p + t)/2 - (a + b), hence
     q + C = (p - t)^2 + (p + t)^2/2 + a^2 + b^2 - 4ab + 2 (a + b)^2, positive definite: inertia (0, 0, 4).
     """
-    G = [exact.matrix([[1, s], [s, _HALF]]) for s in (1, -1)]
+    G = [matrices.matrix([[1, s], [s, _HALF]]) for s in (1, -1)]
     point, better = (_matrix(2, 1, {(i, 0): 1}) for i in (1, 0))
     return _squared("A", 1, G, [flint.fmpq(3, 2)] * 2, point, (0, 0, 4), better)
 

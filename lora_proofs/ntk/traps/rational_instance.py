@@ -13,8 +13,9 @@ from typing import Any
 import flint
 import numpy as np
 
-from lora_proofs.exact import matrices as exact
-from lora_proofs.exact.matrices import floats, inner
+from lora_proofs.exact import matrices
+from lora_proofs.exact.algebra import inner
+from lora_proofs.exact.matrices import floats
 
 _HALF, _QUARTER = flint.fmpq(1, 2), flint.fmpq(1, 4)
 
@@ -109,7 +110,7 @@ class Trap:
         """
         (m, n), r = self.shape, self.r
         M, curvature = self._slope()
-        H = self.lam * exact.identity((m + n) * r)
+        H = self.lam * matrices.identity((m + n) * r)
         for i in range(m):
             for j in range(n):
                 for c in range(r):
@@ -180,7 +181,7 @@ def load_traps(path: str | PathLike[str]) -> list[Trap]:
 
 def _from_json(item: Mapping[str, Any]) -> Trap:
     rational = np.vectorize(lambda text: flint.fmpq(*map(int, text.split("/"))), otypes=[object])
-    G, u, v = [exact.matrix(rational(g)) for g in item["G"]], *(exact.matrix(rational(item[k])) for k in "uv")
+    G, u, v = [matrices.matrix(rational(g)) for g in item["G"]], *(matrices.matrix(rational(item[k])) for k in "uv")
     loss = {"sq": "squared", "logistic": "logistic"}[item["loss"]]
     labels = rational(item["y"]) if loss == "squared" else [flint.fmpq(y) for y in item["labels"]]
     offsets = rational(item["f"]) if loss == "logistic" else [flint.fmpq(0)] * len(G)
