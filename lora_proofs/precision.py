@@ -23,7 +23,7 @@ import numpy as np
 __all__ = ["asarray", "eigh", "eye", "inv", "lift", "linalg", "matrix_norm", "qr", "solve", "sqrt", "svd", "svdvals",
            "unit_roundoff", "zeros"]  # fmt: skip
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
+MpfArray: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
 
 _GUARD_DIGITS = 10
 """Extra digits of the ball arithmetic: the midpoint of a moderately conditioned solve is then good to the last one. An
@@ -32,25 +32,25 @@ ill-conditioned one is done again with twice as many digits, and once more."""
 _TURNS = 4
 
 
-def lift(x: Any, digits: int) -> Any:
+def lift(values: Any, digits: int) -> Any:
     """Return x as it is at 16 digits, and as an object array of mpf (without rounding) at more.
 
     Parameters
     ----------
-    x : array of float64, of any shape
+    values : array of float64, of any shape
     digits : int
         The working precision in decimal digits, as a `Case` carries it.
     """
     if digits <= 16:
-        return x
-    return asarray(np.asarray(x, dtype=float))
+        return values
+    return asarray(np.asarray(values, dtype=float))
 
 
-def asarray(x: Any, **_: Any) -> Array:
+def asarray(values: Any, **_: Any) -> MpfArray:
     """Return x as an object array of mpf."""
-    if isinstance(x, np.ndarray) and x.dtype == object:
-        return x
-    values = np.asarray(x)
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        return values
+    values = np.asarray(values)
     return _pack([mpmath.mpf(v) for v in values.ravel().tolist()], values.shape)
 
 
@@ -59,90 +59,90 @@ def unit_roundoff() -> Any:
     return mpmath.eps / 2
 
 
-def zeros(shape: Any, **_: Any) -> Array:
+def zeros(shape: Any, **_: Any) -> MpfArray:
     """Return an array of mpf zeros."""
     return asarray(np.zeros(shape))
 
 
-def eye(n: int, m: int | None = None, **_: Any) -> Array:
+def eye(rows: int, columns: int | None = None, **_: Any) -> MpfArray:
     """Return the identity with mpf entries."""
-    return asarray(np.eye(n, m))
+    return asarray(np.eye(rows, columns))
 
 
-def sqrt(x: Array) -> Array:
+def sqrt(values: MpfArray) -> MpfArray:
     """Return the square roots of the entries."""
-    return asarray(np.vectorize(mpmath.sqrt, otypes=[object])(x))
+    return asarray(np.vectorize(mpmath.sqrt, otypes=[object])(values))
 
 
-def _pack(entries: list[Any], shape: tuple[int, ...]) -> Array:
+def _pack(entries: list[Any], shape: tuple[int, ...]) -> MpfArray:
     out = np.empty(len(entries), dtype=object)
     out[:] = entries
     return out.reshape(shape)
 
 
-def _matrix(x: Array) -> Any:
-    return mpmath.matrix(x.tolist())
+def _matrix(values: MpfArray) -> Any:
+    return mpmath.matrix(values.tolist())
 
 
-def _array(m: Any) -> Array:
-    return _pack(list(m), (m.rows, m.cols))
+def _array(stored: Any) -> MpfArray:
+    return _pack(list(stored), (stored.rows, stored.cols))
 
 
-def svd(x: Array, *, full_matrices: bool = True) -> tuple[Array, Array, Array]:
+def svd(operand: MpfArray, *, full_matrices: bool = True) -> tuple[MpfArray, MpfArray, MpfArray]:
     """Return U, s, V^T with s descending, as ``numpy.linalg.svd`` does."""
-    for Q in _turns(x.shape[0]):
+    for Q in _turns(operand.shape[0]):
         try:
-            U, s, Vt = mpmath.svd_r(_matrix(x if Q is None else Q @ x), full_matrices=full_matrices)
+            U, s, Vt = mpmath.svd_r(_matrix(operand if Q is None else Q @ operand), full_matrices=full_matrices)
         except RuntimeError:
             continue
         return _array(U) if Q is None else Q.T @ _array(U), _array(s)[:, 0], _array(Vt)
     raise np.linalg.LinAlgError("the singular value decomposition does not converge")
 
 
-def svdvals(x: Array) -> Array:
+def svdvals(operand: MpfArray) -> MpfArray:
     """Return the singular values in descending order."""
-    for Q in _turns(x.shape[0]):
+    for Q in _turns(operand.shape[0]):
         try:
-            return _array(mpmath.svd_r(_matrix(x if Q is None else Q @ x), compute_uv=False))[:, 0]
+            return _array(mpmath.svd_r(_matrix(operand if Q is None else Q @ operand), compute_uv=False))[:, 0]
         except RuntimeError:
             continue
     raise np.linalg.LinAlgError("the singular values do not converge")
 
 
-def _turns(n: int) -> Iterator[Array | None]:
+def _turns(size: int) -> Iterator[MpfArray | None]:
     """Yield None and orthogonal matrices: mpmath's iteration stalls on some harmless matrices, but not when turned."""
     yield None
     rng = np.random.default_rng(0)
     for _ in range(_TURNS):
-        yield qr(asarray(rng.standard_normal((n, n))))[0]
+        yield qr(asarray(rng.standard_normal((size, size))))[0]
 
 
-def qr(x: Array) -> tuple[Array, Array]:
+def qr(operand: MpfArray) -> tuple[MpfArray, MpfArray]:
     """Return the reduced QR factorisation of a matrix with at least as many rows as columns."""
-    Q, R = mpmath.qr(_matrix(x), mode="skinny")
+    Q, R = mpmath.qr(_matrix(operand), mode="skinny")
     return _array(Q), _array(R)
 
 
-def eigh(x: Array) -> tuple[Array, Array]:
+def eigh(operand: MpfArray) -> tuple[MpfArray, MpfArray]:
     """Return the eigenvalues, ascending, and the orthonormal eigenvectors of a symmetric matrix."""
-    values, vectors = mpmath.eigsy(_matrix(x))
+    values, vectors = mpmath.eigsy(_matrix(operand))
     return _array(values)[:, 0], _array(vectors)
 
 
-def solve(a: Array, b: Array) -> Array:
-    """Return the solution of a x = b; ``numpy.linalg.LinAlgError`` if a is singular to working precision."""
-    right = b if b.ndim == 2 else b[:, None]
-    if 0 in right.shape:
-        return b
+def solve(operand: MpfArray, right_side: MpfArray) -> MpfArray:
+    """Return x with operand x = right_side; ``numpy.linalg.LinAlgError`` if it is singular to working precision."""
+    columns = right_side if right_side.ndim == 2 else right_side[:, None]
+    if 0 in columns.shape:
+        return right_side
     for doublings in range(3):
         with flint.ctx.workdps((mpmath.mp.dps << doublings) + _GUARD_DIGITS):
             try:
-                entries = _balls(a).solve(_balls(right)).entries()
+                entries = _balls(operand).solve(_balls(columns)).entries()
             except ZeroDivisionError:
                 continue
             size = max(abs(v.mid()) for v in entries)
             if doublings == 2 or max(v.rad() for v in entries) <= size * flint.arb(10) ** -mpmath.mp.dps:
-                return _pack([+_midpoint(v) for v in entries], b.shape)
+                return _pack([+_midpoint(v) for v in entries], right_side.shape)
     raise np.linalg.LinAlgError("singular matrix")
 
 
@@ -150,22 +150,22 @@ def _midpoint(ball: Any) -> Any:
     return mpmath.make_mpf(mpmath.libmp.from_man_exp(*map(int, ball.mid().man_exp())))
 
 
-def inv(a: Array) -> Array:
-    """Return the inverse of a; ``numpy.linalg.LinAlgError`` if a is singular to working precision."""
-    return solve(a, eye(a.shape[0]))
+def inv(operand: MpfArray) -> MpfArray:
+    """Return the inverse; ``numpy.linalg.LinAlgError`` if the matrix is singular to working precision."""
+    return solve(operand, eye(operand.shape[0]))
 
 
-def matrix_norm(x: Array) -> Any:
+def matrix_norm(operand: MpfArray) -> Any:
     """Return the Frobenius norm as an mpf."""
-    return mpmath.norm(x.ravel().tolist(), 2)
+    return mpmath.norm(operand.ravel().tolist(), 2)
 
 
-def _balls(x: Array) -> Any:
-    return flint.arb_mat(*x.shape, [_ball(v) for v in x.flat])
+def _balls(values: MpfArray) -> Any:
+    return flint.arb_mat(*values.shape, [_ball(v) for v in values.flat])
 
 
-def _ball(v: Any) -> Any:
-    sign, mantissa, exponent, _ = mpmath.mpf(v)._mpf_
+def _ball(value: Any) -> Any:
+    sign, mantissa, exponent, _ = mpmath.mpf(value)._mpf_
     return flint.arb((-int(mantissa) if sign else int(mantissa), int(exponent)))
 
 

@@ -55,8 +55,8 @@ def parse(words):
         words = words[:-1]
     if not words:
         return {}
-    assert words[0] in cli.commands, f"there is no command lora-proofs {words[0]}"
-    command = cli.commands[words[0]]
+    command = cli.get_command(click.Context(cli), words[0])
+    assert command, f"there is no command lora-proofs {words[0]}"
     context = click.Context(command, info_name=words[0])
     values, extra, _ = command.make_parser(context).parse_args(list(words[1:]))
     assert not extra, f"lora-proofs {words[0]} takes no further {extra}"

@@ -58,7 +58,7 @@ print("equal over Q")
 # (Lemma 2, Theorem 3). The certificate bounds the difference on *every* x of the box, not on samples.
 
 # %%
-frozen, target = instances.relu_network(rng, D=8, L=4), instances.relu_network(rng, D=8, L=2)
+frozen, target = instances.relu_network(rng, width=8, depth=4), instances.relu_network(rng, width=8, depth=2)
 adapted = adapt_relu_network(frozen, target, ranks=4, domain=Box(-4, 4))
 print(adapted.certificate.holds, f"{float(adapted.certificate.error):.1e}")
 assert adapted.certificate.holds
