@@ -10,7 +10,7 @@
    an explicit neighbourhood in place of an inertia. Outside: that D_n persists on an open set of (G, y); D_{n,r}, r > 1. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import ring.
-From LoraProofs Require Import vectors landscape existence squared_loss traps.
+From LoraProofs Require Import compat vectors landscape existence squared_loss traps.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -34,21 +34,21 @@ Definition trap_d : factor := col_mx 0 (2%:R^-1)%:M.
 
 (* each pair of entries beside the last adds (3/2 (a t + b p))^2 - 2 a b *)
 Lemma value_D a p b t : L_D (col_mx a p%:M) (col_mx b t%:M) =
-  2%:R^-1 + ((\sum_i ((3%:R / 2%:R * (a i 0 * t + b i 0 * p)) ^+ 2 - 2%:R * (a i 0 * b i 0))) + ip a b ^+ 2 + (p * t - 4%:R^-1) ^+ 2) / 2%:R.
+  2%:R^-1 + ((\sum_i ((3%:R / 2%:R * (a i 0 * t + b i 0 * p)) ^+ 2 - 2%:R * (a i 0 * b i 0))) + inner a b ^+ 2 + (p * t - 4%:R^-1) ^+ 2) / 2%:R.
 Proof.
 rewrite /L_D lora_sum big_sumType /= mul0r mul0r addr0 (bigD1 true) //= (big_pred1 false) => [|[]//].
 have outerE : col_mx a p%:M *m (col_mx b t%:M)^T = block_mx (a *m b^T) (t *: a) (p *: b^T) (p * t)%:M.
   by rewrite tr_col_mx mul_col_row tr_scalar_mx mul_mx_scalar mul_scalar_mx -scalar_mxM.
-rewrite outerE /G_D !ip_block !ip0l !addr0 !add0r.
-have -> : ip 1%:M (a *m b^T) = ip a b by rewrite /ip trmx1 mul1mx mxtrace_mulC -mxtrace_tr trmx_mul trmxK.
-have -> : ip (1%:M : 'M[F]_1) (p * t)%:M = p * t by rewrite /ip trmx1 mul1mx trace_mx11 mxE.
-have -> : \sum_i (ip ((3%:R / 2%:R) *: block_mx 0 (delta_mx i 0) (delta_mx 0 i) 0)
+rewrite outerE /G_D !inner_block !inner0l !addr0 !add0r.
+have -> : inner 1%:M (a *m b^T) = inner a b by rewrite /inner trmx1 mul1mx mxtrace_mulC -mxtrace_tr trmx_mul trmxK.
+have -> : inner (1%:M : 'M[F]_1) (p * t)%:M = p * t by rewrite /inner trmx1 mul1mx trace_mx11 mxE.
+have -> : \sum_i (inner ((3%:R / 2%:R) *: block_mx 0 (delta_mx i 0) (delta_mx 0 i) 0)
     (block_mx (a *m b^T) (t *: a) (p *: b^T) (p * t)%:M) - 0) ^+ 2 =
-    \sum_i ((3%:R / 2%:R * (a i 0 * t + b i 0 * p)) ^+ 2 - 2%:R * (a i 0 * b i 0)) + 2%:R * ip a b.
-  rewrite [in RHS]ip_sum big_ord1 mulr_sumr -big_split; apply: eq_bigr => i _ /=.
-  rewrite ipZl ip_block !ip0l !ip_delta addr0 add0r !mxE subrK subr0; congr ((_ * _) ^+ 2).
+    \sum_i ((3%:R / 2%:R * (a i 0 * t + b i 0 * p)) ^+ 2 - 2%:R * (a i 0 * b i 0)) + 2%:R * inner a b.
+  rewrite [in RHS]inner_sum big_ord1 mulr_sumr -big_split; apply: eq_bigr => i _ /=.
+  rewrite innerZl inner_block !inner0l !inner_delta addr0 add0r !mxE subrK subr0; congr ((_ * _) ^+ 2).
   by rewrite addrC ![_ * a i 0]mulrC ![_ * b i 0]mulrC.
-by move: (bigop 0 _ _) (ip a b) => s x; field.
+by move: (bigop 0 _ _) (inner a b) => s x; field.
 Qed.
 
 Lemma pair_ge0 (x z p t : F) : 2%:R / 9%:R <= p * t -> 0 <= (3%:R / 2%:R * (x * t + z * p)) ^+ 2 - 2%:R * (x * z).
@@ -69,9 +69,9 @@ have xz : x * z = 0.
     have : 0 < (3%:R / 2%:R * (x * t + z * p)) ^+ 2 - 2%:R * (x * z); last by rewrite e0 ltxx.
     have -> : (3%:R / 2%:R * (x * t + z * p)) ^+ 2 - 2%:R * (x * z) =
       9%:R * ((p * t - 2%:R / 9%:R) * (x * z)) + (3%:R / 2%:R * (x * t - z * p)) ^+ 2 by field.
-    by rewrite ltr_spaddl ?sqr_ge0 // mulr_gt0 ?ltr0n // mulr_gt0 // subr_gt0.
+    by rewrite ltr_pwDl ?sqr_ge0 // mulr_gt0 ?ltr0n // mulr_gt0 // subr_gt0.
   have : 0 < (3%:R / 2%:R * (x * t + z * p)) ^+ 2 - 2%:R * (x * z); last by rewrite e0 ltxx.
-  by rewrite ltr_spaddr ?sqr_ge0 // oppr_gt0 pmulr_rlt0 ?ltr0n.
+  by rewrite ltr_pwDr ?sqr_ge0 // oppr_gt0 pmulr_rlt0 ?ltr0n.
 move: e0 p0; rewrite xz mulr0 subr0 mulf_eq0 negb_or => /eqP; rewrite sqrf_eq0 mulf_eq0 => e1 /andP[p0 t0].
 have e2 : x * t + z * p = 0.
   by apply/eqP; move: e1; rewrite mulf_eq0 invr_eq0 !pnatr_eq0.
@@ -85,14 +85,14 @@ Proof. by rewrite -mx11_scalar vsubmxK. Qed.
 
 Lemma value_trap_d : L_D trap_d trap_d = 2%:R^-1.
 Proof.
-rewrite /trap_d value_D ip0l big1 => [|i _]; first by field.
+rewrite /trap_d value_D inner0l big1 => [|i _]; first by field.
 by rewrite mxE; field.
 Qed.
 
 (* D_n: a local minimum *)
 Theorem trap_d_local u v : 2%:R / 9%:R <= dsubmx u 0 0 * dsubmx v 0 0 -> L_D trap_d trap_d <= L_D u v.
 Proof.
-move=> pt; rewrite value_trap_d [u]split_d [v]split_d value_D ler_addl half_ge0 addr_ge0 ?sqr_ge0 // addr_ge0 ?sqr_ge0 //.
+move=> pt; rewrite value_trap_d [u]split_d [v]split_d value_D lerDl half_ge0 addr_ge0 ?sqr_ge0 // addr_ge0 ?sqr_ge0 //.
 by rewrite sumr_ge0 // => i _; apply: pair_ge0.
 Qed.
 
@@ -123,10 +123,11 @@ Theorem trap_d_not_global (F : realFieldType) k (e1 := col_mx (delta_mx 0 0) 0%:
 Proof.
 have e : L_D e1 e1 = 32%:R^-1.
   have d1 : (delta_mx 0 0 : 'cV[F]_k.+1) 0 0 = 1 by rewrite mxE !eqxx.
-  rewrite /e1 value_D ip_delta d1 (bigD1 0) //= d1 big1 => [|i i0]; first by field.
+  rewrite /e1 value_D inner_delta d1 (bigD1 0) //= d1 big1 => [|i i0]; first by field.
   have -> : (delta_mx 0 0 : 'cV[F]_k.+1) i 0 = 0 by rewrite mxE (negPf i0).
   by field.
-by split=> //; rewrite e value_trap_d ltf_pinv ?posrE ?ltr0n // ltr_nat.
+split=> //; rewrite e value_trap_d -subr_gt0 (_ : _ - _ = 15%:R / 32%:R); first by rewrite divr_gt0 ?ltr0n.
+by field.
 Qed.
 
 (* r(m + n) - r^2 = 2n - 1 at r = 1, m = n, against a/b < 2 times the number n + 1 of functionals *)

@@ -204,11 +204,11 @@ Let S0 : 'M[F]_(m + n) := (lam / 2%:R)%:M.
 Definition lora r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : F :=
   c / 2%:R * (\sum_k (inner (G k) (u *m v^T) - y k) ^+ 2) + lam / 2%:R * (inner u u + inner v v).
 
-Lemma ip_col r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : inner (col_mx u v) (col_mx u v) = inner u u + inner v v.
+Lemma inner_col r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : inner (col_mx u v) (col_mx u v) = inner u u + inner v v.
 Proof. by rewrite /inner tr_col_mx mul_row_col mxtraceD. Qed.
 
 Lemma loraE r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : objective G y c S0 u v = lora u v.
-Proof. by rewrite /objective /obj /S0 form_scalar /sqnorm ip_col. Qed.
+Proof. by rewrite /objective /obj /S0 form_scalar /sqnorm inner_col. Qed.
 
 Lemma S0_sym : S0^T = S0.
 Proof. exact: tr_scalar_mx. Qed.
