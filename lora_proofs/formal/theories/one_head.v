@@ -127,11 +127,14 @@ Lemma pair_orthogonal x y : active x -> active y -> ((x - y)^T *m (logits B - lo
 Proof.
 move=> xa ya; case: (eqVneq x y) => [->|xy].
   by rewrite subrr trmx0 !mul0mx mxE.
-have := congr1 (col 0) (same (two_tokens x y)); rewrite !column_mlp same_mlp !two_tokens_average ?col_sum //.
-rewrite ![col 0 _ 0 0]mxE => /mlp_inj h.
-have /addIr/eqP := h (active_average (weight01 _) xa ya) (active_average (weight01 _) xa ya).
+pose Z := two_tokens x y; pose s M := softmax (Z^T *m M *m Z) 0 0.
+have avg M : Z *m col 0 (softmax (Z^T *m M *m Z)) = s M *: (x - y) + y.
+  by rewrite two_tokens_average; [rewrite mxE | exact: col_sum].
+have h : mlp Bt Wot (s (logits B) *: (x - y) + y) = mlp Bt Wot (s (logits Bt) *: (x - y) + y).
+  by have := congr1 (col 0) (same Z); rewrite (column_mlp B Wo) (column_mlp Bt Wot) same_mlp !avg.
+have /addIr/eqP := mlp_inj (active_average (weight01 _) xa ya) (active_average (weight01 _) xa ya) h.
 rewrite -subr_eq0 -scalerBl scaler_eq0 !subr_eq0 (negPf xy) orbF => /eqP.
-rewrite !first_weight => /weight_eq hw.
+rewrite /s !first_weight => /weight_eq hw.
 have tB : (x - y)^T = x^T - y^T by apply/matrixP=> i j; rewrite !mxE.
 have bl (u v : 'M[F]_1) : (u - v) 0 0 = u 0 0 - v 0 0 by rewrite !mxE.
 by rewrite mulmxBr mulmxBl bl tB !mulmxBl !bl hw subrr.
@@ -146,8 +149,8 @@ have vE z : (value Bt *m z + b1 Bt) i 0 = val (row i (value Bt)) (b1 Bt i 0) z b
 have vc : val (row i (value Bt)) (b1 Bt i 0) c = 1 by rewrite -vE /c mulKVmx // subrK mxE.
 rewrite vE; have Ki : 0 <= K^-1 by rewrite invr_ge0 ltW.
 have := val_near (row i (value Bt)) (b1 Bt i 0) Ki xb; rewrite vc => h.
-have : K^-1 * \sum_j `|row i (value Bt) 0 j| <= 1.
-  rewrite mulrC ler_pdivr_mulr // mul1r /K (bigD1 i) //=.
+have : K^-1 * (\sum_j `|row i (value Bt) 0 j|) <= 1.
+  rewrite mulrC ler_pdivr_mulr // mul1r /K [X in _ <= X + _](bigD1 i) //=.
   rewrite (eq_bigr (fun j => `|value Bt i j|)) => [|j _]; last by rewrite mxE.
   by rewrite -addrA ler_addl addr_ge0 // sumr_ge0 // => k _; rewrite sumr_ge0.
 by move/(le_trans h); rewrite ler_norml => /andP[+ _]; rewrite ler_subr_addr addNr.
@@ -162,15 +165,15 @@ have Gx x : box c (r / 2%:R) x -> G *m x = 0.
     move=> yx; apply: act => i; rewrite -[y i 0](subrK (x i 0)) -addrA; apply: le_trans (ler_norm_add _ _) _.
     by rewrite [X in _ <= X]splitr ler_add.
   apply/colP=> i; rewrite [RHS]mxE.
-  have /pair_orthogonal := inside x (fun i => _); rewrite subrr normr0 => /(_ _ (ltW r20)).
-  move/(_ (x + (r / 2%:R) *: delta_mx i 0)).
-  rewrite opprD addrA subrr add0r => h; have {h} : ((- ((r / 2%:R) *: delta_mx i 0))^T *m G *m x) 0 0 = 0.
-    apply: h; apply: inside => k; rewrite !mxE addrAC subrr add0r andbT normrM gtr0_norm //.
+  have xa : active x by apply: inside => k; rewrite subrr normr0 ltW.
+  have ya : active (x + (r / 2%:R) *: delta_mx i 0).
+    apply: inside => k; rewrite !mxE addrAC subrr add0r andbT normrM gtr0_norm //.
     by case: (k == i); rewrite ?normr1 ?normr0 ?mulr1 ?mulr0 // ltW.
+  have := pair_orthogonal xa ya; rewrite opprD addrA subrr sub0r -/G.
   have -> : (- ((r / 2%:R) *: delta_mx i 0))^T = - (r / 2%:R) *: (delta_mx 0 i : 'rV[F]_D).
     by apply/matrixP=> a b; rewrite !mxE !ord1 andbC mulNr.
-  rewrite -mulmxA -scalemxAl -rowE !mxE => /eqP; rewrite mulf_eq0 oppr_eq0 gt_eqF //= => /eqP <-.
-  by apply: eq_bigr => k _; rewrite !mxE.
+  rewrite -mulmxA -scalemxAl -rowE [(_ *: _ : 'M_(_, _)) 0 0]mxE [row _ _ 0 0]mxE => /eqP.
+  by rewrite mulf_eq0 oppr_eq0 gt_eqF //= => /eqP.
 apply/eqP; rewrite -subr_eq0; apply/eqP; apply: (affine_inj (q := 0) (t := 0) r20) => x /Gx.
 by rewrite -/G => ->; rewrite mul0mx.
 Qed.
