@@ -5,14 +5,15 @@ from typing import Any
 
 from joblib import Memory
 
-from lora_proofs.judgement.environment import PACKAGE, cache_folder, digest, versions
+from lora_proofs.judgement.environment import PACKAGE, cache_folder, digest_files, versions
 
 _MEMORY = Memory(cache_folder() / "training", verbose=0)
 
 
 def best_adapters(targets: Sequence[Any], frozen: Sequence[Any], **settings: Any) -> Any:
     """Return ``lora_proofs.training.train_adapters(...).best``, from disk if the same code has already computed it."""
-    return _best_adapters((digest(PACKAGE / "training"), versions()), targets, frozen, settings)
+    code = digest_files((path.name, path) for path in sorted((PACKAGE / "training").rglob("*.py")))
+    return _best_adapters((code, versions()), targets, frozen, settings)
 
 
 @_MEMORY.cache

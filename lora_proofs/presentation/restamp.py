@@ -80,13 +80,15 @@ def restamp(figures: Sequence[Figure], commit: str, jobs: int = 1) -> Iterator[R
     before, number = _checkout(commit)
     stale: dict[str, bool | str] = {}
     for figure in figures:
-        if not figure.stale:
-            yield Restamped(figure.name, stamped=False, current=True)
-            continue
         try:
+            if not figure.stale:
+                yield Restamped(figure.name, stamped=False, current=True)
+                continue
             stale = stale or json.loads(_python(before, "-c", _STALE))
             _require_unchanged(figure, before, stale.get(figure.name, "it was no figure"))
             _require_equal(figure, _quick_rows(before, figure, jobs), _quick_rows(PACKAGE.parent, figure, jobs))
+        except ImportError as problem:
+            yield Restamped(figure.name, stamped=False, reason=f"cannot be computed: {problem}")
         except _Refused as problem:
             yield Restamped(figure.name, stamped=False, reason=str(problem))
         else:
