@@ -10,7 +10,7 @@
    an explicit neighbourhood in place of an inertia. Outside: that D_n persists on an open set of (G, y); D_{n,r}, r > 1. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import ring.
-From LoraProofs Require Import compat vectors landscape existence squared_loss traps.
+From LoraProofs Require Import compat vectors landscape existence nuclear_problem squared_loss traps.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.

@@ -7,12 +7,20 @@
      phi(A(delta)) + lam |delta|_*, and conversely.
    - theorem31_nuclear: if that problem has a minimiser, it has one of rank r with r(r+1)/2 <= d. Any loss phi of d linear
      functionals, convex or not; lam >= 0.
+   - theorem31_tight: a refuted weakening, for every r: d = r(r+1)/2 functionals whose only minimisers have rank r.
    Differs from the print: nothing of the statement; the loss need not be convex or smooth, and the field is arbitrary. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From LoraProofs Require Import compat vectors spectral landscape existence.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
+
+Lemma inner_delta (F : realFieldType) p q (i : 'I_p) (j : 'I_q) (M : 'M[F]_(p, q)) : inner (delta_mx i j) M = M i j.
+Proof.
+rewrite inner_sum (bigD1 j) //= (bigD1 i) //= big1 => [|i' ii]; last by rewrite mxE (negPf ii) mul0r.
+rewrite big1 => [|j' jj]; first by rewrite mxE !eqxx mul1r !addr0.
+by rewrite big1 // => i' _; rewrite mxE (negPf jj) andbF mul0r.
+Qed.
 
 Section NuclearNorm.
 Variables (F : rcfType) (m n : nat).
@@ -150,3 +158,35 @@ apply: leq_trans rd; apply: leq_bin2l; rewrite ltnS.
 exact: leq_trans (mxrankM_maxl _ _) (rank_leq_col _).
 Qed.
 End Problem.
+
+(* a refuted weakening: no smaller rank in Theorem 3.1, at any r; lam = 0, the symmetric parts as functionals *)
+Theorem theorem31_tight (F : rcfType) r : exists (G : 'I_('C(r.+1, 2)) -> 'M[F]_r) phi,
+  (exists E N, is_nuclear E N /\ forall E' N', is_nuclear E' N' -> full G phi 0 E N <= full G phi 0 E' N') /\
+  forall E N, (forall E' N', is_nuclear E' N' -> full G phi 0 E N <= full G phi 0 E' N') -> \rank E = r.
+Proof.
+rewrite -(card_upper r); pose G (q : 'I_#|{: {p : 'I_r * 'I_r | (p.1 <= p.2)%N}}|) : 'M[F]_r :=
+  delta_mx (val (enum_val q)).1 (val (enum_val q)).2 + delta_mx (val (enum_val q)).2 (val (enum_val q)).1.
+pose phi w := sqnorm (w - feat G 1%:M); exists G, phi.
+have [N1 h1] := nuclear_exists (1%:M : 'M[F]_r); have full1 N : full G phi 0 1%:M N = 0.
+  by rewrite /full /phi subrr sqnorm0 mul0r addr0.
+split=> [|E N opt].
+  by exists 1%:M, N1; split=> // E' N' _; rewrite full1 /full mul0r addr0 sqnorm_ge0.
+have fE : feat G E = feat G 1%:M.
+  apply/eqP; rewrite -subr_eq0 -sqnorm_eq0 eq_le sqnorm_ge0 andbT.
+  by have := opt _ _ h1; rewrite full1 /full mul0r addr0.
+have EE : E + E^T = 1%:M + 1%:M.
+  suff up (i j : 'I_r) : (i <= j)%N -> (E + E^T) i j = (1%:M + 1%:M : 'M[F]_r) i j.
+    apply/matrixP=> i j; case: (leqP i j) => [/up//|/ltnW/up]; rewrite !mxE [E j i + _]addrC => ->.
+    by rewrite [j == i]eq_sym.
+  move=> ij; pose p : {p : 'I_r * 'I_r | (p.1 <= p.2)%N} := exist _ (i, j) ij.
+  move/rowP/(_ (enum_rank p)): fE; rewrite !mxE /G enum_rankK !innerDl !inner_delta /= !mxE => ->.
+  by rewrite [j == i]eq_sym.
+apply/eqP; rewrite eqn_leq rank_leq_row /= leqNgt; apply/negP=> lt.
+have : kermx E != 0 by rewrite -mxrank_eq0 mxrank_ker subn_eq0 -ltnNge.
+case/rowV0Pn=> x /sub_kermxP xE x0.
+have : x *m (E + E^T) *m x^T = 0.
+  rewrite mulmxDr mulmxDl xE mul0mx add0r; apply: trmx_inj.
+  by rewrite !trmx_mul !trmxK mulmxA xE mul0mx trmx0.
+rewrite EE mulmxDr mulmx1 mulmxDl -mulr2n => /matrixP/(_ 0 0); rewrite [RHS]mxE mulmxnE => /eqP.
+rewrite mulrn_eq0 /= -[_ 0 0](trace_mx11) mxtrace_mulC -/(inner x x) sqnorm_eq0 (negPf x0) //.
+Qed.

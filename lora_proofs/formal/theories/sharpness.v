@@ -8,7 +8,7 @@
    Hessian for given r; here every r, and second order is derived from the minimum in a ball. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import ring.
-From LoraProofs Require Import compat vectors landscape existence squared_loss sharp traps.
+From LoraProofs Require Import compat vectors landscape existence nuclear_problem squared_loss sharp traps.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.

@@ -12,7 +12,7 @@
    Outside: that the traps persist on an open set of (G, y); the logistic traps. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import ring.
-From LoraProofs Require Import compat vectors landscape existence squared_loss.
+From LoraProofs Require Import compat vectors landscape existence nuclear_problem squared_loss.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -23,13 +23,6 @@ Variable F : realFieldType.
 Lemma inner_block p q p' q' (A A' : 'M[F]_(p, q)) (B B' : 'M[F]_(p, q')) (C C' : 'M[F]_(p', q)) (D D' : 'M[F]_(p', q')) :
   inner (block_mx A B C D) (block_mx A' B' C' D') = inner A A' + inner C C' + (inner B B' + inner D D').
 Proof. by rewrite /inner tr_block_mx mulmx_block mxtrace_block !mxtraceD. Qed.
-
-Lemma inner_delta p q (i : 'I_p) (j : 'I_q) (M : 'M[F]_(p, q)) : inner (delta_mx i j) M = M i j.
-Proof.
-rewrite inner_sum (bigD1 j) //= (bigD1 i) //= big1 => [|i' ii]; last by rewrite mxE (negPf ii) mul0r.
-rewrite big1 => [|j' jj]; first by rewrite mxE !eqxx mul1r !addr0.
-by rewrite big1 // => i' _; rewrite mxE (negPf jj) andbF mul0r.
-Qed.
 
 Lemma inner_square p q (A B : 'M[F]_(p, q)) : inner (A + B) (A + B) = inner A A + 2%:R * inner A B + inner B B.
 Proof. by rewrite innerDl !innerDr [inner B A]innerC; move: (inner A A) (inner A B) (inner B B) => a b c; ring. Qed.
