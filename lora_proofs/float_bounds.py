@@ -44,7 +44,7 @@ class Balanced(NamedTuple):
     exponent: int
 
 
-def frobenius_enclosure(x: NDArray[Any]) -> Enclosure:
+def frobenius_enclosure(array: NDArray[Any]) -> Enclosure:
     """Return an interval that holds the Frobenius norm of a finite float matrix.
 
     Examples
@@ -53,8 +53,8 @@ def frobenius_enclosure(x: NDArray[Any]) -> Enclosure:
     >>> found.lower < 2e-200 < found.upper, found.upper - found.lower < 1e-214
     (True, True)
     """
-    unit = power_below(x := np.asarray(x, np.float64))
-    return _in_units(*_norm_bounds(x / unit, 0.0), math.frexp(unit)[1] - 1)
+    unit = power_below(array := np.asarray(array, np.float64))
+    return _in_units(*_norm_bounds(array / unit, 0.0), math.frexp(unit)[1] - 1)
 
 
 def distance_enclosure(products: Sequence[Product], x: NDArray[Any] | None = None) -> Enclosure:
@@ -105,13 +105,13 @@ def balance(products: Sequence[Product]) -> Balanced:
     return Balanced(_scaled(left, below // 2), _scaled(right, (below - below // 2)[:, None]), top)
 
 
-def _norm_bounds(x: Matrix, slack: float) -> tuple[float, float]:
-    """Return bounds of the norm of what x was computed for, of entries of moderate size, in units of x.
+def _norm_bounds(array: Matrix, slack: float) -> tuple[float, float]:
+    """Return bounds of the norm of what the array was computed for, of entries of moderate size, in its units.
 
-    `slack` bounds the norm of the error of x.
+    `slack` bounds the norm of its error.
     """
-    computed = float(np.linalg.norm(x))
-    relative = (x.size + 8) * _U
+    computed = float(np.linalg.norm(array))
+    relative = (array.size + 8) * _U
     return max(0.0, computed * (1 - relative) - slack), computed * (1 + relative) + slack
 
 
@@ -122,6 +122,6 @@ def _in_units(lower: float, upper: float, exponent: int) -> Enclosure:
     return Enclosure(min(largest, math.nextafter(low, 0.0)), math.nextafter(high, math.inf) if upper else 0.0)
 
 
-def _scaled(x: Any, exponent: Any) -> Any:
+def _scaled(array: Any, exponent: Any) -> Any:
     with np.errstate(over="ignore", under="ignore"):
-        return np.ldexp(x, exponent)
+        return np.ldexp(array, exponent)

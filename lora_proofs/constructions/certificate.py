@@ -61,6 +61,6 @@ def read_tolerance(tolerance: Any) -> Fraction:
     return value
 
 
-def decimal(x: Any) -> str:
+def decimal(value: Any) -> str:
     """Return three digits of a rational, which may lie outside the range of floats."""
-    return str(flint.arb(number(x)).str(3, radius=False))
+    return str(flint.arb(number(value)).str(3, radius=False))

@@ -153,8 +153,8 @@ def _value(polynomial: Any, point: Sequence[int]) -> int:
     return sum(_residue(c) * reduce(mul, factors, 1) for c, factors in powers) % PRIME
 
 
-def _residue(c: Any) -> int:
-    q = QQ.convert(c)
+def _residue(coefficient: Any) -> int:
+    q = QQ.convert(coefficient)
     return int(QQ.numer(q)) * pow(int(QQ.denom(q)), -1, PRIME)
 
 
@@ -179,8 +179,8 @@ def _symbols(*families: tuple[str, list[tuple[int, int]]]) -> list[list[DomainMa
     ]
 
 
-def _identity(n: int, ring: Any) -> DomainMatrix:
-    return DomainMatrix.eye(n, ring).to_dense()
+def _identity(size: int, ring: Any) -> DomainMatrix:
+    return DomainMatrix.eye(size, ring).to_dense()
 
 
 def _sum(first: list[DomainMatrix], second: list[DomainMatrix]) -> list[DomainMatrix]:

@@ -118,26 +118,26 @@ def _listed(name: str, arrays: Any) -> list[Any]:
         raise ValueError(f"{name} is of type {type(arrays).__name__}; pass a list of arrays, one a layer") from None
 
 
-def _holds_fmpq(x: Array) -> bool:
-    return is_object(x) and x.size > 0 and type(x.flat[0]).__module__.startswith("flint")
+def _holds_fmpq(array: Array) -> bool:
+    return is_object(array) and array.size > 0 and type(array.flat[0]).__module__.startswith("flint")
 
 
-def _to_fmpq(x: Any) -> Array:
+def _to_fmpq(values: Any) -> Array:
     from lora_proofs.exact import matrices
 
-    found: Array = matrices.array(x)
+    found: Array = matrices.array(values)
     return found
 
 
-def _from_flint(x: Any) -> Array:
+def _from_flint(values: Any) -> Array:
     """Return an ``fmpq_mat`` as an array of ``fmpq``, a column as a vector; anything else as it is."""
-    if not (type(x).__module__.startswith("flint") and hasattr(x, "nrows")):
-        given: Array = x
+    if not (type(values).__module__.startswith("flint") and hasattr(values, "nrows")):
+        given: Array = values
         return given
-    return _to_fmpq(x)[:, 0] if x.ncols() == 1 and x.nrows() != 1 else _to_fmpq(x)
+    return _to_fmpq(values)[:, 0] if values.ncols() == 1 and values.nrows() != 1 else _to_fmpq(values)
 
 
-def _relu(z: Array) -> Array:
-    xp = namespace(z)
+def _relu(states: Array) -> Array:
+    xp = namespace(states)
     # An object array gets a zero of its own entries' type, not the integer 0.
-    return xp.maximum(z, z * 0 if is_object(z) else xp.zeros_like(z))
+    return xp.maximum(states, states * 0 if is_object(states) else xp.zeros_like(states))

@@ -212,22 +212,22 @@ def _softmax(logits: Array) -> Array:
     return weights / xp.sum(weights, axis=-2, keepdims=True)
 
 
-def _exp_of_mpf(x: Array) -> Array:
+def _exp_of_mpf(logits: Array) -> Array:
     import mpmath
 
-    values: Array = np.vectorize(mpmath.exp, otypes=[object])(x)
+    values: Array = np.vectorize(mpmath.exp, otypes=[object])(logits)
     return values
 
 
-def _read(x: Any) -> Array:
+def _read(values: Any) -> Array:
     """Return rational matrices, lists of Fractions among them, as arrays of ``fmpq``; anything else as it is."""
-    x = np.asarray(x) if isinstance(x, Sequence) else x
-    return matrices.array(x) if matrices.is_rational(x) else x
+    values = np.asarray(values) if isinstance(values, Sequence) else values
+    return matrices.array(values) if matrices.is_rational(values) else values
 
 
-def _read_vector(x: Any) -> Array:
-    x = _read(x)
-    return x[:, 0] if is_object(x) and x.ndim == 2 and x.shape[1] == 1 else x
+def _read_vector(values: Any) -> Array:
+    values = _read(values)
+    return values[:, 0] if is_object(values) and values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _check_one_arithmetic(arrays: dict[str, Any]) -> None:

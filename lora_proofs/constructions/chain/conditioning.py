@@ -104,28 +104,30 @@ class _Adapted(NamedTuple):
     A: Array
     B: Array
 
-    def apply(self, y: Array) -> Array:
-        """Return F y."""
-        return self.W @ y + self.B @ (self.A @ y)
+    def apply(self, columns: Array) -> Array:
+        """Return F times the columns."""
+        return self.W @ columns + self.B @ (self.A @ columns)
 
-    def transposed(self, y: Array) -> Array:
-        """Return F^T y."""
+    def transposed(self, columns: Array) -> Array:
+        """Return F^T times the columns."""
         W, A, B = (namespace(self.W).matrix_transpose(x) for x in self)
-        return W @ y + A @ (B @ y)
+        return W @ columns + A @ (B @ columns)
 
 
-def _size(maps: Sequence[_Adapted], B: Array | None = None) -> float:
-    """Return ||F_k ... F_1 B||_2 for ``maps = [F_1, ..., F_k]``; without B, that of the product of the layers."""
-    start = like(maps[0].W, np.eye(maps[0].W.shape[1])) if B is None and max(maps[0].W.shape) <= DIRECT else B
+def _size(maps: Sequence[_Adapted], factor: Array | None = None) -> float:
+    """Return ||F_k ... F_1 factor||_2 for ``maps = [F_1, ..., F_k]``; without a factor, that of the product."""
+    start = like(maps[0].W, np.eye(maps[0].W.shape[1])) if factor is None and max(maps[0].W.shape) <= DIRECT else factor
     if start is not None and min(start.shape) <= DIRECT:
         return float(norm(reduce(lambda Y, F: F.apply(Y), maps, start), _A_DIGIT))
-    xp = namespace(maps[0].W if B is None else B)
+    xp = namespace(maps[0].W if factor is None else factor)
 
     def forward(y: Array) -> Array:
-        return reduce(lambda Y, F: F.apply(Y), maps, y if B is None else B @ y)
+        return reduce(lambda Y, F: F.apply(Y), maps, y if factor is None else factor @ y)
 
     def backward(y: Array) -> Array:
         out = reduce(lambda Y, F: F.transposed(Y), reversed(maps), y)
-        return out if B is None else xp.matrix_transpose(B) @ out
+        return out if factor is None else xp.matrix_transpose(factor) @ out
 
-    return operator_norm(forward, backward, xp.matrix_transpose((maps[0].W if B is None else B)[:1, :]), _A_DIGIT)
+    return operator_norm(
+        forward, backward, xp.matrix_transpose((maps[0].W if factor is None else factor)[:1, :]), _A_DIGIT
+    )

@@ -54,90 +54,92 @@ class DualBases:
         N = V if orthogonal and self.N is self.V else self.N @ (G if orthogonal else inverse_transpose(G))
         return DualBases(V, N, tuple(X @ G for X in self.images))
 
-    def halves(self, r: int) -> tuple["DualBases", "DualBases"]:
-        """Return the first r directions, and the others."""
+    def halves(self, rank: int) -> tuple["DualBases", "DualBases"]:
+        """Return so many first directions, and the others."""
         parts = []
-        for columns in (slice(None, r), slice(r, None)):
+        for columns in (slice(None, rank), slice(rank, None)):
             V = self.V[:, columns]
             N = V if self.N is self.V else self.N[:, columns]
             parts.append(DualBases(V, N, tuple(X[:, columns] for X in self.images)))
         return parts[0], parts[1]
 
-    def eliminated(self, kept: NDArray[np.intp], spent: NDArray[np.intp], C: Array) -> tuple["DualBases", "DualBases"]:
+    def eliminated(
+        self, kept: NDArray[np.intp], spent: NDArray[np.intp], coefficients: Array
+    ) -> tuple["DualBases", "DualBases"]:
         """Return V_spent - V_kept C as the first directions, with the target's image only, and V_kept as the others.
 
-        The duals are N_spent, and N_kept + N_spent C^T.
+        With C the coefficients, the duals are N_spent, and N_kept + N_spent C^T.
         """
         V, N, (image, *_) = self.V, self.N, self.images
         first = DualBases(
-            _columns(V, spent) - _columns(V, kept) @ C,
+            _columns(V, spent) - _columns(V, kept) @ coefficients,
             _columns(N, spent),
-            (_columns(image, spent) - _columns(image, kept) @ C,),
+            (_columns(image, spent) - _columns(image, kept) @ coefficients,),
         )
-        rest = _columns(N, kept) + first.N @ C.T
+        rest = _columns(N, kept) + first.N @ coefficients.T
         return first, DualBases(_columns(V, kept), rest, tuple(_columns(X, kept) for X in self.images))
 
 
-def _columns(x: Array, chosen: NDArray[np.intp]) -> Array:
-    """Return the columns x[:, chosen], in LAPACK's order if x has it."""
-    return x.T[chosen].T
+def _columns(matrix: Array, chosen: NDArray[np.intp]) -> Array:
+    """Return the columns matrix[:, chosen], in LAPACK's order if the matrix has it."""
+    return matrix.T[chosen].T
 
 
-def splits(bases: DualBases, r: int, size: Callable[[Array], Array]) -> Iterator[tuple[DualBases, DualBases]]:
-    """Yield ways to spend r of the directions, the best first; the later ones are for degenerate cases.
+def splits(bases: DualBases, rank: int, size: Callable[[Array], Array]) -> Iterator[tuple[DualBases, DualBases]]:
+    """Yield ways to spend so many of the directions, the best first; the later ones are for degenerate cases.
 
     Parameters
     ----------
     bases : DualBases
         The last of its images is to be small on the directions to spend.
-    r : int
+    rank : int
         Less than their number.
     size : callable
         V -> the matrix that is not to be small on the others.
     """
     grows = bases.images[-1]
     if bases.size > DIRECT and isinstance(grows, np.ndarray) and not is_object(grows):
-        yield _eliminate(bases, grows, r)
+        yield _eliminate(bases, grows, rank)
     G = _small_first(grows)
-    yield bases.turned(G, orthogonal=not is_object(G)).halves(r)  # mpf: orthogonal to double precision only
+    yield bases.turned(G, orthogonal=not is_object(G)).halves(rank)  # mpf: orthogonal to double precision only
     H = _small_first(size(bases.V))
-    mixed = namespace(G).concat([G[:, :r], H[:, r:]], axis=1)
+    mixed = namespace(G).concat([G[:, :rank], H[:, rank:]], axis=1)
     if _condition(mixed) < _WELL_CONDITIONED:
-        yield bases.turned(mixed).halves(r)
-    yield bases.turned(H, orthogonal=not is_object(H)).halves(r)
+        yield bases.turned(mixed).halves(rank)
+    yield bases.turned(H, orthogonal=not is_object(H)).halves(rank)
     rng = np.random.default_rng(0)
     for _ in range(_RANDOM_BASES):
-        yield bases.turned(like(G, rng.standard_normal(G.shape))).halves(r)
+        yield bases.turned(like(G, rng.standard_normal(G.shape))).halves(rank)
 
 
-def _small_first(x: Array) -> Array:
-    """Return the right singular vectors of x as columns, the one of the smallest singular value first.
+def _small_first(matrix: Array) -> Array:
+    """Return the right singular vectors of the matrix as columns, the one of the smallest singular value first.
 
-    They only choose a basis, so double precision is enough for an mpf matrix too, unless x is singular: what it kills
+    They only choose a basis, so double precision is enough for an mpf matrix too, unless it is singular: what it kills
     has to be killed in all digits, lest a later layer divide by what is left of it.
     """
-    work = x if is_object(x) and numerical_rank(floats(x)).rank < x.shape[1] else floats(x)
+    work = matrix if is_object(matrix) and numerical_rank(floats(matrix)).rank < matrix.shape[1] else floats(matrix)
     xp = namespace(work)
-    return like(x, xp.flip(xp.matrix_transpose(svd(work, full_matrices=False)[2]), axis=1))
+    return like(matrix, xp.flip(xp.matrix_transpose(svd(work, full_matrices=False)[2]), axis=1))
 
 
-def _eliminate(bases: DualBases, x: NDArray[np.floating[Any]], r: int) -> tuple[DualBases, DualBases]:
+def _eliminate(bases: DualBases, image: NDArray[np.floating[Any]], rank: int) -> tuple[DualBases, DualBases]:
     """Split by QR with column pivoting, where an SVD would cost ten times as much.
 
-    With x Pi = Q [R11 R12; 0 R22], the directions Pi [-R11^{-1} R12; I] go to Q [0; R22], which is next to as small as
-    r directions can be made, whatever the range of the singular values of x.
+    With image Pi = Q [R11 R12; 0 R22], the directions Pi [-R11^{-1} R12; I] go to Q [0; R22], which is next to as small
+    as so many directions can be made, whatever the range of the singular values.
     """
     from scipy.linalg import qr, solve_triangular
 
-    R, pivots = qr(x, mode="r", pivoting=True, check_finite=False)
-    k = x.shape[1] - r
+    R, pivots = qr(image, mode="r", pivoting=True, check_finite=False)
+    k = image.shape[1] - rank
     if not R[k - 1, k - 1]:  # rank below k: any of the null directions will do
         R = R + np.diag(np.where(np.diagonal(R) == 0, np.finfo(R.dtype).tiny, 0))
     C = solve_triangular(R[:k, :k], R[:k, k:], check_finite=False)
     return bases.eliminated(pivots[:k], pivots[k:], C)
 
 
-def _condition(x: Array) -> float:
+def _condition(matrix: Array) -> float:
     """Return the condition number of a square matrix, in double precision."""
-    s = singular_values(floats(x))
+    s = singular_values(floats(matrix))
     return float(s[0] / s[-1]) if s[-1] > 0 else float("inf")

@@ -140,69 +140,70 @@ def _checked(frozen: Sequence[Array], target: Array, ranks: int | Sequence[int])
     return [V, O], T, r_V, r_O
 
 
-def _without_slack(V: Array, O: Array, T: Array) -> tuple[Array, Array, Array]:
-    """Extend V, O, T so that d <= min(D, n), leaving E as it is but for zero rows and columns.
+def _without_slack(inner: Array, outer: Array, target: Array) -> tuple[Array, Array, Array]:
+    """Extend the factors and the target so that d <= min(D, n), leaving E as it is but for zero rows and columns.
 
-    If n < d, columns complete V to an invertible matrix and T by what O makes of them; if D < d, likewise with rows.
+    If n < d, columns complete the inner factor to an invertible matrix, and the target by what the outer one makes of
+    them; if D < d, likewise with rows.
     """
-    xp = namespace(V, O, T)
-    (d, n), D = V.shape, O.shape[0]
+    xp = namespace(inner, outer, target)
+    (d, n), D = inner.shape, outer.shape[0]
     if n < d:
-        new = svd(V)[0][:, n:] * spectral_norm(V)
-        V, T = xp.concat([V, new], axis=1), xp.concat([T, O @ new], axis=1)
+        new = svd(inner)[0][:, n:] * spectral_norm(inner)
+        inner, target = xp.concat([inner, new], axis=1), xp.concat([target, outer @ new], axis=1)
     if d > D:
-        new = svd(O)[2][D:, :] * spectral_norm(O)
-        O, T = xp.concat([O, new], axis=0), xp.concat([T, new @ V], axis=0)
-    return V, O, T
+        new = svd(outer)[2][D:, :] * spectral_norm(outer)
+        outer, target = xp.concat([outer, new], axis=0), xp.concat([target, new @ inner], axis=0)
+    return inner, outer, target
 
 
-def _adapt(V: Array, O: Array, T: Array, r_V: int, r_O: int, bound: Any) -> _Pair:
+def _adapt(inner: Array, outer: Array, target: Array, r_V: int, r_O: int, bound: Any) -> _Pair:
     """Return adapters of a pair with d <= min(D, n), by the first route that applies."""
-    xp = namespace(V, O, T)
-    Q_O, Q_V = xp.linalg.qr(O)[0], xp.linalg.qr(V.T)[0]
-    core = Q_O.T @ T @ Q_V
-    scale = spectral_norm(T) + spectral_norm(O) * spectral_norm(V)
-    if numerical_rank(T - Q_O @ core @ Q_V.T, scale=scale).rank == 0:
-        on_V, on_O = adapt_square_chain([V @ Q_V, Q_O.T @ O], core, [r_V, r_O]).adapters
+    xp = namespace(inner, outer, target)
+    Q_O, Q_V = xp.linalg.qr(outer)[0], xp.linalg.qr(inner.T)[0]
+    core = Q_O.T @ target @ Q_V
+    scale = spectral_norm(target) + spectral_norm(outer) * spectral_norm(inner)
+    if numerical_rank(target - Q_O @ core @ Q_V.T, scale=scale).rank == 0:
+        on_V, on_O = adapt_square_chain([inner @ Q_V, Q_O.T @ outer], core, [r_V, r_O]).adapters
         return _Pair(Adapter(A=on_V.A @ Q_V.T, B=on_V.B), Adapter(A=on_O.A, B=Q_O @ on_O.B))
-    starts = [_by_spectrum(V, O, T, r_V)]
-    U, s, Wt = svd(T, full_matrices=False)
-    d, rounding = V.shape[0], 2 * max(T.shape) * unit_roundoff(T)
+    starts = [_by_spectrum(inner, outer, target, r_V)]
+    U, s, Wt = svd(target, full_matrices=False)
+    d, rounding = inner.shape[0], 2 * max(target.shape) * unit_roundoff(target)
     if s[d - 1] > rounding * s[0]:  # rank T >= d, as the theorem needs it
-        root, balance = xp.sqrt(s[:d]), (spectral_norm(O) / spectral_norm(V)) ** 0.5
+        root, balance = xp.sqrt(s[:d]), (spectral_norm(outer) / spectral_norm(inner)) ** 0.5
         O1, V1 = U[:, :d] * (root * balance), (Wt[:d, :].T * (root / balance)).T
         for cut in (2 * rounding * s[0] / s[d - 1], *_CUTS):
-            starts += _by_theorem(V, O, V1, O1, r_V, r_O, cut)
-            if _error(V, O, T, starts[-1]) <= max(2 * bound, scalar(cut * s[0])):
+            starts += _by_theorem(inner, outer, V1, O1, r_V, r_O, cut)
+            if _error(inner, outer, target, starts[-1]) <= max(2 * bound, scalar(cut * s[0])):
                 break
-    return _alternate(V, O, T, min(starts, key=lambda pair: _error(V, O, T, pair)), r_O)
+    return _alternate(inner, outer, target, min(starts, key=lambda pair: _error(inner, outer, target, pair)), r_O)
 
 
-def _error(V: Array, O: Array, T: Array, pair: _Pair) -> Any:
-    return spectral_norm(pair.O.merge(O) @ pair.V.merge(V) - T)
+def _error(inner: Array, outer: Array, target: Array, pair: _Pair) -> Any:
+    return spectral_norm(pair.O.merge(outer) @ pair.V.merge(inner) - target)
 
 
-def _lower_bound(V: Array, O: Array, T: Array, r_V: int, r_O: int) -> Any:
-    xp = namespace(V, O, T)
-    Q_O, Q_V = xp.linalg.qr(O)[0], xp.linalg.qr(V.T)[0]
+def _lower_bound(inner: Array, outer: Array, target: Array, r_V: int, r_O: int) -> Any:
+    xp = namespace(inner, outer, target)
+    Q_O, Q_V = xp.linalg.qr(outer)[0], xp.linalg.qr(inner.T)[0]
     tails = (
-        (T - O @ V, r_V + r_O),
-        (T - Q_O @ (Q_O.T @ T), r_O),
-        (T - (T @ Q_V) @ Q_V.T, r_V),
-        (T, V.shape[0]),
+        (target - outer @ inner, r_V + r_O),
+        (target - Q_O @ (Q_O.T @ target), r_O),
+        (target - (target @ Q_V) @ Q_V.T, r_V),
+        (target, inner.shape[0]),
     )
     return max(scalar(singular_values(x)[r]) if r < min(x.shape) else 0.0 for x, r in tails)
 
 
-def _by_theorem(V: Array, O: Array, V1: Array, O1: Array, r_V: int, r_O: int, cut: Any) -> list[_Pair]:
+def _by_theorem(inner: Array, outer: Array, V1: Array, O1: Array, r_V: int, r_O: int, cut: Any) -> list[_Pair]:
     """Return the pair of the proof for T = O' V', or none if G is singular whatever its free corner.
 
-    With orthonormal C and Y, F = N C and H^T = Y^T K for N = O'^+ O and K = V' V^+. What is smaller than `cut`,
+    With orthonormal C and Y, F = N C and H^T = Y^T K for N = O'^+ outer and K = V' inner^+. What is smaller than `cut`,
     relatively, counts as zero. Where a rank condition fails, G meets the demands on it as well as it can.
     """
-    xp, d = namespace(V, O), V.shape[0]
-    C, N = _common(O, O1, d - r_O, cut)
-    Y, K = _common(V1.T, V.T, d - r_V, cut)
+    xp, d = namespace(inner, outer), inner.shape[0]
+    C, N = _common(outer, O1, d - r_O, cut)
+    Y, K = _common(V1.T, inner.T, d - r_V, cut)
     K = K.T
     C, Y = _where_they_agree(C, Y, Y.T @ (N - K) @ C, d - r_O, d - r_V)
     C_, Y_ = _complement(C), _complement(Y)
@@ -224,38 +225,38 @@ def _by_theorem(V: Array, O: Array, V1: Array, O1: Array, r_V: int, r_O: int, cu
     G = min((complete(corner) for corner in _corners(Y_.T @ N @ C_, Y_.T @ K @ C_)), key=size)
     if size(G) == float("inf"):
         return []
-    on_V = Adapter(A=Y_.T @ (V1 - G @ V), B=xp.linalg.solve(G, Y_))
-    return [_Pair(on_V, Adapter(A=C_.T, B=(O1 @ G - O) @ C_))]
+    on_V = Adapter(A=Y_.T @ (V1 - G @ inner), B=xp.linalg.solve(G, Y_))
+    return [_Pair(on_V, Adapter(A=C_.T, B=(O1 @ G - outer) @ C_))]
 
 
-def _common(X: Array, X1: Array, at_least: int, cut: Any) -> tuple[Array, Array]:
-    """Return an orthonormal basis of {c : X c in range X1}, and X1^+ X.
+def _common(matrix: Array, X1: Array, at_least: int, cut: Any) -> tuple[Array, Array]:
+    """Return an orthonormal basis of {c : matrix c in range X1}, and X1^+ matrix.
 
     A basis of fewer than `at_least` columns is filled up with those that come closest.
     """
-    xp = namespace(X, X1)
+    xp = namespace(matrix, X1)
     Q, R = xp.linalg.qr(X1)
-    _, s, Vt = svd(X - Q @ (Q.T @ X), full_matrices=False)
-    noise = cut * spectral_norm(X)
+    _, s, Vt = svd(matrix - Q @ (Q.T @ matrix), full_matrices=False)
+    noise = cut * spectral_norm(matrix)
     rank = sum(1 for sigma in s if sigma > noise)
-    return Vt[min(rank, X.shape[1] - at_least) :, :].T, xp.linalg.solve(R, Q.T @ X)
+    return Vt[min(rank, matrix.shape[1] - at_least) :, :].T, xp.linalg.solve(R, Q.T @ matrix)
 
 
-def _where_they_agree(C: Array, Y: Array, m: Array, t: int, u: int) -> tuple[Array, Array]:
-    """Return t columns of the space of C and u of that of Y on which the form m vanishes, or is least."""
-    if not min(m.shape):
-        return C[:, :t], Y[:, :u]
-    left, _, right = svd(m)
-    a, b = C.shape[1] - t, Y.shape[1] - u  # C gives up the first a singular directions of m, Y the next b
-    Y = Y @ namespace(m).concat([left[:, :a], left[:, min(a + b, Y.shape[1]) :]], axis=1)
-    return C @ right[a:, :].T, Y[:, :u]
+def _where_they_agree(C: Array, Y: Array, form: Array, count_C: int, count_Y: int) -> tuple[Array, Array]:
+    """Return so many columns of the spaces of C and of Y on which the form vanishes, or is least."""
+    if not min(form.shape):
+        return C[:, :count_C], Y[:, :count_Y]
+    left, _, right = svd(form)
+    a, b = C.shape[1] - count_C, Y.shape[1] - count_Y  # C gives up the first a singular directions of m, Y the next b
+    Y = Y @ namespace(form).concat([left[:, :a], left[:, min(a + b, Y.shape[1]) :]], axis=1)
+    return C @ right[a:, :].T, Y[:, :count_Y]
 
 
-def _complement(x: Array) -> Array:
-    """Return an orthonormal basis of the complement of the orthonormal columns of x."""
-    if not x.shape[1]:
-        return like(x, np.eye(x.shape[0]))
-    return svd(x)[0][:, x.shape[1] :]
+def _complement(orthonormal: Array) -> Array:
+    """Return an orthonormal basis of the complement of orthonormal columns."""
+    if not orthonormal.shape[1]:
+        return like(orthonormal, np.eye(orthonormal.shape[0]))
+    return svd(orthonormal)[0][:, orthonormal.shape[1] :]
 
 
 def _corners(N: Array, K: Array) -> Iterator[Array]:
@@ -268,24 +269,26 @@ def _corners(N: Array, K: Array) -> Iterator[Array]:
             yield like(N, rng.standard_normal(N.shape)) * (scale / max(N.shape) ** 0.5)
 
 
-def _by_spectrum(V: Array, O: Array, T: Array, r: int) -> _Pair:
-    """Return Lemma 1's first step alone: V takes on the r largest singular directions of E."""
-    xp = namespace(V, O, T)
-    E = T - O @ V
-    K = svd(E, full_matrices=False)[2][:r, :].T
-    Q, R = xp.linalg.qr(O)
-    return _Pair(Adapter(A=K.T, B=xp.linalg.solve(R, Q.T @ (E @ K))), Adapter.zero(O.shape[0], O.shape[1], like=O))
+def _by_spectrum(inner: Array, outer: Array, target: Array, rank: int) -> _Pair:
+    """Return Lemma 1's first step alone: the inner factor takes on the largest singular directions of E."""
+    xp = namespace(inner, outer, target)
+    E = target - outer @ inner
+    K = svd(E, full_matrices=False)[2][:rank, :].T
+    Q, R = xp.linalg.qr(outer)
+    return _Pair(
+        Adapter(A=K.T, B=xp.linalg.solve(R, Q.T @ (E @ K))), Adapter.zero(outer.shape[0], outer.shape[1], like=outer)
+    )
 
 
-def _alternate(V: Array, O: Array, T: Array, pair: _Pair, r_O: int) -> _Pair:
+def _alternate(inner: Array, outer: Array, target: Array, pair: _Pair, r_O: int) -> _Pair:
     """Improve the pair by alternating reduced-rank regression until a sweep gains next to nothing."""
-    r_V, best = pair.V.rank, frobenius_norm(pair.O.merge(O) @ pair.V.merge(V) - T)
+    r_V, best = pair.V.rank, frobenius_norm(pair.O.merge(outer) @ pair.V.merge(inner) - target)
     for _ in range(_SWEEPS):
-        V1 = pair.V.merge(V)
-        on_O = _regress(T - O @ V1, V1, r_O)
-        O1 = on_O.merge(O)
-        on_V = _regress((T - O1 @ V).T, O1.T, r_V).T
-        error = frobenius_norm(O1 @ on_V.merge(V) - T)
+        V1 = pair.V.merge(inner)
+        on_O = _regress(target - outer @ V1, V1, r_O)
+        O1 = on_O.merge(outer)
+        on_V = _regress((target - O1 @ inner).T, O1.T, r_V).T
+        error = frobenius_norm(O1 @ on_V.merge(inner) - target)
         if not error < best:
             break
         pair, gain, best = _Pair(on_V, on_O), 1 - error / best, error
@@ -294,9 +297,9 @@ def _alternate(V: Array, O: Array, T: Array, pair: _Pair, r_O: int) -> _Pair:
     return pair
 
 
-def _regress(Y: Array, X: Array, r: int) -> Adapter:
-    """Return the Z = B A of rank at most r that minimises the Frobenius norm of Y - Z X, for a flat X."""
-    xp = namespace(X, Y)
-    Q, R = xp.linalg.qr(X.T)
-    U, s, Wt = svd(Y @ Q, full_matrices=False)
-    return Adapter(A=divide_right(Wt[:r, :], R.T), B=U[:, :r] * s[:r])
+def _regress(target: Array, flat: Array, rank: int) -> Adapter:
+    """Return the Z = B A of at most this rank that minimises the Frobenius norm of target - Z flat."""
+    xp = namespace(flat, target)
+    Q, R = xp.linalg.qr(flat.T)
+    U, s, Wt = svd(target @ Q, full_matrices=False)
+    return Adapter(A=divide_right(Wt[:rank, :], R.T), B=U[:, :rank] * s[:rank])

@@ -36,6 +36,6 @@ def long_difference(frozen: Sequence[Array], adapters: Sequence[Adapter], target
         return np.array([float(v.mid()) for v in difference.entries()]).reshape(target.shape)
 
 
-def _balls(x: Array) -> Any:
-    values = to_numpy(x).astype(float)
+def _balls(array: Array) -> Any:
+    values = to_numpy(array).astype(float)
     return flint.arb_mat(*values.shape, values.ravel().tolist())

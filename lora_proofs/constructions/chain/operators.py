@@ -63,13 +63,13 @@ class LU:
     def _solvers(self) -> tuple[Solve, Solve]:
         return _factorised(self.x)
 
-    def solve(self, y: Array) -> Array:
-        """Return x^{-1} y, y of shape (n, k)."""
-        return self._solvers[0](y) if y.shape[1] else y
+    def solve(self, columns: Array) -> Array:
+        """Return x^{-1} times the columns, of shape (n, k)."""
+        return self._solvers[0](columns) if columns.shape[1] else columns
 
-    def solve_transposed(self, y: Array) -> Array:
-        """Return x^{-T} y, y of shape (n, k)."""
-        return self._solvers[1](y) if y.shape[1] else y
+    def solve_transposed(self, columns: Array) -> Array:
+        """Return x^{-T} times the columns, of shape (n, k)."""
+        return self._solvers[1](columns) if columns.shape[1] else columns
 
     def divide_right(self, y: Array) -> Array:
         """Return y x^{-1}, y of shape (k, n); for a singular x the z of smallest norm that minimises |z x - y|.
@@ -144,9 +144,9 @@ def _factorised(x: Array) -> tuple[Solve, Solve]:
     return (lambda y: xp.linalg.solve(x, y)), (lambda y: xp.linalg.solve(xp.matrix_transpose(x), y))
 
 
-def norm(x: Array, rtol: float = 1e-13, atol: float = 0.0, guess: Array | None = None) -> Any:
-    """Return the largest singular value of x, good to a relative rtol or to atol; 0 for an empty matrix."""
-    return product_norm([x], rtol, atol, guess)
+def norm(matrix: Array, rtol: float = 1e-13, atol: float = 0.0, guess: Array | None = None) -> Any:
+    """Return the largest singular value, good to a relative rtol or to atol; 0 for an empty matrix."""
+    return product_norm([matrix], rtol, atol, guess)
 
 
 def product_norm(factors: Sequence[Array], rtol: float, atol: float = 0.0, guess: Array | None = None) -> Any:
@@ -224,8 +224,8 @@ def operator_norm(
     return float(np.linalg.svd(bidiagonal, compute_uv=False)[0])
 
 
-def _orthogonal(x: Vector, Q: Vector) -> Vector:
-    """Return x without its part in the range of the orthonormal Q, to rounding."""
+def _orthogonal(vector: Vector, orthonormal: Vector) -> Vector:
+    """Return the vector without its part in the range of the orthonormal columns, to rounding."""
     for _ in range(2):
-        x = x - Q @ (Q.T @ x)
-    return x
+        vector = vector - orthonormal @ (orthonormal.T @ vector)
+    return vector

@@ -80,9 +80,14 @@ class PartialSVD(NamedTuple):
     next: Array
 
 
-def is_worthwhile(E: Array, k: int) -> bool:
-    """Tell whether `partial_svd` is the faster way to k singular vectors: a large matrix, few of them, in float64."""
-    return bool(not is_object(E) and E.shape[0] >= max(_SMALLEST, _FEW * k) and k and unit_roundoff(E) < 1e-15)
+def is_worthwhile(matrix: Array, count: int) -> bool:
+    """Tell whether `partial_svd` is the faster way: few singular vectors of a large matrix, in float64."""
+    return bool(
+        not is_object(matrix)
+        and matrix.shape[0] >= max(_SMALLEST, _FEW * count)
+        and count
+        and unit_roundoff(matrix) < 1e-15
+    )
 
 
 def rounded_product(weights: Sequence[Array]) -> tuple[Array, float]:
@@ -100,69 +105,70 @@ def rounded_product(weights: Sequence[Array]) -> tuple[Array, float]:
     return P, _SAFE * rounding
 
 
-def partial_svd(E: Array, k: int) -> PartialSVD | None:
-    """Return the k leading right singular vectors of a square E, and a bracket of sigma_{k+1}(E).
+def partial_svd(matrix: Array, count: int) -> PartialSVD | None:
+    """Return so many leading right singular vectors of a square matrix, and a bracket of sigma_{count+1}(matrix).
 
     None if a Krylov space of two thirds of the dimension does not hold them, for then an SVD costs no more, or if the
-    bracket is loose, as it is where sigma_{k+1} is above rounding but far below sigma_1: it comes from squares.
+    bracket is loose, as it is where sigma_{count+1} is above rounding but far below sigma_1: it comes from squares.
 
     Parameters
     ----------
-    E : array (n, n) of float64
-    k : int
+    matrix : array (n, n) of float64
+    count : int
         At most n / 32 (see `is_worthwhile`).
 
     Raises
     ------
     ValueError
-        If E is no finite square matrix of floats, or k no whole number.
+        If matrix is no finite square matrix of floats, or count no whole number.
     """
-    E, k = check_matrix("E", E), check_rank("k", k)
-    check_matrix("E", E, (E.shape[0], E.shape[0]))
-    xp, unit = namespace(E), power_below(E)
-    E = E / unit  # squares neither vanish nor overflow then; what falls below the range is far below `own`
-    found = _krylov(E, k)
+    matrix, count = check_matrix("E", matrix), check_rank("k", count)
+    check_matrix("E", matrix, (matrix.shape[0], matrix.shape[0]))
+    xp, unit = namespace(matrix), power_below(matrix)
+    matrix = matrix / unit  # squares neither vanish nor overflow then; what falls below the range is far below `own`
+    found = _krylov(matrix, count)
     if found is None:
         return None
     V, width = found
-    Y = E @ V
+    Y = matrix @ V
     _, s, Wt = np.linalg.svd(to_numpy(xp.linalg.qr(Y)[1]))
-    V, Y = V @ like(E, Wt.T), Y @ like(E, Wt.T)
-    lower = _from_below(E, V, Y, float(s[k]))
-    upper = _from_above(E, V[:, :k], Y[:, :k], float(s[k]), width)
-    own = _SAFE * float(unit_roundoff(E)) * frobenius_norm(E)
+    V, Y = V @ like(matrix, Wt.T), Y @ like(matrix, Wt.T)
+    lower = _from_below(matrix, V, Y, float(s[count]))
+    upper = _from_above(matrix, V[:, :count], Y[:, :count], float(s[count]), width)
+    own = _SAFE * float(unit_roundoff(matrix)) * frobenius_norm(matrix)
     lower, upper = max(0.0, lower - own), upper + own
-    if upper - lower > _LOOSE * upper + _ROUNDING * _gamma(E, E.shape[0]) * float(s[0]):
+    if upper - lower > _LOOSE * upper + _ROUNDING * _gamma(matrix, matrix.shape[0]) * float(s[0]):
         return None
     ends = max(0.0, float(np.nextafter(lower * unit, -np.inf))), float(np.nextafter(upper * unit, np.inf))
-    return PartialSVD(V[:, :k], [float(x) * unit for x in s[:k]], *ends, V[:, k:])
+    return PartialSVD(V[:, :count], [float(x) * unit for x in s[:count]], *ends, V[:, count:])
 
 
-def _krylov(E: Array, k: int) -> tuple[Array, float] | None:
-    """Return an orthonormal basis of the k + 1 leading right singular vectors, and the relative width of the bracket.
+def _krylov(matrix: Array, count: int) -> tuple[Array, float] | None:
+    """Return an orthonormal basis of one more leading right singular vector, and the relative width of the bracket.
 
-    The Ritz values theta_i^2 of E^T E have residuals rho_i; the bracket of sigma_{k+1}^2 is about as wide as the sum of
-    min(rho_i, rho_i^2 / (theta_i^2 - theta_{k+1}^2)) over i <= k, and rho_{k+1}^2 over the distance to the next one.
+    With k the count, the Ritz values theta_i^2 of E^T E have residuals rho_i; the bracket of sigma_{k+1}^2 is about as
+    wide as the sum of min(rho_i, rho_i^2 / (theta_i^2 - theta_{k+1}^2)) over i <= k, and rho_{k+1}^2 over the distance
+    to the next one.
     """
-    xp, n = namespace(E), E.shape[0]
-    start = like(E, np.random.default_rng(0).standard_normal((n, min(_BLOCK, n // 16))))
+    xp, n = namespace(matrix), matrix.shape[0]
+    start = like(matrix, np.random.default_rng(0).standard_normal((n, min(_BLOCK, n // 16))))
     X = xp.linalg.qr(start)[0]
-    Q, Y = X, E @ X
+    Q, Y = X, matrix @ X
     gram: Host = to_numpy(_inner(Y, Y))
-    looked = 2 * k
+    looked = 2 * count
     while 3 * Q.shape[1] <= 2 * n:
         # Y^T E runs at twice the speed of E^T Y in NumPy. Exactly, only the last two blocks overlap with E^T E X.
-        Z = xp.matrix_transpose(_inner(Y[:, -X.shape[1] :], E))
+        Z = xp.matrix_transpose(_inner(Y[:, -X.shape[1] :], matrix))
         Z = _without(Z, Q[:, max(0, Q.shape[1] - 2 * X.shape[1]) :])
         X, R = xp.linalg.qr(Z)
         if Q.shape[1] >= 1.2 * looked:
             looked = Q.shape[1]
-            width, vectors = _width(gram, to_numpy(R), k)
+            width, vectors = _width(gram, to_numpy(R), count)
             if width <= _CONVERGED:
-                return xp.linalg.qr(Q @ like(E, vectors))[0], width
+                return xp.linalg.qr(Q @ like(matrix, vectors))[0], width
         for _ in range(2 if _breaks_down(to_numpy(R), gram) else 1):
             X = xp.linalg.qr(_without(X, Q))[0]
-        EX = E @ X
+        EX = matrix @ X
         Q, Y = xp.concat([Q, X], axis=1), xp.concat([Y, EX], axis=1)
         column = to_numpy(_inner(Y, EX))
         gram = np.block([[gram, column[: len(gram)]], [column.T]])
@@ -174,17 +180,17 @@ def _breaks_down(R: Host, gram: Host) -> bool:
     return bool(np.abs(np.diagonal(R)).min() <= 1e-8 * np.abs(np.diagonal(gram)).max())
 
 
-def _inner(x: Array, y: Array) -> Array:
-    """Return x^T y."""
-    return namespace(x).matrix_transpose(x) @ y
+def _inner(left: Array, right: Array) -> Array:
+    """Return left^T right."""
+    return namespace(left).matrix_transpose(left) @ right
 
 
-def _without(x: Array, Q: Array) -> Array:
-    """Return x less its part in the range of the orthonormal Q."""
-    return x - Q @ _inner(Q, x)
+def _without(columns: Array, orthonormal: Array) -> Array:
+    """Return the columns less their part in the range of the orthonormal ones."""
+    return columns - orthonormal @ _inner(orthonormal, columns)
 
 
-def _width(gram: Host, R: Host, k: int) -> tuple[float, Host]:
+def _width(gram: Host, R: Host, count: int) -> tuple[float, Host]:
     """Return the estimate of `_krylov`, relative to sigma_{k+1}^2 or, where that is rounding, to what rounding is.
 
     And the k + 1 Ritz vectors, in coordinates of the Krylov basis.
@@ -192,17 +198,19 @@ def _width(gram: Host, R: Host, k: int) -> tuple[float, Host]:
     from scipy.linalg import eigh
 
     m = len(gram)
-    values, vectors = eigh(gram, subset_by_index=[max(0, m - k - 2), m - 1], check_finite=False)
+    values, vectors = eigh(gram, subset_by_index=[max(0, m - count - 2), m - 1], check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
-    residuals = np.linalg.norm(R @ vectors[-len(R) :, : k + 1], axis=0)
+    residuals = np.linalg.norm(R @ vectors[-len(R) :, : count + 1], axis=0)
     if not values[0] > 0:
-        return 0.0, vectors[:, : k + 1].copy()
+        return 0.0, vectors[:, : count + 1].copy()
     noise = len(gram) * np.finfo(gram.dtype).eps * values[0]
-    above = np.maximum(values[:k] - values[k], noise**2 / values[0])
-    width = np.minimum(residuals[:k], residuals[:k] ** 2 / above).sum()
-    width += min(residuals[k], residuals[k] ** 2 / max(values[k] - values[k + 1], noise))
+    above = np.maximum(values[:count] - values[count], noise**2 / values[0])
+    width = np.minimum(residuals[:count], residuals[:count] ** 2 / above).sum()
+    width += min(residuals[count], residuals[count] ** 2 / max(values[count] - values[count + 1], noise))
     # What is rounding in the Gram matrix need not be known any better than that.
-    return float(width / (values[k] if values[k] > noise else noise / _CONVERGED)), vectors[:, : k + 1].copy()
+    return float(width / (values[count] if values[count] > noise else noise / _CONVERGED)), vectors[
+        :, : count + 1
+    ].copy()
 
 
 def _gamma(x: Array, n: int) -> float:
@@ -211,46 +219,48 @@ def _gamma(x: Array, n: int) -> float:
     return nu / (1 - nu)
 
 
-def _from_below(E: Array, V: Array, Y: Array, guess: float) -> float:
-    """Return a lower bound of sigma_{k+1}(E) from the k + 1 columns of V and Y = E V."""
-    xp, (n, k) = namespace(E), V.shape
-    gamma, size = _gamma(E, n), frobenius_norm(Y) ** 2
-    gram, c2 = xp.matrix_transpose(Y) @ Y, guess**2
+def _from_below(matrix: Array, vectors: Array, images: Array, guess: float) -> float:
+    """Return a lower bound of sigma_{k+1}(matrix) from the k + 1 columns of vectors and images = matrix vectors."""
+    xp, (n, k) = namespace(matrix), vectors.shape
+    gamma, size = _gamma(matrix, n), frobenius_norm(images) ** 2
+    gram, c2 = xp.matrix_transpose(images) @ images, guess**2
     margin = 1e-14 * c2
     while margin < c2 and not _exceeds(margin - c2, -gram):
         margin *= 4
-    c2 = c2 - margin - _SAFE * (gamma + _gamma(E, k + 1)) * size
-    lost = _SAFE * gamma * frobenius_norm(E) * frobenius_norm(V)
-    skew = frobenius_norm(xp.matrix_transpose(V) @ V - xp.eye(k, dtype=V.dtype)) + _SAFE * gamma * k
+    c2 = c2 - margin - _SAFE * (gamma + _gamma(matrix, k + 1)) * size
+    lost = _SAFE * gamma * frobenius_norm(matrix) * frobenius_norm(vectors)
+    skew = frobenius_norm(xp.matrix_transpose(vectors) @ vectors - xp.eye(k, dtype=vectors.dtype)) + _SAFE * gamma * k
     return float((np.sqrt(max(0.0, c2)) / _SAFE_ROOT - lost) / np.sqrt(1 + skew))
 
 
-def _from_above(E: Array, V: Array, Y: Array, guess: float, width: float) -> float:
-    """Return an upper bound of ||E - Y V^T||_2, hence of sigma_{k+1}(E)."""
-    xp, (n, k) = namespace(E), V.shape
-    F = E - Y @ xp.matrix_transpose(V)
-    size, unit = frobenius_norm(F), float(unit_roundoff(E))
+def _from_above(matrix: Array, vectors: Array, images: Array, guess: float, width: float) -> float:
+    """Return an upper bound of ||matrix - images vectors^T||_2, hence of sigma_{k+1}(matrix)."""
+    xp, (n, k) = namespace(matrix), vectors.shape
+    F = matrix - images @ xp.matrix_transpose(vectors)
+    size, unit = frobenius_norm(F), float(unit_roundoff(matrix))
     gram = xp.matrix_transpose(F) @ F
     del F
-    rounding = _SAFE * _gamma(E, n) * size**2
+    rounding = _SAFE * _gamma(matrix, n) * size**2
     c2 = guess**2
     margin = max(2 * width * c2, rounding / 8)
     while margin and not _exceeds(c2 + margin, gram):
         margin *= 4
     c2 = c2 + margin
-    c2 = c2 + rounding + _SAFE * _gamma(E, n + 1) * n * c2
-    formed = unit * size + _gamma(E, k + 1) * frobenius_norm(Y) * frobenius_norm(V)
+    c2 = c2 + rounding + _SAFE * _gamma(matrix, n + 1) * n * c2
+    formed = unit * size + _gamma(matrix, k + 1) * frobenius_norm(images) * frobenius_norm(vectors)
     return float(np.sqrt(c2) * _SAFE_ROOT + _SAFE * formed)
 
 
-def _exceeds(c: float, x: Array) -> bool:
-    """Tell whether a Cholesky factorisation of c I - x runs to completion."""
+def _exceeds(bound: float, symmetric: Array) -> bool:
+    """Tell whether a Cholesky factorisation of bound I - matrix runs to completion."""
     from scipy.linalg import cholesky
 
-    xp, n = namespace(x), x.shape[0]
-    difference = xp.reshape(xpx.at(xp.reshape(-x, (-1,)))[:: n + 1].add(c), (n, n))
+    xp, n = namespace(symmetric), symmetric.shape[0]
+    difference = xp.reshape(xpx.at(xp.reshape(-symmetric, (-1,)))[:: n + 1].add(bound), (n, n))
     try:
-        if is_numpy_array(x):  # in place: the transpose of a symmetric matrix in rows is one in LAPACK's columns
+        if is_numpy_array(
+            symmetric
+        ):  # in place: the transpose of a symmetric matrix in rows is one in LAPACK's columns
             L = cholesky(difference.T, lower=True, overwrite_a=True, check_finite=False)
         else:
             L = xp.linalg.cholesky(difference)

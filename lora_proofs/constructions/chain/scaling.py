@@ -23,9 +23,9 @@ class Units(NamedTuple):
         """Return the layers and the target in their units."""
         return [times_power(W, -e) for W, e in zip(weights, self.layers, strict=True)], self.target(target, -1)
 
-    def target(self, x: Any, sign: int = 1) -> Any:
+    def target(self, value: Any, sign: int = 1) -> Any:
         """Return what is computed of the product, such as its error, in units of 1."""
-        return times_power(x, sign * sum(self.layers))
+        return times_power(value, sign * sum(self.layers))
 
     def adapters(self, adapters: Sequence[Adapter]) -> list[Adapter]:
         """Return the adapters in units of 1."""
@@ -53,9 +53,9 @@ def balanced(weights: Sequence[Array], target: Array) -> Units:
     return Units([e + share + (l < rest) for l, e in enumerate(own)])
 
 
-def _exponent(x: Array) -> int:
-    return math.frexp(power_below(x))[1]
+def _exponent(array: Array) -> int:
+    return math.frexp(power_below(array))[1]
 
 
-def _is_nonzero(x: Array) -> bool:
-    return bool(namespace(x).any(abs(x) > 0))
+def _is_nonzero(array: Array) -> bool:
+    return bool(namespace(array).any(abs(array) > 0))

@@ -107,24 +107,26 @@ class _Chain(NamedTuple):
     factors: list[LU]
     target: Array
 
-    def solve_back(self, layer: int, Y: Array) -> Array:
-        """Return S_l^{-1} Y, one layer at a time: the product S_l would be far worse conditioned than its factors."""
-        return reduce(lambda Y, lu: lu.solve(Y), reversed(self.factors[layer:]), Y)
+    def solve_back(self, layer: int, columns: Array) -> Array:
+        """Return S_l^{-1} columns, layer by layer: the product S_l would be far worse conditioned than its factors."""
+        return reduce(lambda Y, lu: lu.solve(Y), reversed(self.factors[layer:]), columns)
 
-    def carry(self, layer: int, Y: Array) -> Array:
-        """Return S_l Y."""
-        return reduce(lambda Y, W: W @ Y, self.frozen[layer + 1 :], Y)
+    def carry(self, layer: int, columns: Array) -> Array:
+        """Return S_l columns."""
+        return reduce(lambda Y, W: W @ Y, self.frozen[layer + 1 :], columns)
 
-    def bases(self, V: Array | None, budget: Sequence[int]) -> DualBases:
-        """Return V (None: all unit vectors), its own dual, and its images under S_L^{-1} T, ..., S_1^{-1} T.
+    def bases(self, directions: Array | None, budget: Sequence[int]) -> DualBases:
+        """Return directions (None: all unit vectors), its own dual, and its images under S_L^{-1} T, ..., S_1^{-1} T.
 
-        Without a choice of directions to make, T V is the only image.
+        Without a choice of directions to make, T directions is the only image.
         """
-        image = self.target if V is None else self.target @ V
-        V = like(self.target, np.eye(image.shape[0])) if V is None else V
-        if next((r for r in budget if r), 0) >= V.shape[1]:
-            return DualBases(V, V, (image,))
-        return DualBases(V, V, tuple(accumulate(reversed(self.factors), lambda Y, lu: lu.solve(Y), initial=image)))
+        image = self.target if directions is None else self.target @ directions
+        directions = like(self.target, np.eye(image.shape[0])) if directions is None else directions
+        if next((r for r in budget if r), 0) >= directions.shape[1]:
+            return DualBases(directions, directions, (image,))
+        return DualBases(
+            directions, directions, tuple(accumulate(reversed(self.factors), lambda Y, lu: lu.solve(Y), initial=image))
+        )
 
 
 class _State(NamedTuple):
@@ -133,13 +135,13 @@ class _State(NamedTuple):
     P: LU | None
     bases: DualBases
 
-    def apply(self, Y: Array) -> Array:
-        """Return P_l Y."""
-        return Y if self.P is None else self.P.x @ Y
+    def apply(self, columns: Array) -> Array:
+        """Return P_l times the columns."""
+        return columns if self.P is None else self.P.x @ columns
 
-    def precede(self, Y: Array) -> Array:
-        """Return Y P_l."""
-        return Y if self.P is None else Y @ self.P.x
+    def precede(self, rows: Array) -> Array:
+        """Return the rows times P_l."""
+        return rows if self.P is None else rows @ self.P.x
 
 
 def adapt_square_chain(frozen: Sequence[Array], target: Array, ranks: int | Sequence[int]) -> AdaptedChain:
@@ -183,7 +185,7 @@ def _outward(lower: float, upper: float) -> tuple[float, float]:
 
 
 def _attempt(
-    chain: "_Chain", budget: list[int], E: Array, missing: "_Missing", share: float, noise: Any
+    chain: "_Chain", budget: list[int], change: Array, missing: "_Missing", share: float, noise: Any
 ) -> tuple[list[Adapter], Any]:
     """Spend the missing directions layer by layer; return the adapters, and the error of their product."""
     state = _State(None, chain.bases(missing.V, budget))
@@ -197,9 +199,9 @@ def _attempt(
             changes.append((chain.carry(layer, adapter.B), before.precede(adapter.A)))
         state = state._replace(bases=state.bases.onward())
     if missing.tail:  # prod F_l - target = sum_l S_l Delta_l P_{l-1} - E needs no product of square matrices
-        xp = namespace(E)
+        xp = namespace(change)
         del before, state
-        difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - E
+        difference = xp.concat([B for B, _ in changes], axis=1) @ xp.concat([A for _, A in changes], axis=0) - change
     else:
         difference = before.precede(adapters[-1].merge(chain.frozen[-1])) - chain.target
     return adapters, norm(difference, atol=float(noise) / 10, guess=missing.guess)
@@ -245,32 +247,32 @@ class _Missing(NamedTuple):
     guess: Array | None = None
 
 
-def _missing(E: Array, rank: int, noise: Any, rounding: float) -> _Missing:
+def _missing(difference: Array, rank: int, noise: Any, rounding: float) -> _Missing:
     """Find the directions in which the product misses the target, by as little of the SVD as will do."""
-    D, xp = E.shape[0], namespace(E)
-    if rank >= D > DIRECT and not is_object(E) and LU(E).smallest > _FULL_RANK * noise:
+    D, xp = difference.shape[0], namespace(difference)
+    if rank >= D > DIRECT and not is_object(difference) and LU(difference).smallest > _FULL_RANK * noise:
         return _Missing(None, 0.0)
-    if is_worthwhile(E, rank):
-        part = partial_svd(E, rank)
+    if is_worthwhile(difference, rank):
+        part = partial_svd(difference, rank)
         if part is not None:
             spent = sum(1 for sigma in part.values if sigma > noise)
             tail = (max(0.0, part.lower - rounding), part.upper + rounding)
             return _Missing(part.V[:, :spent], tail[0], tail, part.next)
-    _, s, Vt = svd(E, full_matrices=False)
+    _, s, Vt = svd(difference, full_matrices=False)
     spent = min(rank, sum(1 for sigma in s if sigma > noise))
     return _Missing(xp.matrix_transpose(Vt[:spent, :]), scalar(s[rank] if rank < D else 0 * s[0]))
 
 
-def _spend(chain: _Chain, layer: int, r: int, state: _State, share: float) -> tuple[Adapter, _State]:
-    """Spend r of the directions that are left on one layer; return its adapter, and the state after it."""
+def _spend(chain: _Chain, layer: int, rank: int, state: _State, share: float) -> tuple[Adapter, _State]:
+    """Spend so many of the directions that are left on one layer; return its adapter, and the state after it."""
     W, bases = chain.frozen[layer], state.bases
-    if r == 0:
+    if rank == 0:
         nothing = Adapter.zero(W.shape[0], W.shape[1], like=W)
         return nothing, state._replace(P=_product(chain, layer, nothing, state))
-    if r == bases.size:
-        return _step(chain, layer, state, *bases.halves(r))
+    if rank == bases.size:
+        return _step(chain, layer, state, *bases.halves(rank))
     best, best_reach = None, -1.0
-    for first, rest in splits(bases, r, lambda V: W @ state.apply(V)):
+    for first, rest in splits(bases, rank, lambda V: W @ state.apply(V)):
         step = _step(chain, layer, state, first, rest)
         reach = _reach(step[1])
         if reach > best_reach:
@@ -279,8 +281,8 @@ def _spend(chain: _Chain, layer: int, r: int, state: _State, share: float) -> tu
             break
     if best is None or (best_reach == 0 and is_singular(chain.frozen[0])):
         raise ValueError(
-            f"W_1 is too singular to be repaired by an adapter of rank {r} in layer {layer + 1}: to working precision "
-            "the later layers cannot reach the target; pass a larger rank for layer 1, or a non-singular W_1"
+            f"W_1 is too singular to be repaired by an adapter of rank {rank} in layer {layer + 1}: to working "
+            "precision the later layers cannot reach the target; pass a larger rank for layer 1, or a non-singular W_1"
         )
     return best
 
@@ -324,12 +326,12 @@ def _reach(state: _State) -> float:
     return float(1 / spectral_norm(A))
 
 
-def _ideal_reach(W: Array, state: _State, left: int, reach: float, share: float) -> float:
+def _ideal_reach(weight: Array, state: _State, left: int, reach: float, share: float) -> float:
     """Return what `_reach` would be if the left directions were those in which the frozen layers are largest.
 
     That is sigma_left(W P V), and only asked for if ||W P V|| does not show already that the reach is good enough.
     """
-    factors = [floats(x) for x in (W, None if state.P is None else state.P.x, state.bases.V) if x is not None]
+    factors = [floats(x) for x in (weight, None if state.P is None else state.P.x, state.bases.V) if x is not None]
     if reach > 2 * share * product_norm(factors, _A_DIGIT):
         return 0.0
     return float(singular_values(chain_product(factors[::-1]))[left - 1])

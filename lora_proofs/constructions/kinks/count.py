@@ -63,18 +63,18 @@ def kink_plans(D: int, ranks: Sequence[int], Lbar: int) -> Iterator[list[int]]:
                         yield sizes
 
 
-def _split(D: int, parts: int, shift: int) -> list[int]:
-    """Return D in almost equal parts; if there are two, with so much moved to the first."""
-    sizes = [D // parts + (i < D % parts) for i in range(parts)]
+def _split(width: int, parts: int, shift: int) -> list[int]:
+    """Return the width in almost equal parts; if there are two, with so much moved to the first."""
+    sizes = [width // parts + (i < width % parts) for i in range(parts)]
     return [sizes[0] + shift, sizes[1] - shift] if parts == 2 else sizes
 
 
-def _unknowns(D: int, n: int) -> int:
-    return n + (D - n) ** 2
+def _unknowns(width: int, bent: int) -> int:
+    return bent + (width - bent) ** 2
 
 
-def _codimension(D: int, spent: Sequence[int], s: int, e: int) -> int:
-    return max(0, D - (spent[e] - spent[s])) ** 2
+def _codimension(width: int, spent: Sequence[int], start: int, end: int) -> int:
+    return max(0, width - (spent[end] - spent[start])) ** 2
 
 
 def _undominated(vectors: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
@@ -85,11 +85,11 @@ def _undominated(vectors: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
     return set(kept)
 
 
-def _compositions(n: int, parts: int) -> Iterator[list[int]]:
-    """Yield the ways to write n as a sum of so many positive integers, in order."""
+def _compositions(total: int, parts: int) -> Iterator[list[int]]:
+    """Yield the ways to write the total as a sum of so many positive integers, in order."""
     if parts == 0:
-        if n == 0:
+        if total == 0:
             yield []
         return
-    for ends in combinations(range(1, n), parts - 1):
-        yield [b - a for a, b in zip((0, *ends), (*ends, n), strict=True)]
+    for ends in combinations(range(1, total), parts - 1):
+        yield [b - a for a, b in zip((0, *ends), (*ends, total), strict=True)]

@@ -60,10 +60,10 @@ def certify_root(system: Evaluation, guess: Sequence[float]) -> list[Any] | None
     return image if all(x.contains_interior(y) for x, y in zip(X, image, strict=True)) else None
 
 
-def _approximate_inverse(J: Any) -> Any:
-    """Return the floating inverse of the midpoints of J, as exact balls: any matrix may stand for Y."""
-    return flint.arb_mat(np.linalg.inv([[float(v.mid()) for v in row] for row in J.table()]).tolist())
+def _approximate_inverse(jacobian: Any) -> Any:
+    """Return the floating inverse of the midpoints of the Jacobian, as exact balls: any matrix may stand for Y."""
+    return flint.arb_mat(np.linalg.inv([[float(v.mid()) for v in row] for row in jacobian.table()]).tolist())
 
 
-def _identity(n: int) -> Any:
-    return flint.arb_mat([[int(i == j) for j in range(n)] for i in range(n)])
+def _identity(size: int) -> Any:
+    return flint.arb_mat([[int(i == j) for j in range(size)] for i in range(size)])

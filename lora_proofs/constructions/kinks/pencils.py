@@ -56,9 +56,9 @@ class Pencil:
         constant, left, right = (np.asarray(x, dtype=float) for x in (self.constant, self.left, self.right))
         return Pencil(constant, left, right, self.unknowns, self.rank)
 
-    def at(self, t: Floats) -> Floats:
-        """Return M(t) for a pencil in float64."""
-        return np.asarray(self.constant + (self.left * t[self.unknowns]) @ self.right)
+    def at(self, values: Floats) -> Floats:
+        """Return M(values) for a pencil in float64."""
+        return np.asarray(self.constant + (self.left * values[self.unknowns]) @ self.right)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,11 +178,11 @@ class _Schur:
         J[:, p.unknowns] = np.einsum("aj,jb->abj", Xt @ p.left, p.right @ Y).reshape(k * k, -1)
         return J
 
-    def evaluate(self, t: Sequence[Any], free: NDArray[np.int_]) -> tuple[list[Any], list[list[Any]]]:
+    def evaluate(self, values: Sequence[Any], free: NDArray[np.int_]) -> tuple[list[Any], list[list[Any]]]:
         """Return enclosures of the Schur complement, row by row, and of its derivatives by the free unknowns."""
         constant, left, right = self.balls
         D, s = constant.nrows(), self.pencil.rank
-        scaled = [[v * t[j] for v, j in zip(row, self.pencil.unknowns, strict=True)] for row in left.table()]
+        scaled = [[v * values[j] for v, j in zip(row, self.pencil.unknowns, strict=True)] for row in left.table()]
         M = (constant + flint.arb_mat(scaled) * right).table()
         A, B = _part(M, 0, s, 0, s), _part(M, 0, s, s, D)
         C, E = _part(M, s, D, 0, s), _part(M, s, D, s, D)

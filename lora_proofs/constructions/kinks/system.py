@@ -50,9 +50,9 @@ class Node:
     target: int
     neurons: range
 
-    def entries(self, D: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
+    def entries(self, width: int) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
         """Return rows, columns and "is a scale" of the entries of T that are free."""
-        given = np.isin(np.arange(D), self.neurons)
+        given = np.isin(np.arange(width), self.neurons)
         rows, columns = np.nonzero(np.diag(given) | np.outer(~given, ~given))
         return rows, columns, given[rows]
 
@@ -138,14 +138,14 @@ class KinkSystem:
             before = (node, None if node is nodes[-1] else after)
         return cls(frozen, target, nodes, LowRankSystem(pencils, np.concatenate([np.empty(0, dtype=bool), *positive])))
 
-    def mixings(self, t: Any) -> list[Any]:
-        """Return the matrices T of all nodes, the identity last; t may hold floats or balls."""
+    def mixings(self, values: Any) -> list[Any]:
+        """Return the matrices T of all nodes, the identity last; values may hold floats or balls."""
         D, start = self.frozen.d_in, 0
         out: list[Any] = []
         for node in self.nodes[:-1]:
             rows, columns, _ = node.entries(D)
-            T = np.zeros((D, D), dtype=np.asarray(t).dtype)
-            T[rows, columns] = t[start : start + len(rows)]
+            T = np.zeros((D, D), dtype=np.asarray(values).dtype)
+            T[rows, columns] = values[start : start + len(rows)]
             out, start = [*out, T], start + len(rows)
         return [*out, np.eye(D)]
 

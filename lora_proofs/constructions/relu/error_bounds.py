@@ -261,14 +261,14 @@ def _blocks(
     return differences, [sum(budget[l] for l in block) for block in blocks], states
 
 
-def _size(h: Array) -> Any:
-    """Return (E ||h||^2)^{1/2} over the rows of h."""
-    return frobenius_norm(h) / h.shape[0] ** 0.5
+def _size(rows: Array) -> Any:
+    """Return (E ||h||^2)^{1/2} over the rows h."""
+    return frobenius_norm(rows) / rows.shape[0] ** 0.5
 
 
-def _scalar_multipliers(F: Sequence[Array], a: Sequence[Any]) -> Multipliers:
+def _scalar_multipliers(layers: Sequence[Array], sizes: Sequence[Any]) -> Multipliers:
     """Return t_i, d times each, with t_Lbar = 1 and t_i a_i = t_{i+1} ||F_{i+1}||_2 a_{i+1}."""
     t = [1.0]
-    for W, before, after in zip(F[:0:-1], a[-2::-1], a[:0:-1], strict=True):
+    for W, before, after in zip(layers[:0:-1], sizes[-2::-1], sizes[:0:-1], strict=True):
         t.append(t[-1] * float(spectral_norm(W) * after / before))
-    return np.repeat(t[::-1], F[0].shape[0])
+    return np.repeat(t[::-1], layers[0].shape[0])

@@ -22,11 +22,11 @@ Multipliers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 """The diagonal t of T."""
 
 
-def coupling(F: Sequence[Array], t: Array) -> Array:
+def coupling(layers: Sequence[Array], t: Array) -> Array:
     """Return A(T), of size Lbar d."""
-    xp, depth, d = namespace(t), len(F), F[0].shape[0]
-    zero = 0 * F[0]
-    rows = [[-F[i] if j == i - 1 else zero for j in range(depth)] for i in range(depth)]
+    xp, depth, d = namespace(t), len(layers), layers[0].shape[0]
+    zero = 0 * layers[0]
+    rows = [[-layers[i] if j == i - 1 else zero for j in range(depth)] for i in range(depth)]
     lower = t[:, None] * xp.concat([xp.concat(row, axis=1) for row in rows], axis=0)
     last = like(t, np.r_[np.zeros((depth - 1) * d), np.ones(d)])
     eye = like(t, np.eye(depth * d))
@@ -70,13 +70,13 @@ def best_multipliers(F: Sequence[Array], u: Array, t: Multipliers) -> Multiplier
     return t
 
 
-def _positive_inverse(A: Any) -> Any:
+def _positive_inverse(symmetric: Any) -> Any:
     """Return A^{-1}, or None if A is not safely positive definite."""
-    diagonal = np.diag(A)
+    diagonal = np.diag(symmetric)
     if not (diagonal > 0).all():
         return None
     scale = 1 / np.sqrt(diagonal)
-    values, vectors = np.linalg.eigh(A * np.outer(scale, scale))
+    values, vectors = np.linalg.eigh(symmetric * np.outer(scale, scale))
     if not values[0] > _MARGIN:
         return None
     half = scale[:, None] * vectors / np.sqrt(values)

@@ -160,8 +160,8 @@ def _sampled(network: TransformerNetwork, target: TransformerNetwork, inputs: in
         expected, found = target(Z), network(Z)
         scale = scalar(xp.max(xp.abs(expected))) or 1.0
 
-        def size(Y: Array) -> Any:
-            return scalar(xp.sqrt(xp.sum((Y / scale) ** 2) / (inputs * _TOKENS))) * scale
+        def size(outputs: Array) -> Any:
+            return scalar(xp.sqrt(xp.sum((outputs / scale) ** 2) / (inputs * _TOKENS))) * scale
 
         return size(found - expected), size(expected)
 
@@ -273,14 +273,14 @@ def _calibrations(frozen: TransformerNetwork, target: TransformerNetwork) -> lis
     return [start, *(LU(own.W_2).divide_right(goal.W_2) for own, goal in pairs)]
 
 
-def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, C: Sequence[Array]) -> Iterator[_Pair]:
+def _pairs(frozen: TransformerNetwork, target: TransformerNetwork, calibrations: Sequence[Array]) -> Iterator[_Pair]:
     """Yield the two-factor problems of all heads and of the output layer."""
     for l, (own, goal) in enumerate(zip(frozen.blocks, target.blocks, strict=True)):
         W_1 = LU(own.W_1)
         for h in range(own.heads):
-            logits = (goal.W_K[h] @ C[l]).T @ (goal.W_Q[h] @ C[l])
+            logits = (goal.W_K[h] @ calibrations[l]).T @ (goal.W_Q[h] @ calibrations[l])
             yield _Pair(f"blocks.{l}.W_Q.{h}", f"blocks.{l}.W_K.{h}", logits, transposed=True)
-            values = W_1.solve(goal.W_1 @ goal.W_O[h] @ goal.W_V[h] @ C[l])
+            values = W_1.solve(goal.W_1 @ goal.W_O[h] @ goal.W_V[h] @ calibrations[l])
             yield _Pair(f"blocks.{l}.W_V.{h}", f"blocks.{l}.W_O.{h}", values)
     yield _Pair(f"blocks.{frozen.depth - 1}.W_2", "W_out", target.W_out @ target.blocks[-1].W_2)
 
@@ -303,13 +303,13 @@ def _adapt_pair(pair: _Pair, weights: dict[str, Array], budget: dict[str, int]) 
     return {pair.inner: on_inner, pair.outer: on_outer.T if pair.transposed else on_outer}, chain.conditioning
 
 
-def _transported(l: int, onward: Array, wanted: Array) -> Array:
-    """Return the bias b_2 of block l with onward @ b_2 = wanted; of least residual where there is none, in floats."""
+def _transported(layer: int, onward: Array, wanted: Array) -> Array:
+    """Return the bias b_2 of a block with onward @ b_2 = wanted; in floats of least residual where there is none."""
     try:
         return LU(onward.T).divide_right(wanted[None, :])[0, :]
     except ValueError:
         raise ValueError(
-            f"the target's b_2 of block {l} is not in the range of its W_2, which is singular, so no bias of the "
+            f"the target's b_2 of block {layer} is not in the range of its W_2, which is singular, so no bias of the "
             "frozen block stands for it; pass a target with a non-singular W_2"
         ) from None
 
@@ -325,7 +325,7 @@ def _check_invertible(frozen: TransformerNetwork) -> None:
                 )
 
 
-def _rank_of_difference(x: Array, y: Array) -> int:
-    if matrices.is_rational(x):
-        return algebra.rank(x - y)
-    return numerical_rank(x - y, scale=spectral_norm(x) + spectral_norm(y)).rank
+def _rank_of_difference(own: Array, goal: Array) -> int:
+    if matrices.is_rational(own):
+        return algebra.rank(own - goal)
+    return numerical_rank(own - goal, scale=spectral_norm(own) + spectral_norm(goal)).rank

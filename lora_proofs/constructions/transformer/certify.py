@@ -103,9 +103,9 @@ def certify_transformer(
     return Certificate(holds, evidence if holds else "", reasons, error, enclosure(seen, error), size)
 
 
-def standard_radius(D: int) -> float:
-    """Return a float that is at least sqrt(D), the norm of a standard normal token."""
-    return float(np.nextafter(D**0.5, np.inf))
+def standard_radius(width: int) -> float:
+    """Return a float that is at least sqrt(width), the norm of a standard normal token."""
+    return float(np.nextafter(width**0.5, np.inf))
 
 
 def check_same_size(one: TransformerNetwork, other: TransformerNetwork, *, names: tuple[str, str]) -> None:
@@ -213,7 +213,7 @@ def _reach(block: BlockForms, size: Any) -> Any:
     return _round_up(min(whole, algebra.sqrt_above(squares)))
 
 
-def spectral_norm_above(x: Any) -> Any:
+def spectral_norm_above(operand: Any) -> Any:
     """Return an upper bound, over Q, of the spectral norm of a rational (m, n) matrix, hardly more than n^(1/64) of it.
 
     With G_0 = y^T y and G_{k+1} = G_k^2, ||y||_2^2 = ||G_0||_2 and ||G_k||_2^2 = ||G_{k+1}||_2, and the last one is at
@@ -221,7 +221,7 @@ def spectral_norm_above(x: Any) -> Any:
     their number's square root, in units of the last bit. That takes less time than an enclosed singular value
     decomposition, and no scale is outside its range.
     """
-    numerator, denominator = x.numer_denom()
+    numerator, denominator = operand.numer_denom()
     y, unit = _cut(numerator, max(int(v).bit_length() for v in numerator.entries()))
     (m, n), units, G = (y.nrows(), y.ncols()), [], y.transpose() * y
     for _ in range(_SQUARINGS):
@@ -235,16 +235,20 @@ def spectral_norm_above(x: Any) -> Any:
         return (norm + (flint.arb(m * n).sqrt() if unit else 0)).upper().fmpq() * flint.fmpq(2) ** unit / denominator
 
 
-def _cut(y: Any, length: int) -> tuple[Any, int]:
+def _cut(integers: Any, length: int) -> tuple[Any, int]:
     """Return an integer matrix of entries of that length, cut to a word, and the exponent of its new unit."""
     unit = max(0, length - _WORD)
-    return (flint.fmpz_mat(y.nrows(), y.ncols(), [v >> unit for v in y.entries()]) if unit else y), unit
+    return (
+        flint.fmpz_mat(integers.nrows(), integers.ncols(), [v >> unit for v in integers.entries()])
+        if unit
+        else integers
+    ), unit
 
 
-def _round_up(x: Any) -> Any:
-    """Return a dyadic rational of 64 bits or so that is at least x >= 0: lengths would double in every block."""
-    shift = 64 - (int(x.p).bit_length() - int(x.q).bit_length())
-    return (x * flint.fmpq(2) ** shift).ceil() * flint.fmpq(2) ** -shift
+def _round_up(value: Any) -> Any:
+    """Return a dyadic rational of 64 bits or so, at least the value >= 0: lengths would double in every block."""
+    shift = 64 - (int(value.p).bit_length() - int(value.q).bit_length())
+    return (value * flint.fmpq(2) ** shift).ceil() * flint.fmpq(2) ** -shift
 
 
 def _sentence(what: str, identities: Sequence[_Identity]) -> str:

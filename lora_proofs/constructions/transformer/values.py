@@ -63,31 +63,31 @@ def largest(network: Forms, target: Forms, radius: Any) -> Found:
     return best
 
 
-def _at(network: Forms, target: Forms, Z: Any, together: bool) -> Found:
-    """Return the lower bounds that the tokens Z give, as one input, or each as an input of its own."""
+def _at(network: Forms, target: Forms, tokens: Any, together: bool) -> Found:
+    """Return the lower bounds that the tokens give, as one input, or each as an input of its own."""
     for bits in _BITS:
         with flint.ctx.workprec(bits):
-            own, goal = (_values(net.map(flint.arb_mat), flint.arb_mat(Z), together) for net in (network, target))
+            own, goal = (_values(net.map(flint.arb_mat), flint.arb_mat(tokens), together) for net in (network, target))
             size, apart, blur = _norm_below(goal), _norm_below(own - goal), _radius(own - goal)
         if blur <= _DIGITS * size:
             break
     return Found(apart, size)
 
 
-def _values(network: Forms, Z: Any, together: bool) -> Any:
-    """Return the outputs for the tokens that are the columns of Z, all in balls."""
-    ones = flint.arb_mat([[1] * Z.ncols()])
+def _values(network: Forms, tokens: Any, together: bool) -> Any:
+    """Return the outputs for the tokens, which are columns, all in balls."""
+    ones = flint.arb_mat([[1] * tokens.ncols()])
     for block in network.blocks:
         hidden = block.bias * ones
         for M, tilt, N in zip(block.logits, block.tilts, block.values, strict=True):
-            hidden += N * (Z * _softmax(Z.transpose() * (M * Z + tilt * ones)) if together else Z)
-        Z = flint.arb_mat(hidden.nrows(), hidden.ncols(), [x.max(0) for x in hidden.entries()])
-    return network.out * Z + network.shift * ones
+            hidden += N * (tokens * _softmax(tokens.transpose() * (M * tokens + tilt * ones)) if together else tokens)
+        tokens = flint.arb_mat(hidden.nrows(), hidden.ncols(), [x.max(0) for x in hidden.entries()])
+    return network.out * tokens + network.shift * ones
 
 
-def _softmax(S: Any) -> Any:
+def _softmax(logits: Any) -> Any:
     """Return the softmax over the rows of each column."""
-    return flint.arb_mat([_weights(column) for column in S.transpose().table()]).transpose()
+    return flint.arb_mat([_weights(column) for column in logits.transpose().table()]).transpose()
 
 
 def _weights(logits: list[Any]) -> list[Any]:
@@ -132,42 +132,44 @@ def _climbed(directions: Any, networks: Sequence[Forms], radius: Any) -> Any:
 class _Pass:
     """A network on tokens that are alone, and which of its ReLUs are active there, for the transposed Jacobians."""
 
-    def __init__(self, network: Forms, Z: Any) -> None:
+    def __init__(self, network: Forms, tokens: Any) -> None:
         self.network, self.masks = network, []
-        ones = flint.arb_mat([[1] * Z.ncols()])
+        ones = flint.arb_mat([[1] * tokens.ncols()])
         for block in network.blocks:
-            hidden = sum((N * Z for N in block.values), block.bias * ones)
+            hidden = sum((N * tokens for N in block.values), block.bias * ones)
             self.masks.append([int(x.mid() > 0) for x in hidden.entries()])
-            Z = _masked(hidden, self.masks[-1])
-        self.value = network.out * Z + network.shift * ones
+            tokens = _masked(hidden, self.masks[-1])
+        self.value = network.out * tokens + network.shift * ones
 
-    def pull(self, Y: Any) -> Any:
-        """Return the transposed Jacobian at each token, applied to the column of Y."""
-        Y = self.network.out.transpose() * Y
+    def pull(self, columns: Any) -> Any:
+        """Return the transposed Jacobian at each token, applied to its column."""
+        columns = self.network.out.transpose() * columns
         for block, mask in zip(reversed(self.network.blocks), reversed(self.masks), strict=True):
-            active = _masked(Y, mask)
-            Y = sum((N.transpose() * active for N in block.values[1:]), block.values[0].transpose() * active)
-        return Y
+            active = _masked(columns, mask)
+            columns = sum((N.transpose() * active for N in block.values[1:]), block.values[0].transpose() * active)
+        return columns
 
 
-def _masked(x: Any, mask: list[int]) -> Any:
-    return flint.arb_mat(x.nrows(), x.ncols(), [v * on for v, on in zip(x.entries(), mask, strict=True)])
+def _masked(states: Any, mask: list[int]) -> Any:
+    return flint.arb_mat(states.nrows(), states.ncols(), [v * on for v, on in zip(states.entries(), mask, strict=True)])
 
 
-def _directions(Z: Any, otherwise: Any) -> Any:
-    """Return the directions of the columns of Z in integers of 30 bits; the column of the other matrix if one is 0."""
+def _directions(slopes: Any, otherwise: Any) -> Any:
+    """Return the directions of the columns in integers of 30 bits; the column of the other matrix if one is 0."""
     columns = []
-    for column, old in zip(Z.transpose().table(), otherwise.transpose().table(), strict=True):
+    for column, old in zip(slopes.transpose().table(), otherwise.transpose().table(), strict=True):
         top = max(abs(x.mid()) for x in column)
         whole = [(x.mid() / top * 2**30).mid().floor().unique_fmpz() for x in column] if top > 0 else old
         columns.append(whole)
     return matrices.matrix(columns).transpose()
 
 
-def _within(Z: Any, radius: Any) -> Any:
+def _within(directions: Any, radius: Any) -> Any:
     """Return the columns, which are not 0, exactly in their directions, with norms of at most the radius."""
-    scales = [radius / algebra.sqrt_above(sum((v * v for v in z), flint.fmpq(0))) for z in Z.transpose().table()]
-    return matrices.matrix([[v * s for v, s in zip(row, scales, strict=True)] for row in Z.table()])
+    scales = [
+        radius / algebra.sqrt_above(sum((v * v for v in z), flint.fmpq(0))) for z in directions.transpose().table()
+    ]
+    return matrices.matrix([[v * s for v, s in zip(row, scales, strict=True)] for row in directions.table()])
 
 
 def _tie(M: Any, query: Any, direction: Any, radius: Any) -> Any:
@@ -179,13 +181,13 @@ def _tie(M: Any, query: Any, direction: Any, radius: Any) -> Any:
     return _beside(query, other) * (radius / (2 * length))  # |other| <= 2 |query|
 
 
-def _leading(E: Any, start: Any) -> tuple[Any, Any]:
-    """Return directions of a right and a left singular vector of E for about its largest singular value, by powers."""
+def _leading(matrix: Any, start: Any) -> tuple[Any, Any]:
+    """Return directions of a right and a left singular vector for about the largest singular value, by powers."""
     with flint.ctx.workprec(53):
-        E, right = flint.arb_mat(E), start
+        matrix, right = flint.arb_mat(matrix), start
         for _ in range(_STEPS):
-            left = _directions(E * flint.arb_mat(right), start)
-            right = _directions(E.transpose() * flint.arb_mat(left), start)
+            left = _directions(matrix * flint.arb_mat(right), start)
+            right = _directions(matrix.transpose() * flint.arb_mat(left), start)
     return right, left
 
 
@@ -200,19 +202,19 @@ def _beside(one: Any, other: Any) -> Any:
 # --------------------------------------------------------------------------------------------------- ends of the balls
 
 
-def _norm_below(Y: Any) -> Any:
+def _norm_below(outputs: Any) -> Any:
     """Return a lower bound of the largest norm of a column, over Q."""
-    squares = (sum((x.abs_lower() ** 2 for x in column), flint.arb(0)) for column in Y.transpose().table())
+    squares = (sum((x.abs_lower() ** 2 for x in column), flint.arb(0)) for column in outputs.transpose().table())
     return max(_rational(square.sqrt().lower()) for square in squares)
 
 
-def _radius(Y: Any) -> Any:
+def _radius(outputs: Any) -> Any:
     """Return an upper bound of the largest radius of an entry, over Q."""
-    return max(_rational(x.rad()) for x in Y.entries())
+    return max(_rational(x.rad()) for x in outputs.entries())
 
 
-def _rational(x: Any) -> Any:
-    """Return a lower bound of the exact x >= 0 as a rational: itself, unless that would be too long to write down."""
-    if not x.is_finite() or not x > 0:
+def _rational(end: Any) -> Any:
+    """Return a lower bound of an exact end >= 0 as a rational: itself, unless that would be too long to write down."""
+    if not end.is_finite() or not end > 0:
         return flint.fmpq(0)
-    return x.fmpq() if int(x.man_exp()[1]) > -_SMALLEST else flint.fmpq(0)
+    return end.fmpq() if int(end.man_exp()[1]) > -_SMALLEST else flint.fmpq(0)
