@@ -26,7 +26,7 @@ from lora_proofs.judgement.audit.replacements import changes, is_number, options
 from lora_proofs.judgement.cases import Case
 from lora_proofs.judgement.environment import PACKAGE
 
-_JUDGEMENT = {"judgement", "enclosure", "falsify"}
+_JUDGEMENT = {"judgement", "enclosure", "falsify", "__init__"}
 _INSTANCES = {"instances", "backends", "pretrained", "networks/files.py", "tensor_files"}
 _CONVERSIONS = {f"lora_proofs.exact.matrices.{name}" for name in ("number", "matrix", "array", "identity")}
 """What writes numbers in another type, most of them the literals of an instance."""
