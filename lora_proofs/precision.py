@@ -40,6 +40,11 @@ def lift(values: Any, digits: int) -> Any:
     values : array of float64, of any shape
     digits : int
         The working precision in decimal digits, as a `Case` carries it.
+
+    Examples
+    --------
+    >>> lift([1.5, 2.0], 32)
+    array([mpf('1.5'), mpf('2.0')], dtype=object)
     """
     if digits <= 16:
         return values

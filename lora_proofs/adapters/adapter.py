@@ -35,6 +35,16 @@ class Adapter(Readable):
         is not a finite positive number.
     TypeError
         If the factors are of different array libraries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> adapter = Adapter(A=np.array([[1.0, 2.0]]), B=np.array([[3.0], [0.0]]), alpha=2)
+    >>> adapter.rank, adapter.scaling
+    (1, 2.0)
+    >>> adapter.merge(np.eye(2))
+    array([[ 7., 12.],
+           [ 0.,  1.]])
     """
 
     A: Array

@@ -109,7 +109,14 @@ class PeftFolder:
 
 
 def load_peft(folder: str | Path) -> dict[str, Adapter]:
-    """Return the adapters of a PEFT folder by the full names of their modules; see `PeftFolder.read`."""
+    """Return the adapters of a PEFT folder by the full names of their modules; see `PeftFolder.read`.
+
+    Examples
+    --------
+    >>> load_peft("no/such/folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: ...
+    """
     return PeftFolder.read(folder).adapters
 
 
@@ -140,6 +147,18 @@ def save_peft(
     ValueError
         If no adapter has a positive rank, a name is none of a module, a bias is missing or does not fit, or the files
         cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from lora_proofs import Adapter
+    >>> adapter = Adapter(A=np.ones((1, 3)), B=np.ones((2, 1)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_peft(folder, {"encoder.query": adapter})
+    ...     load_peft(folder)["encoder.query"].delta()
+    array([[1., 1., 1.],
+           [1., 1., 1.]])
     """
     kept = {name: adapter for name, adapter in sorted(adapters.items()) if adapter.rank}
     if not kept:

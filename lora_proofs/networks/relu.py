@@ -36,6 +36,13 @@ class ReluNetwork(Readable):
         an entry is not a finite real number of a floating-point or object dtype.
     TypeError
         If the arrays are of different libraries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> network = ReluNetwork([np.array([[1.0], [-1.0]])], [np.zeros(2)])
+    >>> network(np.array([-3.0]))
+    array([0., 3.])
     """
 
     weights: tuple[Array, ...]

@@ -33,6 +33,14 @@ class TransformerBlock(Readable):
     ValueError
         If there is no head, the width is 0, the numbers of heads or the shapes differ, an entry is not a finite real
         number of a floating-point or object dtype, or the arrays are of different kinds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.eye(2)
+    >>> block = TransformerBlock([one], [one], [one], [one], one, np.zeros(2), one, np.zeros(2))
+    >>> len(block.W_Q)  # heads
+    1
     """
 
     W_Q: Sequence[Array]
@@ -114,6 +122,16 @@ class TransformerNetwork(Readable):
     ------
     ValueError
         If there is no block, the widths differ, or the arrays are of different kinds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one, zero = np.eye(2), np.zeros((2, 1))
+    >>> block = TransformerBlock([one], [one], [one], [one], one, zero[:, 0], one, zero[:, 0])
+    >>> network = TransformerNetwork([block], one)
+    >>> network(np.ones((2, 1)))  # one token, as a column
+    array([[1.],
+           [1.]])
     """
 
     blocks: Sequence[TransformerBlock]

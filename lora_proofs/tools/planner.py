@@ -133,6 +133,15 @@ def plan(frozen: Any, target: Any) -> Plan:
     ------
     ValueError
         If the two do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs import instances
+    >>> rng = np.random.default_rng(0)
+    >>> found = plan(instances.relu_network(rng, 4, 2), instances.relu_network(rng, 4, 1))
+    >>> found.rank
+    2
     """
     if isinstance(frozen, ReluNetwork) and isinstance(target, ReluNetwork):
         return _plan_relu_networks(frozen, target)
