@@ -22,7 +22,13 @@ FloatMatrix = NDArray[np.float64]
 
 
 def gaussian(rng: Generator, rows: int, columns: int, scale: float = 1.0) -> FloatMatrix:
-    """Return a (rows, columns) matrix of independent N(0, scale²) entries."""
+    """Return a (rows, columns) matrix of independent N(0, scale²) entries.
+
+    Examples
+    --------
+    >>> gaussian(np.random.default_rng(0), 2, 3).shape
+    (2, 3)
+    """
     return rng.normal(0.0, scale, (rows, columns))
 
 
@@ -31,18 +37,36 @@ def uniform(rng: Generator, rows: int, columns: int | None = None) -> FloatMatri
 
     This is the default initialisation of ``torch.nn.Linear`` with fan-in n, the frozen weights of Zeng & Lee's
     experiments (arXiv:2310.17513v3).
+
+    Examples
+    --------
+    >>> bool(np.abs(uniform(np.random.default_rng(0), 4)).max() <= 0.5)
+    True
     """
     columns = rows if columns is None else columns
     return rng.uniform(-(columns**-0.5), columns**-0.5, (rows, columns))
 
 
 def orthogonal(rng: Generator, size: int) -> FloatMatrix:
-    """Return an orthogonal (size, size) matrix, Haar distributed (Mezzadri, arXiv:math-ph/0609050v2)."""
+    """Return an orthogonal (size, size) matrix, Haar distributed (Mezzadri, arXiv:math-ph/0609050v2).
+
+    Examples
+    --------
+    >>> Q = orthogonal(np.random.default_rng(0), 3)
+    >>> bool(np.allclose(Q.T @ Q, np.eye(3)))
+    True
+    """
     return _orthonormal_columns(rng, size, size)
 
 
 def planted_rank(rng: Generator, rows: int, columns: int, rank: int) -> FloatMatrix:
-    """Return a (rows, columns) product of Gaussian factors of inner width rank, which its rank is almost surely."""
+    """Return a (rows, columns) product of Gaussian factors of inner width rank, which its rank is almost surely.
+
+    Examples
+    --------
+    >>> int(np.linalg.matrix_rank(planted_rank(np.random.default_rng(0), 4, 5, 2)))
+    2
+    """
     _check_rank(rows, columns, rank)
     return gaussian(rng, rows, rank) @ gaussian(rng, rank, columns)
 
@@ -54,6 +78,12 @@ def with_singular_values(rng: Generator, rows: int, columns: int, values: Sequen
     ------
     ValueError
         If there are more than min(rows, columns) values, or one is negative or not finite.
+
+    Examples
+    --------
+    >>> matrix = with_singular_values(np.random.default_rng(0), 2, 3, [3.0, 1.0])
+    >>> np.linalg.svdvals(matrix).round(12)
+    array([3., 1.])
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not np.all(np.isfinite(values)) or np.any(values < 0):
@@ -64,7 +94,13 @@ def with_singular_values(rng: Generator, rows: int, columns: int, values: Sequen
 
 
 def ill_conditioned(rng: Generator, size: int, condition: float) -> FloatMatrix:
-    """Return a (size, size) matrix with singular values in geometric progression from 1 down to 1/cond."""
+    """Return a (size, size) matrix with singular values in geometric progression from 1 down to 1/cond.
+
+    Examples
+    --------
+    >>> bool(np.isclose(np.linalg.cond(ill_conditioned(np.random.default_rng(0), 4, 1e6)), 1e6))
+    True
+    """
     if not 1 <= condition < np.inf:
         raise ValueError(f"a condition number is finite and at least 1, not {condition!r}")
     return with_singular_values(rng, size, size, np.geomspace(1.0, 1.0 / condition, size))
@@ -94,6 +130,11 @@ def chain(rng: Generator, width: int, depth: int, init: str = "uniform") -> list
     ------
     ValueError
         If `init` is none of these.
+
+    Examples
+    --------
+    >>> [weight.shape for weight in chain(np.random.default_rng(0), 4, 2)]
+    [(4, 4), (4, 4)]
     """
     if init not in INITIALISATIONS:
         raise ValueError(f"unknown init {init!r}: choose one of {', '.join(map(repr, INITIALISATIONS))}")
@@ -104,6 +145,11 @@ def relu_network(rng: Generator, width: int, depth: int, init: str = "uniform") 
     """Return a ReLU network with weights ``chain(rng, width, depth, init)``.
 
     The biases are U(-1/√D, 1/√D), the default of ``torch.nn.Linear``.
+
+    Examples
+    --------
+    >>> len(relu_network(np.random.default_rng(0), 4, 2).weights)
+    2
     """
     weights = chain(rng, width, depth, init)
     return ReluNetwork(weights, [uniform(rng, 1, width)[0] for _ in weights])
@@ -113,12 +159,24 @@ def relu_network(rng: Generator, width: int, depth: int, init: str = "uniform") 
 
 
 def integers(rng: Generator, rows: int, columns: int, low: int = -3, high: int = 3) -> Any:
-    """Return a (rows, columns) matrix of independent integers, uniform on low, ..., high."""
+    """Return a (rows, columns) matrix of independent integers, uniform on low, ..., high.
+
+    Examples
+    --------
+    >>> integers(np.random.default_rng(0), 1, 3, low=0, high=1)
+    [1, 1, 1]
+    """
     return _to_fmpq(rng.integers(low, high, (rows, columns), endpoint=True))
 
 
 def nonsingular(rng: Generator, size: int, low: int = -3, high: int = 3) -> Any:
-    """Return a non-singular (size, size) integer matrix, drawn from ``integers`` until the determinant is not 0."""
+    """Return a non-singular (size, size) integer matrix, drawn from ``integers`` until the determinant is not 0.
+
+    Examples
+    --------
+    >>> nonsingular(np.random.default_rng(0), 3).det() != 0
+    True
+    """
     if low == high:
         raise ValueError(f"a matrix with all entries equal to {low} is singular: low must differ from high")
     return _draw(lambda: integers(rng, size, size, low, high), lambda M: M.det() != 0)
@@ -129,6 +187,12 @@ def rational_orthogonal(rng: Generator, size: int) -> Any:
 
     It is the Cayley transform (I - S)(I + S)⁻¹ of a random integer skew-symmetric S; I + S is always
     non-singular, because the eigenvalues of S are imaginary.
+
+    Examples
+    --------
+    >>> Q = rational_orthogonal(np.random.default_rng(0), 3)
+    >>> (Q.transpose() * Q - Q * Q.inv()).rank()
+    0
     """
     upper = np.triu(rng.integers(-2, 2, (size, size), endpoint=True), 1)
     S, identity = _to_fmpq(upper - upper.T), _to_fmpq(np.eye(size, dtype=np.int64))
@@ -155,6 +219,12 @@ def planted_svd(rng: Generator, size: int, singular_values: Sequence[Any]) -> tu
     ------
     ValueError
         If there are more than `size` singular values, or one is negative, or they increase.
+
+    Examples
+    --------
+    >>> U, S, V = planted_svd(np.random.default_rng(0), 3, [2, 1, 0])
+    >>> (U * S * V.transpose()).rank()
+    2
     """
     _check_rank(size, size, len(singular_values))
     values = [*singular_values, *[0] * (size - len(singular_values))]
@@ -167,7 +237,13 @@ def planted_svd(rng: Generator, size: int, singular_values: Sequence[Any]) -> tu
 
 
 def rational_planted_rank(rng: Generator, rows: int, columns: int, rank: int) -> Any:
-    """Return a (rows, columns) integer matrix of exactly this rank, a product of integer factors."""
+    """Return a (rows, columns) integer matrix of exactly this rank, a product of integer factors.
+
+    Examples
+    --------
+    >>> rational_planted_rank(np.random.default_rng(0), 4, 5, 2).rank()
+    2
+    """
     _check_rank(rows, columns, rank)
     return _draw(lambda: integers(rng, rows, rank) * integers(rng, rank, columns), lambda M: M.rank() == rank)
 
@@ -177,18 +253,36 @@ def all_matrices(size: int, entries: Sequence[int]) -> Iterator[Any]:
 
     With entries (-1, 0, 1) at n = 2 or (0, 1) at n = 3 these are exhaustive tests of a theorem that is to need
     no hypothesis on its target.
+
+    Examples
+    --------
+    >>> len(list(all_matrices(2, (-1, 0, 1))))
+    81
     """
     for values in product(entries, repeat=size * size):
         yield fmpq_mat(size, size, values)
 
 
 def permutation(rng: Generator, size: int) -> Any:
-    """Return a random (size, size) permutation matrix."""
+    """Return a random (size, size) permutation matrix.
+
+    Examples
+    --------
+    >>> permutation(np.random.default_rng(0), 3).rank()
+    3
+    """
     return _to_fmpq(np.eye(size, dtype=np.int64)[rng.permutation(size)])
 
 
 def projection(rng: Generator, size: int, rank: int) -> Any:
-    """Return a rational oblique projection of rank r: P = X (Yᵀ X)⁻¹ Yᵀ with integer (n, r) factors, so P² = P."""
+    """Return a rational oblique projection of rank r: P = X (Yᵀ X)⁻¹ Yᵀ with integer (n, r) factors, so P² = P.
+
+    Examples
+    --------
+    >>> P = projection(np.random.default_rng(0), 3, 1)
+    >>> P * P == P, P.rank()
+    (True, 1)
+    """
     _check_rank(size, size, rank)
     X, Y = _draw(
         lambda: (integers(rng, size, rank), integers(rng, size, rank)),

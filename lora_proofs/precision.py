@@ -52,7 +52,13 @@ def lift(values: Any, digits: int) -> Any:
 
 
 def asarray(values: Any, **_: Any) -> MpfArray:
-    """Return x as an object array of mpf."""
+    """Return x as an object array of mpf.
+
+    Examples
+    --------
+    >>> asarray([1, 0.5]).dtype
+    dtype('O')
+    """
     if isinstance(values, np.ndarray) and values.dtype == object:
         return values
     values = np.asarray(values)
@@ -60,22 +66,48 @@ def asarray(values: Any, **_: Any) -> MpfArray:
 
 
 def unit_roundoff() -> Any:
-    """Return half the distance from 1 to the next mpf at the working precision."""
+    """Return half the distance from 1 to the next mpf at the working precision.
+
+    Examples
+    --------
+    >>> with mpmath.workdps(32):
+    ...     unit_roundoff() < 1e-31
+    True
+    """
     return mpmath.eps / 2
 
 
 def zeros(shape: Any, **_: Any) -> MpfArray:
-    """Return an array of mpf zeros."""
+    """Return an array of mpf zeros.
+
+    Examples
+    --------
+    >>> zeros((1, 2))
+    array([[mpf('0.0'), mpf('0.0')]], dtype=object)
+    """
     return asarray(np.zeros(shape))
 
 
 def eye(rows: int, columns: int | None = None, **_: Any) -> MpfArray:
-    """Return the identity with mpf entries."""
+    """Return the identity with mpf entries.
+
+    Examples
+    --------
+    >>> eye(2)
+    array([[mpf('1.0'), mpf('0.0')],
+           [mpf('0.0'), mpf('1.0')]], dtype=object)
+    """
     return asarray(np.eye(rows, columns))
 
 
 def sqrt(values: MpfArray) -> MpfArray:
-    """Return the square roots of the entries."""
+    """Return the square roots of the entries.
+
+    Examples
+    --------
+    >>> sqrt(lift([4.0], 32))
+    array([mpf('2.0')], dtype=object)
+    """
     return asarray(np.vectorize(mpmath.sqrt, otypes=[object])(values))
 
 
@@ -94,7 +126,14 @@ def _array(stored: Any) -> MpfArray:
 
 
 def svd(operand: MpfArray, *, full_matrices: bool = True) -> tuple[MpfArray, MpfArray, MpfArray]:
-    """Return U, s, V^T with s descending, as ``numpy.linalg.svd`` does."""
+    """Return U, s, V^T with s descending, as ``numpy.linalg.svd`` does.
+
+    Examples
+    --------
+    >>> U, s, Vt = svd(lift(np.diag([3.0, 4.0]), 32))
+    >>> s
+    array([mpf('4.0'), mpf('3.0')], dtype=object)
+    """
     for Q in _turns(operand.shape[0]):
         try:
             U, s, Vt = mpmath.svd_r(_matrix(operand if Q is None else Q @ operand), full_matrices=full_matrices)
@@ -105,7 +144,13 @@ def svd(operand: MpfArray, *, full_matrices: bool = True) -> tuple[MpfArray, Mpf
 
 
 def svdvals(operand: MpfArray) -> MpfArray:
-    """Return the singular values in descending order."""
+    """Return the singular values in descending order.
+
+    Examples
+    --------
+    >>> svdvals(lift(np.diag([3.0, 4.0]), 32))
+    array([mpf('4.0'), mpf('3.0')], dtype=object)
+    """
     for Q in _turns(operand.shape[0]):
         try:
             return _array(mpmath.svd_r(_matrix(operand if Q is None else Q @ operand), compute_uv=False))[:, 0]
@@ -123,19 +168,41 @@ def _turns(size: int) -> Iterator[MpfArray | None]:
 
 
 def qr(operand: MpfArray) -> tuple[MpfArray, MpfArray]:
-    """Return the reduced QR factorisation of a matrix with at least as many rows as columns."""
+    """Return the reduced QR factorisation of a matrix with at least as many rows as columns.
+
+    Examples
+    --------
+    >>> Q, R = qr(lift(np.eye(2), 32))
+    >>> np.abs(Q @ R)
+    array([[mpf('1.0'), mpf('0.0')],
+           [mpf('0.0'), mpf('1.0')]], dtype=object)
+    """
     Q, R = mpmath.qr(_matrix(operand), mode="skinny")
     return _array(Q), _array(R)
 
 
 def eigh(operand: MpfArray) -> tuple[MpfArray, MpfArray]:
-    """Return the eigenvalues, ascending, and the orthonormal eigenvectors of a symmetric matrix."""
+    """Return the eigenvalues, ascending, and the orthonormal eigenvectors of a symmetric matrix.
+
+    Examples
+    --------
+    >>> values, vectors = eigh(lift(np.diag([2.0, 1.0]), 32))
+    >>> values
+    array([mpf('1.0'), mpf('2.0')], dtype=object)
+    """
     values, vectors = mpmath.eigsy(_matrix(operand))
     return _array(values)[:, 0], _array(vectors)
 
 
 def solve(operand: MpfArray, right_side: MpfArray) -> MpfArray:
-    """Return x with operand x = right_side; ``numpy.linalg.LinAlgError`` if it is singular to working precision."""
+    """Return x with operand x = right_side; ``numpy.linalg.LinAlgError`` if it is singular to working precision.
+
+    Examples
+    --------
+    >>> solve(lift(2 * np.eye(2), 32), lift(np.eye(2), 32))
+    array([[mpf('0.5'), mpf('0.0')],
+           [mpf('0.0'), mpf('0.5')]], dtype=object)
+    """
     columns = right_side if right_side.ndim == 2 else right_side[:, None]
     if 0 in columns.shape:
         return right_side
@@ -156,12 +223,25 @@ def _midpoint(ball: Any) -> Any:
 
 
 def inv(operand: MpfArray) -> MpfArray:
-    """Return the inverse; ``numpy.linalg.LinAlgError`` if the matrix is singular to working precision."""
+    """Return the inverse; ``numpy.linalg.LinAlgError`` if the matrix is singular to working precision.
+
+    Examples
+    --------
+    >>> inv(lift(4 * np.eye(2), 32))
+    array([[mpf('0.25'), mpf('0.0')],
+           [mpf('0.0'), mpf('0.25')]], dtype=object)
+    """
     return solve(operand, eye(operand.shape[0]))
 
 
 def matrix_norm(operand: MpfArray) -> Any:
-    """Return the Frobenius norm as an mpf."""
+    """Return the Frobenius norm as an mpf.
+
+    Examples
+    --------
+    >>> matrix_norm(lift([[3.0, 4.0]], 32))
+    mpf('5.0')
+    """
     return mpmath.norm(operand.ravel().tolist(), 2)
 
 

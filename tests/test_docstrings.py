@@ -28,8 +28,7 @@ PROMISED = (
 )  # fmt: skip
 """The names on which scripts rely."""
 
-WAITING = ("adapters", "claims", "constructions", "domains", "exact", "falsify", "judgement", "instances",
-           "networks", "ntk", "precision", "pretrained", "tools")  # fmt: skip
+WAITING = ("constructions", "exact", "falsify", "networks", "ntk", "pretrained")
 """The homes of names that still lack an example."""
 
 MODULES = sorted(
