@@ -89,7 +89,9 @@ def check(
     if json_file:
         write(json_file, report.json())
     if junit_file:
-        write(junit_file, report.junit(strict))
+        from lora_proofs.presentation.junit import write_junit
+
+        write(junit_file, write_junit(report, strict))
     sys.exit(report.exit_code(strict))
 
 

@@ -1,11 +1,9 @@
-"""What a run found: as text, as JSON (schema 1) and as JUnit XML, and the exit code that follows from it."""
+"""What a run found: as text, as JSON (schema 1), and the exit code that follows from it."""
 
 from __future__ import annotations
 
 import json
 import platform
-import re
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from lora_proofs.judgement.cases import format_point
 from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.collect import Selection
 from lora_proofs.judgement.environment import data_folder, versions
-from lora_proofs.judgement.tally import Tally, is_expected
+from lora_proofs.judgement.tally import Tally
 from lora_proofs.judgement.verify import Evidence, Outcome, Verdict
 
 
@@ -283,61 +281,11 @@ class Report:
             separator = ",\n  "
         yield "\n ]\n}\n"
 
-    def junit(self, strict: bool = False) -> str:
-        """Write the report as JUnit XML: a suite a paper, a test case a verdict."""
-        entries = {entry.claim.label: entry for entry in self.claims}
-        found: dict[str, list[ET.Element]] = {label: [] for label in entries}
-        for verdict in self.verdicts():
-            found[verdict.claim].append(_junit_case(entries[verdict.claim], verdict, strict))
-        root = ET.Element("testsuites", name="lora-proofs")
-        for selection in self.selections:
-            shown = [claim.label for claim in selection.claims if claim.label in entries]
-            cases = [case for label in shown for case in (*found[label], *_junit_whole(entries[label]))]
-            tags = Counter(child.tag for case in cases for child in case)
-            counts = {"failures": tags["failure"], "errors": tags["error"], "skipped": tags["skipped"]}
-            suite = ET.SubElement(root, "testsuite", name=selection.paper.key, tests=str(len(cases)))
-            suite.attrib.update({name: str(count) for name, count in counts.items()})
-            suite.attrib["time"] = f"{sum(float(case.get('time', '0')) for case in cases):.3f}"
-            suite.extend(cases)
-        ET.indent(root)
-        return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _junit_case(entry: ClaimReport, verdict: Verdict, strict: bool) -> ET.Element:
-    case = ET.Element("testcase", classname=verdict.claim, name=_name(verdict), time=f"{verdict.seconds:.3f}")
-    if tag := _junit_tag(verdict, strict):
-        child = ET.SubElement(case, tag, message=_clean(describe(verdict)))
-        child.text = _clean(verdict.reproduce(entry.path))
-    return case
-
-
-def _junit_whole(entry: ClaimReport) -> Iterator[ET.Element]:
-    claim = entry.claim
-    whole = ET.Element("testcase", classname=claim.label, name="the claim as a whole", time="0.000")
-    if entry.problem:
-        ET.SubElement(whole, "error", message=_clean(entry.problem))
-        yield whole
-    if entry.not_run:
-        needs = "; ".join(f"needs {module}: {command}" for module, command in claim.missing)
-        ET.SubElement(whole, "skipped", message=_clean(needs))
-        yield whole
-
-
-def _junit_tag(verdict: Verdict, strict: bool) -> str:
-    if verdict.error:
-        return "error"
-    if verdict.negative_control is None and verdict.outcome is Outcome.OUT_OF_SCOPE:
-        return "skipped"
-    if is_expected(verdict):
-        return ""
-    doubtful = verdict.negative_control is None and verdict.outcome is Outcome.INCONCLUSIVE
-    return "skipped" if doubtful and not strict else "failure"
-
 
 def describe(verdict: Verdict) -> str:
     """Say in one line what became of a claim on a case, with the numbers."""
     control = f", control {verdict.negative_control!r} not caught" if verdict.caught is False else ""
-    text = f"{verdict.claim} at {_name(verdict, with_control=False)}{control}: {verdict.outcome}"
+    text = f"{verdict.claim} at {name_case(verdict, with_control=False)}{control}: {verdict.outcome}"
     if verdict.comparison:
         found = verdict.comparison
         text += f": measured {show(found.measured)}, claimed {found.relation} {show(found.bound)}"
@@ -345,7 +293,8 @@ def describe(verdict: Verdict) -> str:
     return text + (f": {verdict.reason}" if verdict.reason else "")
 
 
-def _name(verdict: Verdict, with_control: bool = True) -> str:
+def name_case(verdict: Verdict, with_control: bool = True) -> str:
+    """Name a verdict's case, as reports do: its parameters, its seed, and which control it is of."""
     point = format_point(verdict.case.params)
     control = f", control: {verdict.negative_control}" if with_control and verdict.negative_control else ""
     return f"{point}{', ' if point else ''}seed {verdict.case.seed}{control}"
@@ -357,8 +306,3 @@ def _short(claim: Claim) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _clean(text: str) -> str:
-    """Drop the control characters that XML does not allow."""
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
