@@ -120,7 +120,7 @@ move=> svdE Ak; have [P [Pt PP AP trP]] := kernel_projection A.
 apply: le_trans (project_shorter (E - A) Pt PP); rewrite mulmxBl AP subr0 (frobenius_diag svdE Pt PP).
 case: svdE => _ _ VV d0 dd; have VV' : V *m V^T = 1%:M by apply: mulmx1C.
 apply: tail_least => [i|i j ij|i|]; first exact: sqr_ge0.
-- by rewrite ler_pexpn2r ?nnegrE ?d0 ?dd.
+- by rewrite ler_sq ?d0 ?dd.
 - apply: projection_diag; first by rewrite !trmx_mul trmxK Pt mulmxA.
   by rewrite -!mulmxA (mulmxA V) VV' mul1mx (mulmxA P) PP.
 rewrite -/(\tr (V^T *m P *m V)) mxtrace_mulC mulmxA VV' mul1mx trP.

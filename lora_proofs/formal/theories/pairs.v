@@ -14,6 +14,9 @@ Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive
 Import GRing.Theory.
 Local Open Scope ring_scope.
 
+Lemma le_of_sub a d R : (a + (d - R) <= d)%N -> (a <= R)%N.
+Proof. lia. Qed.
+
 Section Completion.
 Variable F : fieldType.
 
@@ -237,11 +240,11 @@ have rCS : \rank (C0 *m S) = (d - RO)%N by apply/eqP; rewrite -mxrank_tr.
 have rZY : \rank (Z *m Y0) = (d - RV)%N by apply/eqP.
 exists (O' *m G - O), (invmx G *m V' - V); split.
 - have /mulmx0_rank_max : (O' *m G - O) *m (C0 *m S) = 0 by rewrite mulmxBl -mulmxA GC !mulmxA OC subrr.
-  by rewrite rCS; lia.
+  by rewrite rCS; apply: le_of_sub.
 - have -> : invmx G *m V' - V = invmx G *m (V' - G *m V) by rewrite mulmxBr mulKmx.
   apply: leq_trans (mxrankM_maxr _ _) _.
   have /mulmx0_rank_max : Z *m Y0 *m (V' - G *m V) = 0 by rewrite mulmxBr mulmxA YG -!mulmxA YV subrr.
-  by rewrite rZY; lia.
+  by rewrite rZY addnC; apply: le_of_sub.
 by rewrite addrC subrK addrC subrK mulmxA mulmxK.
 Qed.
 
@@ -268,9 +271,9 @@ have E2 : (\rank ((T - O *m V)%R) <= \rank ((T *m (1%:M - N *m V))%R) + d)%N.
     by rewrite mulmxBr mulmx1 mulmxBl !mulmxA addrA subrK.
   exact: leq_trans (mxrank_add _ _) (leq_add (leqnn _) (dA _ _ _ _)).
 have E3 : (\rank ((T - O *m V)%R) <= d + d)%N by apply: leq_trans E1 _; rewrite leq_add2r.
-have [||||||DO [DV [rO rV <-]]] := @pair_exists (minn RO d) (minn RV d); rewrite ?leq_min ?geq_minr ?h1 ?h2 //.
+have [|||||DO [DV [rO rV defT]]] := @pair_exists (minn RO d) (minn RV d); rewrite ?leq_min ?geq_minr ?h1 ?h2 //.
   by move: h1 h2 h3 d1 d2 E1 E2 E3; rewrite -/T; move: (\rank _) (\rank _) (\rank _) => x y z; lia.
-by exists DO, DV; split=> //; apply: leq_trans (geq_minl _ _).
+by exists DO, DV; split; [exact: leq_trans rO (geq_minl _ _) | exact: leq_trans rV (geq_minl _ _) | exact: defT].
 Qed.
 End Pair.
 
