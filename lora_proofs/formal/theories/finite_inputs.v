@@ -11,7 +11,7 @@
      says: E|f - fbar| <= the same sum with m_0 = (tr Sigma)^(1/2).
      differs: x has finitely many values, with weights that add up to 1. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import vectors chain relu spectral svd.
+From LoraProofs Require Import compat vectors chain relu spectral svd.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -20,18 +20,18 @@ Section Lipschitz.
 Variables (F : realFieldType) (n : nat).
 Implicit Types (x y : 'cV[F]_n).
 
-Lemma relu_lipschitz x y : sqn (relu x - relu y) <= sqn (x - y).
+Lemma relu_lipschitz x y : sqnorm (relu x - relu y) <= sqnorm (x - y).
 Proof.
-apply: ler_sum => i _; rewrite !mxE; set a := x i 0; set b := y i 0.
+rewrite !sqnorm_col; apply: ler_sum => i _; rewrite !mxE; set a := x i 0; set b := y i 0.
 have key (s t : F) : s <= t -> (Num.max 0 s - Num.max 0 t) ^+ 2 <= (s - t) ^+ 2.
   move=> st; have h0 : 0 <= Num.max 0 t - Num.max 0 s.
-    by rewrite subr_ge0 le_maxl !le_maxr lexx st orbT.
+    by rewrite subr_ge0 ge_max !le_max lexx st orbT.
   have h1 : Num.max 0 t - Num.max 0 s <= t - s.
     case: (lerP 0 t) => t0; case: (lerP 0 s) => s0; rewrite ?subr0 ?subrr ?subr_ge0 //.
-      by rewrite -[X in X <= _]addr0 ler_add2l oppr_ge0 ltW.
+      by rewrite -[X in X <= _]addr0 lerD2l oppr_ge0 ltW.
     by move: (lt_le_trans t0 s0); rewrite ltNge st.
   rewrite -[X in X <= _]sqrrN -[X in _ <= X]sqrrN !opprB !expr2.
-  by apply: ler_pmul.
+  by apply: ler_pM.
 case: (leP a b) => [/key //|/ltW/key]; by rewrite -[X in X <= _]sqrrN -[X in _ <= X]sqrrN !opprB.
 Qed.
 End Lipschitz.
@@ -44,15 +44,15 @@ Definition average (g : 'cV[F]_n -> F) : F := \sum_i w i * g (x i).
 Definition moment : 'M[F]_n := \sum_i w i *: (x i *m (x i)^T).
 Definition support : 'cV[F]_n -> Prop := fun y => exists i, y = x i.
 
-Lemma trace_moment : \tr moment = average (@sqn F n).
+Lemma trace_moment : \tr moment = average (@sqnorm F n 1).
 Proof.
-rewrite /moment raddf_sum; apply: eq_bigr => i _; rewrite /= mxtraceZ mxtrace_mulC sqnE.
+rewrite /moment raddf_sum; apply: eq_bigr => i _; rewrite /= mxtraceZ mxtrace_mulC sqnormE.
 by rewrite /mxtrace big_ord1.
 Qed.
 
 Lemma support_bounded : bounded support.
 Proof.
-exists (\sum_i \sum_j `|x i j 0|) => _ [i ->] j; rewrite (bigD1 i) //= (bigD1 j) //= -addrA ler_addl.
+exists (\sum_i \sum_j `|x i j 0|) => _ [i ->] j; rewrite (bigD1 i) //= (bigD1 j) //= -addrA lerDl.
 by rewrite addr_ge0 // sumr_ge0 // => k _; rewrite ?sumr_ge0.
 Qed.
 
@@ -60,7 +60,7 @@ Theorem lemma2_trace (Ws : seq 'M[F]_n) (Rs : seq nat) (T : 'M[F]_n) (bT : 'cV[F
   Ws != [::] -> size Ws = size Rs -> all (fun W => W \in unitmx) Ws ->
   exists2 d : 'rV[F]_n, exists U V, is_svd (T - chain Ws) U d V &
   exists Ds bs, [/\ ranks_le Ds Rs, size bs = size Ws &
-    average (fun y => sqn (net (zip (adapted Ws Ds) bs) y - relu (T *m y + bT))) <= \tr moment * sigma d (sumn Rs) ^+ 2].
+    average (fun y => sqnorm (net (zip (adapted Ws Ds) bs) y - relu (T *m y + bT))) <= \tr moment * sigma d (sumn Rs) ^+ 2].
 Proof.
 move=> Ws0 sz Wsu; have [U [d [V svdE]]] := svd_exists (T - chain Ws); exists d; first by exists U, V.
 have [Ds Dr DP] := lemma1_attained sz Wsu svdE.
@@ -68,7 +68,7 @@ have szA : size (adapted Ws Ds) = size Ws by rewrite size_map size1_zip // sz (r
 have [|bs bsz bsP] := @linearise F n (adapted Ws Ds) bT support support_bounded.
   by rewrite -size_eq0 szA size_eq0.
 exists Ds, bs; split=> //; first by rewrite bsz.
-rewrite trace_moment mulr_suml; apply: ler_sum => i _; rewrite -mulrA ler_wpmul2l //.
+rewrite trace_moment mulr_suml; apply: ler_sum => i _; rewrite -mulrA ler_wpM2l //.
 rewrite bsP; last by exists i.
 apply: le_trans (relu_lipschitz _ _) _; rewrite opprD addrACA subrr addr0 -mulmxBl mulrC.
 exact: DP.
@@ -79,15 +79,15 @@ Section Norm.
 Variables (F : rcfType) (n : nat).
 Implicit Types (x y : 'cV[F]_n).
 
-Definition norm x : F := Num.sqrt (sqn x).
+Definition norm x : F := Num.sqrt (sqnorm x).
 
 Lemma norm_ge0 x : 0 <= norm x.
 Proof. exact: sqrtr_ge0. Qed.
 
-Lemma normK x : norm x ^+ 2 = sqn x.
-Proof. by rewrite sqr_sqrtr // sqn_ge0. Qed.
+Lemma normK x : norm x ^+ 2 = sqnorm x.
+Proof. by rewrite sqr_sqrtr // sqnorm_ge0. Qed.
 
-Lemma norm_le x y (c : F) : 0 <= c -> sqn x <= c ^+ 2 * sqn y -> norm x <= c * norm y.
+Lemma norm_le x y (c : F) : 0 <= c -> sqnorm x <= c ^+ 2 * sqnorm y -> norm x <= c * norm y.
 Proof.
 move=> c0 h; rewrite -(sqr_sqrtr c0) in h *.
 rewrite -(@ler_pexpn2r _ 2) ?nnegrE ?mulr_ge0 ?norm_ge0 ?exprn_ge0 ?sqrtr_ge0 //.
@@ -98,20 +98,20 @@ Qed.
 Lemma norm_triangle x y : norm (x + y) <= norm x + norm y.
 Proof.
 rewrite -(@ler_pexpn2r _ 2) ?nnegrE ?addr_ge0 ?norm_ge0 // sqrrD !normK.
-have dE : sqn (x + y) = sqn x + (\sum_i x i 0 * y i 0) *+ 2 + sqn y.
-  rewrite /sqn -sumrMnl -!big_split; apply: eq_bigr => i _ /=; by rewrite mxE sqrrD.
-rewrite dE ler_add2r ler_add2l ler_muln2r /=; set p := \sum_i _.
+have dE : sqnorm (x + y) = sqnorm x + (\sum_i x i 0 * y i 0) *+ 2 + sqnorm y.
+  rewrite !sqnorm_col -sumrMnl -!big_split; apply: eq_bigr => i _ /=; by rewrite mxE sqrrD.
+rewrite dE lerD2r lerD2l lerMn2r /=; set p := \sum_i _.
 apply: le_trans (ler_norm _) _.
 rewrite -(@ler_pexpn2r _ 2) ?nnegrE ?mulr_ge0 ?norm_ge0 // exprMn !normK -normrX ger0_norm ?sqr_ge0 //.
 have [y0|y0] := eqVneq y 0.
-  by rewrite /p big1 ?expr0n /= ?mulr_ge0 ?sqn_ge0 // => i _; rewrite y0 mxE mulr0.
-have s0 : 0 < sqn y by rewrite lt_def sqn_ge0 sqn0 y0.
-have := sqn_ge0 (sqn y *: x - p *: y).
-have -> : sqn (sqn y *: x - p *: y) = sqn y * (sqn y * sqn x - p ^+ 2).
-  have h (a b : F) : sqn (a *: x - b *: y) = a ^+ 2 * sqn x - (a * b * p) *+ 2 + b ^+ 2 * sqn y.
-    rewrite /sqn /p !mulr_sumr -sumrMnl -sumrB -big_split; apply: eq_bigr => i _ /=.
+  by rewrite /p big1 ?expr0n /= ?mulr_ge0 ?sqnorm_ge0 // => i _; rewrite y0 mxE mulr0.
+have s0 : 0 < sqnorm y by rewrite lt_def sqnorm_ge0 sqnorm_eq0 y0.
+have := sqnorm_ge0 (sqnorm y *: x - p *: y).
+have -> : sqnorm (sqnorm y *: x - p *: y) = sqnorm y * (sqnorm y * sqnorm x - p ^+ 2).
+  have h (a b : F) : sqnorm (a *: x - b *: y) = a ^+ 2 * sqnorm x - (a * b * p) *+ 2 + b ^+ 2 * sqnorm y.
+    rewrite !sqnorm_col /p !mulr_sumr -sumrMnl -sumrB -big_split; apply: eq_bigr => i _ /=.
     by rewrite !mxE sqrrB !exprMn -!mulrA (mulrCA (x i 0) b).
-  rewrite h; move: (sqn y) (sqn x) => q s.
+  rewrite h; move: (sqnorm y) (sqnorm x) => q s.
   have -> : q * p * p = p ^+ 2 * q by rewrite expr2 [LHS]mulrC (mulrC q) mulrA.
   by rewrite mulr2n opprD addrA subrK mulrBr mulrA -expr2 [q * p ^+ 2]mulrC.
 by rewrite pmulr_rge0 // subr_ge0 mulrC.
@@ -133,7 +133,7 @@ Proof.
 elim: ls m m' => [|[[w e] b] ls IH] //= m m' /andP[/andP[w0 e0] ls0] mm.
 have g0 : 0 <= gain ls.
   rewrite /gain big_seq prodr_ge0 // => l /(allP ls0) /andP[? ?]; exact: addr_ge0.
-by rewrite ler_add ?IH // ?ler_add2r ?ler_wpmul2l // ler_wpmul2r // ler_wpmul2l.
+by rewrite lerD ?IH // ?lerD2r ?ler_wpM2l // ler_wpM2r // ler_wpM2l.
 Qed.
 
 (* one block: A = Wbar + N with |N| <= e *)
@@ -145,16 +145,16 @@ case=> w0 wP e0 eP ym xy; split.
   apply: le_trans (norm_lipschitz _ _) _; rewrite opprD addrACA subrr addr0.
   have -> : A *m x - W *m y = W *m (x - y) + ((A - W) *m (x - y) + (A - W) *m y).
     by rewrite -[(A - W) *m (x - y) + _]mulmxDr subrK mulmxBr mulmxBl [RHS]addrC addrA subrK.
-  apply: le_trans (norm_triangle _ _) _; rewrite mulrDl -addrA ler_add //.
-    by apply: le_trans (wP _) _; rewrite ler_wpmul2l.
-  apply: le_trans (norm_triangle _ _) _; rewrite ler_add //.
-    by apply: le_trans (eP _) _; rewrite ler_wpmul2l.
-  by apply: le_trans (eP _) _; rewrite ler_wpmul2l.
+  apply: le_trans (norm_triangle _ _) _; rewrite mulrDl -addrA lerD //.
+    by apply: le_trans (wP _) _; rewrite ler_wpM2l.
+  apply: le_trans (norm_triangle _ _) _; rewrite lerD //.
+    by apply: le_trans (eP _) _; rewrite ler_wpM2l.
+  by apply: le_trans (eP _) _; rewrite ler_wpM2l.
 have h : norm (relu (W *m y + b)) <= norm (W *m y + b).
-  rewrite ler_wsqrtr //; apply: ler_sum => i _; rewrite !mxE; set a := \sum_j _ + _.
+  rewrite ler_wsqrtr //; rewrite !sqnorm_col; apply: ler_sum => i _; rewrite !mxE; set a := \sum_j _ + _.
   by case: (lerP 0 a) => // _; rewrite expr0n sqr_ge0.
-apply: le_trans h _; apply: le_trans (norm_triangle _ _) _; rewrite ler_add2r.
-by apply: le_trans (wP _) _; rewrite ler_wpmul2l.
+apply: le_trans h _; apply: le_trans (norm_triangle _ _) _; rewrite lerD2r.
+by apply: le_trans (wP _) _; rewrite ler_wpM2l.
 Qed.
 End Norm.
 
@@ -193,7 +193,7 @@ suff [Ds [bs [Dr bsz h]]] : exists Ds bs, [/\ ranks_le Ds Rs, size bs = size Ws 
     forall x y m err, X x -> norm y <= m -> norm (x - y) <= err ->
       norm (net (zip (adapted Ws Ds) bs) x - net tgt y) <= gain ls * err + total ls m].
   exists Ds, bs; split=> // x Xx; have := h x x (norm x) 0 Xx (lexx _).
-  rewrite subrr mulr0 add0r; apply; by rewrite /norm (_ : sqn 0 = 0) ?sqrtr0 //; apply/eqP; rewrite sqn0.
+  rewrite subrr mulr0 add0r; apply; by rewrite /norm (_ : sqnorm 0 = 0) ?sqrtr0 //; apply/eqP; rewrite sqnorm_eq0.
 elim: sh tgt Ws Rs X ls Xb szt szl sh1 szW szR Wsu bnd => [|s sh IH] [|[T bT] tgt] //= Ws Rs X [|c ls] Xb //=.
   move=> _ _ _ /size0nil -> /size0nil -> _ _; exists [::], [::]; split=> // x y m err _ _ h.
   by rewrite /gain big_nil mul1r addr0.
@@ -222,7 +222,7 @@ have e0 : 0 <= c.1.2.
   by rewrite cE /sigma; case: insubP => //= i _ _; case: svdE => _ _ _ d0 _.
 have [|h1 h2] := @block_error F n A T bT x y c.1.1 c.1.2 m err wb e0 _ ym xy; first by rewrite cE.
 have := net2 _ _ _ _ (ex_intro2 _ _ x Xx erefl) h2 h1; rewrite -bE => /le_trans; apply.
-case: (c) => [[w e] b] /=; rewrite /gain big_cons /= mulrDr addrA; rewrite ler_add2r.
+case: (c) => [[w e] b] /=; rewrite /gain big_cons /= mulrDr addrA; rewrite lerD2r.
 by rewrite mulrA [_ * (w + e)]mulrC [gain _ * _]mulrC.
 Qed.
 End Theorem5.
@@ -246,13 +246,13 @@ Lemma first_moment : average w x (@norm F n) <= Num.sqrt (\tr (moment w x)).
 Proof.
 rewrite trace_moment; set s := average _ _ _; set q := average _ _ _.
 have s0 : 0 <= s by apply: sumr_ge0 => i _; rewrite mulr_ge0 ?norm_ge0.
-have sq : s ^+ 2 <= q.
+have sqnorm : s ^+ 2 <= q.
   have -> : q = s ^+ 2 + \sum_i w i * (norm (x i) - s) ^+ 2.
-    rewrite (eq_bigr (fun i => w i * sqn (x i) - (s * (w i * norm (x i))) *+ 2 + w i * s ^+ 2)) => [|i _]; last first.
+    rewrite (eq_bigr (fun i => w i * sqnorm (x i) - (s * (w i * norm (x i))) *+ 2 + w i * s ^+ 2)) => [|i _]; last first.
       by rewrite sqrrB normK mulrDr mulrBr mulrnAr [norm _ * s]mulrC mulrCA.
     rewrite big_split sumrB /= -mulr_suml w1 mul1r sumrMnl -mulr_sumr -/s -/q -expr2.
     by move: (s ^+ 2) => t; rewrite [RHS]addrC -addrA -mulr2n subrK.
-  by rewrite ler_addl sumr_ge0 // => i _; rewrite mulr_ge0 ?sqr_ge0.
+  by rewrite lerDl sumr_ge0 // => i _; rewrite mulr_ge0 ?sqr_ge0.
 by rewrite -(ger0_norm s0) -sqrtr_sqr ler_wsqrtr.
 Qed.
 
@@ -267,7 +267,7 @@ Proof.
 move=> szt szl sh1 szW szR Wsu bnd.
 have [Ds [bs [Dr bsz h]]] := theorem5_pointwise (support_bounded x) szt szl sh1 szW szR Wsu bnd.
 exists Ds, bs; split=> //; apply: le_trans (_ : \sum_i w i * total ls (norm (x i)) <= _).
-  by apply: ler_sum => i _; rewrite ler_wpmul2l // h //; exists i.
+  by apply: ler_sum => i _; rewrite ler_wpM2l // h //; exists i.
 rewrite average_total; apply: total_le; last exact: first_moment.
 apply/(all_nthP (0, 0, 0)) => i; rewrite szl -szt => /bnd[[-> _] [U [d [V [svdE ->]]]] _] /=.
 by rewrite /sigma; case: insubP => //= j _ _; case: svdE => _ _ _ d0 _.
