@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import flint
 
 from lora_proofs.display import Readable, show
 from lora_proofs.enclosure import Enclosure
-from lora_proofs.exact.matrices import fraction, number
+from lora_proofs.exact.matrices import Rational, fraction, number
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +49,7 @@ class Certificate(Readable):
         return f"does not hold, {size}", {"missing": self.reasons[-1]} if self.reasons else {}
 
 
-def read_tolerance(tolerance: Any) -> Fraction:
+def read_tolerance(tolerance: Rational) -> Fraction:
     """Return the tolerance as a rational, or raise ValueError if it is no finite number >= 0."""
     try:
         value = fraction(tolerance)
@@ -61,6 +60,6 @@ def read_tolerance(tolerance: Any) -> Fraction:
     return value
 
 
-def decimal(value: Any) -> str:
+def decimal(value: Rational) -> str:
     """Return three digits of a rational, which may lie outside the range of floats."""
     return str(flint.arb(number(value)).str(3, radius=False))

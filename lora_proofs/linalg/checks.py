@@ -14,7 +14,7 @@ class NotFiniteError(ValueError):
     """A matrix holds NaN or infinity: it was passed so, or numbers have overflowed."""
 
 
-def check_matrix(name: str, matrix: Any, shape: tuple[int | None, int | None] | None = None) -> Array:
+def check_matrix(name: str, matrix: object, shape: tuple[int | None, int | None] | None = None) -> Array:
     """Return the matrix if it is a finite floating 2-d array of the given shape, else say what is wrong.
 
     Parameters
@@ -40,7 +40,7 @@ def check_matrix(name: str, matrix: Any, shape: tuple[int | None, int | None] | 
     return _check(name, matrix, (None, None) if shape is None else shape)
 
 
-def check_vector(name: str, vector: Any, size: int | None = None) -> Array:
+def check_vector(name: str, vector: object, size: int | None = None) -> Array:
     """Return the vector if it is a finite floating 1-d array of the given size; raise as `check_matrix` does.
 
     Examples
@@ -96,7 +96,7 @@ def is_single_array(value: Any) -> bool:
     return bool(is_array_api_obj(value) and value.ndim < 3)
 
 
-def check_rank(name: str, rank: Any) -> int:
+def check_rank(name: str, rank: object) -> int:
     """Return the rank as an int if it is a whole number >= 0; raise ValueError otherwise.
 
     Examples
@@ -109,7 +109,7 @@ def check_rank(name: str, rank: Any) -> int:
     return int(rank)
 
 
-def check_ranks(ranks: Any, layers: int) -> list[int]:
+def check_ranks(ranks: object, layers: int) -> list[int]:
     """Return one rank a layer, from an int for all layers or a sequence of that length.
 
     Examples
@@ -126,7 +126,7 @@ def check_ranks(ranks: Any, layers: int) -> list[int]:
     return [check_rank("ranks", ranks)] * layers
 
 
-def check_share(name: str, share: Any) -> float:
+def check_share(name: str, share: object) -> float:
     """Return the share as a float if it is a number between 0 and 1; raise ValueError otherwise.
 
     Examples
@@ -161,7 +161,7 @@ def _check(name: str, values: Any, shape: tuple[int | None, ...]) -> Array:
     return array
 
 
-def _as_array(name: str, values: Any) -> Array:
+def _as_array(name: str, values: object) -> Array:
     try:
         if not isinstance(values, Sequence):
             raise TypeError

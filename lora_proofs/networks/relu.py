@@ -129,7 +129,7 @@ def _holds_fmpq(array: Array) -> bool:
     return is_object(array) and array.size > 0 and type(array.flat[0]).__module__.startswith("flint")
 
 
-def _to_fmpq(values: Any) -> Array:
+def _to_fmpq(values: object) -> Array:
     from lora_proofs.exact import matrices
 
     found: Array = matrices.array(values)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lora_proofs.linalg import Array, floats, like, namespace, to_numpy
 
@@ -45,7 +46,7 @@ def best_multipliers(F: Sequence[Array], u: Array, t: Multipliers) -> Multiplier
     S = np.eye(n) + np.tril(to_numpy(coupling(F, np.ones(n))), -1)
 
     def phi(t: Multipliers) -> tuple[float, Any]:
-        inverse = _positive_inverse(coupling(F, t))
+        inverse = _positive_inverse(to_numpy(coupling(F, t)))
         return (np.inf if inverse is None else float(t @ (inverse * G) @ t)), inverse
 
     value, inverse = phi(t)
@@ -70,7 +71,7 @@ def best_multipliers(F: Sequence[Array], u: Array, t: Multipliers) -> Multiplier
     return t
 
 
-def _positive_inverse(symmetric: Any) -> Any:
+def _positive_inverse(symmetric: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return A^{-1}, or None if A is not safely positive definite."""
     diagonal = np.diag(symmetric)
     if not (diagonal > 0).all():
@@ -80,10 +81,10 @@ def _positive_inverse(symmetric: Any) -> Any:
     if not values[0] > _MARGIN:
         return None
     half = scale[:, None] * vectors / np.sqrt(values)
-    return half @ half.T
+    return np.asarray(half @ half.T)
 
 
-def _newton_step(hessian: Any, gradient: Any) -> Any:
+def _newton_step(hessian: NDArray[np.float64], gradient: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return -H^{-1} g, H scaled to a unit diagonal and lifted a little where it is flat."""
     scale = 1 / np.sqrt(np.maximum(np.diag(hessian), np.finfo(float).tiny))
     scaled = hessian * np.outer(scale, scale)

@@ -25,29 +25,30 @@ rationals that they are. From below, the difference and the target are bounded b
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flint
 import numpy as np
+from flint import fmpq, fmpq_mat, fmpz_mat
 
 from lora_proofs.constructions.certificate import Certificate, decimal, read_tolerance
 from lora_proofs.constructions.transformer.forms import BlockForms, Forms
 from lora_proofs.constructions.transformer.values import largest
 from lora_proofs.exact import algebra, matrices
 from lora_proofs.exact.enclosures import enclosure
-from lora_proofs.exact.matrices import fraction
+from lora_proofs.exact.matrices import Rational, fraction
 from lora_proofs.linalg import check_one_kind
 from lora_proofs.networks.transformer import TransformerNetwork
 
 _WORD, _SQUARINGS = 64, 4
 """Bits that entries are cut to between the squarings of `spectral_norm_above`, and their number."""
 
-_POSITIVE = algebra.sqrt_above(flint.fmpq(1, 2))
+_POSITIVE = algebra.sqrt_above(fmpq(1, 2))
 """Half the distance of two vectors of norm at most 1 without negative entries."""
 
 
 def certify_transformer(
-    network: TransformerNetwork, target: TransformerNetwork, *, radius: Any = None, tolerance: float = 1e-8
+    network: TransformerNetwork, target: TransformerNetwork, *, radius: Rational | None = None, tolerance: float = 1e-8
 ) -> Certificate:
     """Certify that a transformer equals its target, by the identities of their matrices that make it so.
 
@@ -132,11 +133,11 @@ class _Identity(NamedTuple):
     """A form of the network beside that of the target, named."""
 
     name: str
-    own: Any
-    goal: Any
+    own: fmpq_mat
+    goal: fmpq_mat
 
     @property
-    def relative(self) -> Any:
+    def relative(self) -> fmpq:
         """An upper bound of ||own - goal||_F / ||goal||_F; of ||own||_F if goal = 0."""
         size = algebra.frobenius_norm_squared(self.goal) or 1
         return algebra.sqrt_above(algebra.frobenius_norm_squared(self.own - self.goal) / size)
@@ -171,15 +172,15 @@ def _identities(own: Forms, goal: Forms) -> Iterator[tuple[str, list[_Identity]]
 class _States(NamedTuple):
     """Bounds of the norms of the states of the network and of the target, of their distance; r / ||h|| of the text."""
 
-    own: Any
-    target: Any
-    apart: Any
-    spread: Any
+    own: fmpq
+    target: fmpq
+    apart: fmpq
+    spread: fmpq
 
 
-def _difference(own: Forms, goal: Forms, radius: Any) -> tuple[Any, Any]:
+def _difference(own: Forms, goal: Forms, radius: fmpq) -> tuple[fmpq, fmpq]:
     """Return bounds of the norms of the difference of the outputs, and of the target, for tokens of the ball."""
-    states = _States(radius, radius, flint.fmpq(0), flint.fmpq(1))
+    states = _States(radius, radius, fmpq(0), fmpq(1))
     for block, wanted in zip(own.blocks, goal.blocks, strict=True):
         states = _after(states, block, wanted)
     norm, (zeta, m, delta, _) = spectral_norm_above, states
@@ -199,21 +200,21 @@ def _after(before: _States, own: BlockForms, goal: BlockForms) -> _States:
     return _States(_reach(own, zeta), _reach(goal, m), _round_up(apart), _POSITIVE)
 
 
-def _reach(block: BlockForms, size: Any) -> Any:
+def _reach(block: BlockForms, size: fmpq) -> fmpq:
     """Return a bound of the norm of the hidden states for states of at most this size: as a whole, or entry by entry.
 
     Entries whose bias is so negative that they are never active count in the second alone, as 0.
     """
-    whole = spectral_norm_above(block.bias) + size * sum((spectral_norm_above(N) for N in block.values), flint.fmpq(0))
-    squares = flint.fmpq(0)
+    whole = spectral_norm_above(block.bias) + size * sum((spectral_norm_above(N) for N in block.values), fmpq(0))
+    squares = fmpq(0)
     for i, b in enumerate(block.bias.entries()):
-        rows = (matrices.block(N, range(i, i + 1), range(N.ncols())) for N in block.values)
-        top = b + size * sum((algebra.sqrt_above(algebra.frobenius_norm_squared(row)) for row in rows), flint.fmpq(0))
-        squares += max(top, flint.fmpq(0)) ** 2
+        rows = (matrices.row(N, i) for N in block.values)
+        top = b + size * sum((algebra.euclidean_norm_above(row.entries()) for row in rows), fmpq(0))
+        squares += max(top, fmpq(0)) ** 2
     return _round_up(min(whole, algebra.sqrt_above(squares)))
 
 
-def spectral_norm_above(operand: Any) -> Any:
+def spectral_norm_above(operand: fmpq_mat) -> fmpq:
     """Return an upper bound, over Q, of the spectral norm of a rational (m, n) matrix, hardly more than n^(1/64) of it.
 
     With G_0 = y^T y and G_{k+1} = G_k^2, ||y||_2^2 = ||G_0||_2 and ||G_k||_2^2 = ||G_{k+1}||_2, and the last one is at
@@ -232,23 +233,21 @@ def spectral_norm_above(operand: Any) -> Any:
         norm = flint.arb(sum((v * v for v in G.entries()), flint.fmpz(0))).sqrt().sqrt()
         for cut in reversed(units):
             norm = ((norm + (n if cut else 0)) * flint.arb(2) ** cut).sqrt()
-        return (norm + (flint.arb(m * n).sqrt() if unit else 0)).upper().fmpq() * flint.fmpq(2) ** unit / denominator
+        return (norm + (flint.arb(m * n).sqrt() if unit else 0)).upper().fmpq() * fmpq(2) ** unit / denominator
 
 
-def _cut(integers: Any, length: int) -> tuple[Any, int]:
+def _cut(integers: fmpz_mat, length: int) -> tuple[fmpz_mat, int]:
     """Return an integer matrix of entries of that length, cut to a word, and the exponent of its new unit."""
     unit = max(0, length - _WORD)
     return (
-        flint.fmpz_mat(integers.nrows(), integers.ncols(), [v >> unit for v in integers.entries()])
-        if unit
-        else integers
+        fmpz_mat(integers.nrows(), integers.ncols(), [v >> unit for v in integers.entries()]) if unit else integers
     ), unit
 
 
-def _round_up(value: Any) -> Any:
+def _round_up(value: fmpq) -> fmpq:
     """Return a dyadic rational of 64 bits or so, at least the value >= 0: lengths would double in every block."""
     shift = 64 - (int(value.p).bit_length() - int(value.q).bit_length())
-    return (value * flint.fmpq(2) ** shift).ceil() * flint.fmpq(2) ** -shift
+    return (value * fmpq(2) ** shift).ceil() * fmpq(2) ** -shift
 
 
 def _sentence(what: str, identities: Sequence[_Identity]) -> str:

@@ -10,9 +10,9 @@ themselves; the output is W_out W_2 h + W_out b_2. Nothing is inverted, so that 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import flint
+from flint import arb_mat, fmpq_mat
 
 from lora_proofs.exact import matrices
 from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
@@ -25,16 +25,16 @@ class BlockForms(NamedTuple):
     ``bias`` is b_1 + sum_heads W_1 W_O W_V b_2.
     """
 
-    logits: list[Any]
-    tilts: list[Any]
-    values: list[Any]
-    bias: Any
+    logits: list[fmpq_mat]
+    tilts: list[fmpq_mat]
+    values: list[fmpq_mat]
+    bias: fmpq_mat
 
     @classmethod
-    def of(cls, block: TransformerBlock, W_2: Any, b_2: Any) -> "BlockForms":
+    def of(cls, block: TransformerBlock, W_2: fmpq_mat, b_2: fmpq_mat) -> "BlockForms":
         """Return the forms of a block after one with these W_2 and b_2."""
         Q, K, V, O = ([matrices.matrix(W) for W in part] for part in (block.W_Q, block.W_K, block.W_V, block.W_O))
-        W_1, bias = matrices.matrix(block.W_1), _column(block.b_1)
+        W_1, bias = matrices.matrix(block.W_1), matrices.vector(matrices.array(block.b_1))
         forms = cls([], [], [], bias)
         for q, k, v, o in zip(Q, K, V, O, strict=True):
             keys, values = (k * W_2).transpose(), W_1 * o * v
@@ -49,8 +49,8 @@ class Forms(NamedTuple):
     """The forms of all blocks, W_out W_2 and W_out b_2."""
 
     blocks: list[BlockForms]
-    out: Any
-    shift: Any
+    out: fmpq_mat
+    shift: fmpq_mat
 
     @classmethod
     def of(cls, network: TransformerNetwork) -> "Forms":
@@ -67,15 +67,15 @@ class Forms(NamedTuple):
         >>> [float(x.logits[0][0, 0]) for x in forms.blocks], [float(x.values[0][0, 0]) for x in forms.blocks]
         ([3.0, 75.0], [2.0, 10.0])
         """
-        W_2, b_2 = matrices.identity(network.width), flint.fmpq_mat(network.width, 1)
+        W_2, b_2 = matrices.identity(network.width), matrices.zeros(network.width, 1)
         blocks = []
         for block in network.blocks:
             blocks.append(BlockForms.of(block, W_2, b_2))
-            W_2, b_2 = matrices.matrix(block.W_2), _column(block.b_2)
+            W_2, b_2 = matrices.matrix(block.W_2), matrices.vector(matrices.array(block.b_2))
         W_out = matrices.matrix(network.W_out)
         return cls(blocks, W_out * W_2, W_out * b_2)
 
-    def map(self, change: Callable[[Any], Any]) -> "Forms":
+    def map(self, change: Callable[[fmpq_mat], fmpq_mat | arb_mat]) -> "Forms":
         """Return the forms with every matrix and column changed in the same way."""
 
         def changed(block: BlockForms) -> BlockForms:
@@ -83,7 +83,3 @@ class Forms(NamedTuple):
             return BlockForms(logits, tilts, values, change(block.bias))
 
         return Forms([*map(changed, self.blocks)], change(self.out), change(self.shift))
-
-
-def _column(b: Any) -> Any:
-    return matrices.matrix(matrices.array(b)[:, None])
