@@ -4,10 +4,13 @@
 """
 
 from importlib import import_module
-from typing import Any
+from typing import Protocol
 
+import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
+from lora_proofs.linalg import Array, Namespace
 from lora_proofs.precision import lift
 
 EXTRAS = {
@@ -69,7 +72,7 @@ BACKENDS = {
 }
 
 
-def namespace(backend: str) -> Any:
+def load_backend(backend: str) -> Namespace:
     """Return the array-API namespace of a library, by its name in `BACKENDS`.
 
     JAX is set to 64 bits for the whole process: otherwise it computes in float32 whatever it is asked for.
@@ -78,6 +81,11 @@ def namespace(backend: str) -> Any:
     ------
     ValueError
         If there is no such name, or the library is not installed or finds no device.
+
+    Examples
+    --------
+    >>> load_backend("numpy").__name__
+    'array_api_compat.numpy'
     """
     if backend not in BACKENDS:
         raise ValueError(f"there is no backend {backend!r}; pass one of {', '.join(BACKENDS)}")
@@ -86,25 +94,52 @@ def namespace(backend: str) -> Any:
         library = import_module(module)
         if backend == "jax":
             import_module("jax").config.update("jax_enable_x64", True)
-        return array_namespace(library.asarray([0.0]))
+        found: Namespace = array_namespace(library.asarray([0.0]))
+        return found
     except Exception as problem:  # a library without its device raises errors of its own
         cause = " ".join(str(problem).split())
         raise ValueError(f"the backend {backend} cannot be used ({cause}); it needs {command}") from None
 
 
-def array(x: Any, case: Any) -> Any:
+class CaseKind(Protocol):
+    """What a `Case` says of the arrays that it wants."""
+
+    @property
+    def digits(self) -> int:
+        """The working precision in decimal digits."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """The name of the array library, in `BACKENDS`."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """The name of the floating type."""
+        ...
+
+
+def for_case(instance: NDArray[np.float64], case: CaseKind) -> Array:
     """Return a drawn instance as the case wants it.
 
     Parameters
     ----------
-    x : NumPy array of float64, of any shape
+    instance : NumPy array of float64, of any shape
     case : Case
         At 16 digits its ``backend`` and ``dtype`` name the library and the type of the result; at more the result
         is an object array of mpf (see `lora_proofs.precision.lift`), whatever they say.
+
+    Examples
+    --------
+    >>> from lora_proofs import Case
+    >>> for_case(np.eye(1), Case({}, digits=32))
+    array([[mpf('1.0')]], dtype=object)
     """
     if case.digits > 16:
-        return lift(x, case.digits)
+        lifted: Array = lift(instance, case.digits)
+        return lifted
     if case.backend == "numpy":
-        return x.astype(case.dtype, copy=False)
-    xp = namespace(case.backend)
-    return xp.asarray(x, dtype=getattr(xp, case.dtype))
+        return instance.astype(case.dtype, copy=False)
+    xp = load_backend(case.backend)
+    return xp.asarray(instance, dtype=getattr(xp, case.dtype))

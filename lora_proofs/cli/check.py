@@ -33,9 +33,9 @@ def _points(texts: Sequence[str]) -> list[Params]:
 
 def _backend(name: str) -> str:
     if name != "numpy":
-        from lora_proofs.backends import namespace
+        from lora_proofs.backends import load_backend
 
-        namespace(name)
+        load_backend(name)
     return name
 
 

@@ -114,7 +114,7 @@ class Case:
     ``case["D"]`` reads a parameter: an int, float, bool or str. Parameters and seed determine ``case.rng``;
     ``case.digits`` is the working precision, in decimal digits, that the check should compute with. At 16 digits,
     ``case.backend`` and ``case.dtype`` name the array library and the type of its floating numbers;
-    `lora_proofs.backends.array` turns an instance into them. A check that needs another instance takes it from
+    `lora_proofs.backends.for_case` turns an instance into them. A check that needs another instance takes it from
     `derive`.
 
     Examples

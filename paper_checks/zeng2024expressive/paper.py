@@ -8,7 +8,7 @@ from typing import Any
 from flint import fmpq_mat
 
 from lora_proofs import Ball, Box, Case, Paper, ReluNetwork, constructions, exact, instances
-from lora_proofs.backends import array
+from lora_proofs.backends import for_case
 from lora_proofs.enclosure import Enclosure
 
 PAPER = Paper(
@@ -27,12 +27,12 @@ def frozen_chain(case: Case) -> list[Any]:
     """Return L non-singular D x D matrices of the case's family, in the case's library and precision."""
     if case["family"] == RATIONAL:
         return [instances.nonsingular(case.rng, case["D"]) for _ in range(case["L"])]
-    return [array(W, case) for W in instances.chain(case.rng, case["D"], case["L"], case["family"])]
+    return [for_case(W, case) for W in instances.chain(case.rng, case["D"], case["L"], case["family"])]
 
 
 def target_matrix(case: Case) -> Any:
     """Return a float target of the case's family, drawn after `frozen_chain`."""
-    return array(instances.chain(case.rng, case["D"], 1, case["family"])[0], case)
+    return for_case(instances.chain(case.rng, case["D"], 1, case["family"])[0], case)
 
 
 def random_network(case: Case, width: int, depth: int) -> ReluNetwork:
@@ -41,7 +41,7 @@ def random_network(case: Case, width: int, depth: int) -> ReluNetwork:
         weights = [exact.array(instances.nonsingular(case.rng, width)) for _ in range(depth)]
         return ReluNetwork(weights, [exact.array(case.rng.integers(-3, 4, width)) for _ in range(depth)])
     network = instances.relu_network(case.rng, width, depth, case["family"])
-    return ReluNetwork([array(W, case) for W in network.weights], [array(b, case) for b in network.biases])
+    return ReluNetwork([for_case(W, case) for W in network.weights], [for_case(b, case) for b in network.biases])
 
 
 def input_domain(case: Case) -> Box | Ball:

@@ -10,7 +10,7 @@ import numpy as np
 from flint import fmpq_mat
 
 from lora_proofs import Case, Comparison, OutOfScope, at_most, constructions, equal, exact, instances
-from lora_proofs.backends import array
+from lora_proofs.backends import for_case
 from lora_proofs.linalg import spectral_norm
 
 from .linear import best_error, product_of
@@ -135,7 +135,7 @@ def largest_error(case: Case, *, less: int = 0) -> Any:
 
 def in_floats(W: fmpq_mat, case: Case) -> Any:
     """Return a rational matrix in the case's library and precision, rounded to double precision first."""
-    return array(np.array([[float(v) for v in row] for row in W.table()]), case)
+    return for_case(np.array([[float(v) for v in row] for row in W.table()]), case)
 
 
 @lemma_1_strengthened_in_floats.control("one rank less", targets=("skew",), L=(2,))

@@ -9,7 +9,7 @@ import numpy as np
 from flint import fmpq_mat
 
 from lora_proofs import Box, Case, Comparison, ReluNetwork, at_most, constructions, equal, exact, instances
-from lora_proofs.backends import array
+from lora_proofs.backends import for_case
 from lora_proofs.linalg import frobenius_norm, like, namespace
 
 from .errors import attaining_networks, falling, mean_square, planted, planted_error
@@ -34,7 +34,7 @@ SMALL = [{"family": "uniform", "D": 4, "L": 4, "Lbar": 2, "R": 1}]
 def below_threshold(case: Case, count: int = 300) -> tuple[ReluNetwork, ReluNetwork, Any, constructions.ErrorBounds]:
     """Return the networks, uniform points of the box, and the bounds of the distribution on these points."""
     frozen, target = (random_network(case, case["D"], depth) for depth in (case["L"], case["Lbar"]))
-    x = array(case.rng.uniform(-4, 4, (count, case["D"])), case)
+    x = for_case(case.rng.uniform(-4, 4, (count, case["D"])), case)
     return frozen, target, x, constructions.error_bounds(frozen, target, case["R"], x)
 
 
@@ -180,7 +180,7 @@ def active_block(case: Case) -> tuple[ReluNetwork, ReluNetwork, Any]:
     """Return one frozen layer, a target so active on the box that no residual switches it off, and 20 points."""
     D = case["D"]
     frozen, target = (random_network(case, D, 1) for _ in range(2))
-    x = array(case.rng.uniform(-4, 4, (20, D)), case)
+    x = for_case(case.rng.uniform(-4, 4, (20, D)), case)
     return frozen, ReluNetwork(target.weights, [b + 100 for b in target.biases]), x
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lora_proofs import Case, Comparison, at_least, at_most, constructions, equal, exact, instances
-from lora_proofs.backends import array
+from lora_proofs.backends import for_case
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
@@ -19,7 +19,7 @@ FLOATS = "gaussian heads"
 """The weights of the authors' code: those of the heads N(0, 1), the others and the biases U(-1/sqrt(D), 1/sqrt(D))."""
 
 
-def transformer(case: Case, arrays: Callable[[Any, Case], Any] = array) -> TransformerNetwork:
+def transformer(case: Case, arrays: Callable[[Any, Case], Any] = for_case) -> TransformerNetwork:
     """Return a network of the case's sizes, of non-singular integer weights or of the family FLOATS."""
     rng, D = case.rng, case["D"]
     if case["family"] == RATIONAL:
@@ -172,7 +172,7 @@ def typical_error(case: Case, R: int) -> float:
     """Return the median of ||f - fbar||_F / ||fbar||_F over random pairs, in doubles whatever the case's digits."""
 
     def doubles(x: Any, case: Case) -> Any:
-        return array(x, case) if case.digits <= 16 else x
+        return for_case(x, case) if case.digits <= 16 else x
 
     pairs = [(transformer(case, doubles), transformer(case, doubles)) for _ in range(case["draws"])]
     return float(np.median([constructions.adapt_transformer(*pair, R).error for pair in pairs]))

@@ -9,7 +9,7 @@ import numpy as np
 from flint import fmpq_mat
 
 from lora_proofs import Case, Comparison, at_least, at_most, constructions, equal, exact, instances
-from lora_proofs.backends import array
+from lora_proofs.backends import for_case
 from lora_proofs.linalg import to_numpy
 from lora_proofs.networks.transformer import TransformerBlock, TransformerNetwork
 
@@ -93,12 +93,12 @@ def tight_pair(case: Case) -> tuple[TransformerNetwork, TransformerNetwork]:
 
     def network(b_1: float = 4.0, values: float = 1.0, logits: float = 0.0) -> TransformerNetwork:
         def block(M: float, N: float, b: float) -> TransformerBlock:
-            W = [array(np.array([[x]]), case) for x in (M, 1.0, N)]
-            zero, bias = (array(np.array([x]), case) for x in (0.0, b))
+            W = [for_case(np.array([[x]]), case) for x in (M, 1.0, N)]
+            zero, bias = (for_case(np.array([x]), case) for x in (0.0, b))
             return TransformerBlock([W[0]], [W[1]], [W[2]], [W[1]], W[1], bias, W[1], zero)
 
         blocks = [block(300.0, 1.0, 4.0), block(logits, values, b_1)] if second else [block(logits, values, b_1)]
-        return TransformerNetwork(blocks, array(np.eye(1), case))
+        return TransformerNetwork(blocks, for_case(np.eye(1), case))
 
     part = {TIGHT[0]: {"b_1": 4.0 + change}, TIGHT[1]: {"values": 1.0 + change}}.get(case["family"], {"logits": change})
     return network(**part), network()
@@ -116,7 +116,7 @@ def below_ratio(case: Case) -> float:
     Z[0] = [1.0, -1.0, 1.0, -1.0]
     Z[1] = -Z[0]
     Z *= (1 - 1e-15) * D**0.5 / np.linalg.norm(Z, axis=1, keepdims=True)
-    apart = to_numpy(network(array(Z, case)) - target(array(Z, case)))
+    apart = to_numpy(network(for_case(Z, case)) - target(for_case(Z, case)))
     return float(np.linalg.norm(apart.astype(float), axis=1).max()) / float(
         constructions.certify_transformer(network, target).error
     )

@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from lora_proofs.backends import BACKENDS, array, namespace
+from lora_proofs.backends import BACKENDS, for_case, load_backend
 from lora_proofs.judgement.cases import Case
 from lora_proofs.judgement.claims import Paper, at_most, equal
 from lora_proofs.verify import Verdict, verify
@@ -29,7 +29,7 @@ def claim(check):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_an_instance_moves_to_the_library_and_type_of_the_case(backend, dtype):
     x = np.random.default_rng(0).standard_normal((3, 4))
-    moved = array(x, Case(backend=backend, dtype=dtype))
+    moved = for_case(x, Case(backend=backend, dtype=dtype))
     assert type(moved).__module__.partition(".")[0] in (BACKENDS[backend][0].partition(".")[0], "jaxlib")
     assert str(moved.dtype).rpartition(".")[2] == dtype
     assert [float(v) for v in moved[0, :]] == pytest.approx(x[0].tolist(), rel=1e-6)
@@ -39,28 +39,28 @@ def test_an_instance_moves_to_the_library_and_type_of_the_case(backend, dtype):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_more_digits_are_those_of_mpmath_whatever_the_library(backend):
-    moved = array(np.ones(2), Case(digits=32, backend=backend, dtype="float32"))
+    moved = for_case(np.ones(2), Case(digits=32, backend=backend, dtype="float32"))
     assert isinstance(moved[0], mpmath.mpf)
 
 
 def test_the_usual_instance_is_left_alone():
     x = np.ones(3)
-    assert array(x, Case()) is x
+    assert for_case(x, Case()) is x
 
 
 def test_a_library_that_is_missing_takes_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(ValueError, match=r"the backend cupy cannot be used .* it needs pip install cupy-cuda12x"):
-        namespace("cupy")
+        load_backend("cupy")
     with pytest.raises(ValueError, match="there is no backend 'tensorflow'; pass one of numpy, strict"):
-        namespace("tensorflow")
+        load_backend("tensorflow")
 
 
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_verdict_says_what_it_was_computed_in(backend, dtype):
     def check(case):
-        x = array(np.full(3, 0.25), case)
+        x = for_case(np.full(3, 0.25), case)
         return at_most(x[0] * 2, 1)
 
     verdict = verify(claim(check), Case(backend=backend, dtype=dtype))
@@ -83,7 +83,7 @@ def test_a_check_that_computes_elsewhere_is_not_said_to_follow(measured, backend
 @pytest.mark.parametrize("backend", HERE)
 def test_single_precision_refutes_nothing(backend):
     def check(case):
-        return equal(array(np.array([1.1]), case)[0], 1.1)  # not a number of single precision, by 2e-8
+        return equal(for_case(np.array([1.1]), case)[0], 1.1)  # not a number of single precision, by 2e-8
 
     verdict = verify(claim(check), Case(backend=backend, dtype="float32"))
     assert (verdict.outcome, verdict.digits, verdict.backend, verdict.dtype) == ("holds", 16, backend, "float64")
