@@ -7,7 +7,7 @@
    [one_head_necessary]
      says: 2R >= rank(Wbar_K^T Wbar_Q - W_K^T W_Q) is needed for adapters of rank R on W_Q and W_K. *)
 From mathcomp Require Import all_ssreflect all_algebra.
-From LoraProofs Require Import chain relu tightness transformer.
+From LoraProofs Require Import compat chain relu tightness transformer.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
@@ -29,7 +29,7 @@ Definition value B := W1 B *m (WO B 0 *m WV B 0).
 Definition mlp B Wo x := Wo *m (W2 B *m relu (value B *m x + b1 B) + b2 B).
 
 Lemma sum_gt0 (A : 'M[F]_N.+2) j : 0 < \sum_k e (A k j).
-Proof. by rewrite big_ord_recl ltr_paddr ?sumr_ge0 // => k _; rewrite ltW. Qed.
+Proof. by rewrite big_ord_recl ltr_wpDr ?sumr_ge0 // => k _; rewrite ltW. Qed.
 
 Lemma softmax_sum (A : 'M[F]_N.+2) j : \sum_i softmax A i j = 1.
 Proof.
@@ -81,7 +81,7 @@ Qed.
 
 Lemma weight_eq (p q p' q' : F) : e p / (e p + e q *+ N.+1) = e p' / (e p' + e q' *+ N.+1) -> p - q = p' - q'.
 Proof.
-have pos a b : e a + e b *+ N.+1 != 0 by rewrite gt_eqF // ltr_paddr // mulrn_wge0 // ltW.
+have pos a b : e a + e b *+ N.+1 != 0 by rewrite gt_eqF // ltr_wpDr // mulrn_wge0 // ltW.
 move/eqP; rewrite eqr_div // !mulrDr [e p' * e p]mulrC (inj_eq (addrI _)) !mulrnAr => /eqP/(pmulrnI (ltn0Sn N)).
 by rewrite -!eD => /e_inj h; apply/eqP; rewrite subr_eq addrAC -h addrK.
 Qed.
@@ -120,7 +120,7 @@ Qed.
 Lemma weight01 (A : 'M[F]_N.+2) : 0 <= softmax A 0 0 <= 1.
 Proof.
 have s0 k : 0 <= softmax A k 0 by rewrite mxE divr_ge0 // ltW // sum_gt0.
-by rewrite s0 -(softmax_sum A 0) big_ord_recl ler_addl sumr_ge0.
+by rewrite s0 -(softmax_sum A 0) big_ord_recl lerDl sumr_ge0.
 Qed.
 
 Lemma pair_orthogonal x y : active x -> active y -> ((x - y)^T *m (logits B - logits Bt) *m x) 0 0 = 0.
@@ -143,17 +143,17 @@ Qed.
 Lemma active_box : exists c r, 0 < r /\ forall x, box c r x -> active x.
 Proof.
 pose c := invmx (value Bt) *m (const_mx 1 - b1 Bt); pose K := \sum_i \sum_j `|value Bt i j| + 1.
-have K0 : 0 < K by rewrite ltr_paddl // sumr_ge0 // => i _; rewrite sumr_ge0.
+have K0 : 0 < K by rewrite ltr_wpDl ?ltr01 ?sumr_ge0 // => i _; rewrite sumr_ge0.
 exists c, K^-1; split=> [|x xb i]; first by rewrite invr_gt0.
-have vE z : (value Bt *m z + b1 Bt) i 0 = val (row i (value Bt)) (b1 Bt i 0) z by rewrite /val -row_mul !mxE.
-have vc : val (row i (value Bt)) (b1 Bt i 0) c = 1 by rewrite -vE /c mulKVmx // subrK mxE.
+have vE z : (value Bt *m z + b1 Bt) i 0 = affine (row i (value Bt)) (b1 Bt i 0) z by rewrite /affine -row_mul !mxE.
+have vc : affine (row i (value Bt)) (b1 Bt i 0) c = 1 by rewrite -vE /c mulKVmx // subrK mxE.
 rewrite vE; have Ki : 0 <= K^-1 by rewrite invr_ge0 ltW.
-have := val_near (row i (value Bt)) (b1 Bt i 0) Ki xb; rewrite vc => h.
+have := affine_near (row i (value Bt)) (b1 Bt i 0) Ki xb; rewrite vc => h.
 have : K^-1 * (\sum_j `|row i (value Bt) 0 j|) <= 1.
-  rewrite mulrC ler_pdivr_mulr // mul1r /K [X in _ <= X + _](bigD1 i) //=.
+  rewrite mulrC ler_pdivrMr // mul1r /K [X in _ <= X + _](bigD1 i) //=.
   rewrite (eq_bigr (fun j => `|value Bt i j|)) => [|j _]; last by rewrite mxE.
-  by rewrite -addrA ler_addl addr_ge0 // sumr_ge0 // => k _; rewrite sumr_ge0.
-by move/(le_trans h); rewrite ler_norml => /andP[+ _]; rewrite ler_subr_addr addNr.
+  by rewrite -addrA lerDl addr_ge0 // sumr_ge0 // => k _; rewrite sumr_ge0.
+by move/(le_trans h); rewrite ler_norml => /andP[+ _]; rewrite lerBrDr addNr.
 Qed.
 
 Theorem one_head_logits : logits B = logits Bt.
@@ -162,8 +162,8 @@ have [c [r [r0 act]]] := active_box; set G := logits B - logits Bt.
 have r20 : 0 < r / 2%:R by rewrite divr_gt0 ?ltr0n.
 have Gx x : box c (r / 2%:R) x -> G *m x = 0.
   move=> xb; have inside y : (forall i, `|y i 0 - x i 0| <= r / 2%:R) -> active y.
-    move=> yx; apply: act => i; rewrite -[y i 0](subrK (x i 0)) -addrA; apply: le_trans (ler_norm_add _ _) _.
-    by rewrite [X in _ <= X]splitr ler_add.
+    move=> yx; apply: act => i; rewrite -[y i 0](subrK (x i 0)) -addrA; apply: le_trans (ler_normD _ _) _.
+    by rewrite [X in _ <= X]splitr lerD.
   apply/colP=> i; rewrite [RHS]mxE.
   have xa : active x by apply: inside => k; rewrite subrr normr0 ltW.
   have ya : active (x + (r / 2%:R) *: delta_mx i 0).
