@@ -78,8 +78,8 @@ def _watch(hidden: list[str]) -> None:
 
 
 def _files(package: str) -> list[str]:
-    """Return the files of the closed modules, compiled ones too."""
-    roots = [os.path.join(package, *name.split(".")) for name in CLOSED]
+    """Return the files of the closed modules, compiled ones too, and of other copies on the path."""
+    roots = [os.path.join(place, *name.split(".")) for place in {package, *sys.path} for name in CLOSED]
     found = [os.path.join(folder, name) for root in roots for folder, _, names in os.walk(root) for name in names]
     return found + [f"{root}.py" for root in roots if os.path.isfile(f"{root}.py")]
 
