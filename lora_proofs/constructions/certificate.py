@@ -32,6 +32,16 @@ class Certificate(Readable):
         exactly, and `error` or, where that is None, what bounds of both functions allow. None if nothing was compared.
     size : Fraction
         The largest |target_k(x)| at these points, exactly, over all k: outputs are not weighed one by one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs import Box, ReluNetwork
+    >>> from lora_proofs.constructions import certify_relu_network
+    >>> network = ReluNetwork([np.eye(2)], [np.zeros(2)])
+    >>> certificate = certify_relu_network(network, network, Box(-1, 1))
+    >>> certificate.holds, certificate.evidence
+    (True, 'certified')
     """
 
     holds: bool

@@ -33,6 +33,16 @@ def adapt_relu_network(
     ------
     ValueError
         If the method is unknown, or what that method says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs import Box, instances
+    >>> rng = np.random.default_rng(0)
+    >>> frozen, target = instances.relu_network(rng, 4, 2), instances.relu_network(rng, 4, 1)
+    >>> adapted = adapt_relu_network(frozen, target, 2, domain=Box(-1, 1))
+    >>> adapted.certificate.holds
+    True
     """
     if method == "blocks":
         return adapt_by_blocks(frozen, target, ranks, domain=domain, partition=partition)

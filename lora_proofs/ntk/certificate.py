@@ -121,6 +121,19 @@ def certify(problem: LinearizedProblem, u: Any, v: Any, rigorous: bool = False) 
     ValueError
         If the factors do not fit, or a rigorous bracket is asked for of an operator, or at lam = 0 of more than 2^18
         entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs.ntk import LinearizedProblem, solve
+    >>> rng = np.random.default_rng(0)
+    >>> gradients, labels = rng.standard_normal((8, 1, 3, 4)), rng.standard_normal((8, 1))
+    >>> problem = LinearizedProblem(gradients, 0 * labels, labels, "squared", 0.1)
+    >>> ((u, v),) = solve(problem).factors
+    >>> certify(problem, u, v).gap <= 1e-8
+    True
+    >>> certify(problem, 0 * u, 0 * v).gap > 0.1  # no optimum
+    True
     """
     check_problem(problem)
     u, v = problem.check_factors(u, v)

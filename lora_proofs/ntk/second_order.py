@@ -150,6 +150,19 @@ def second_order(problem: LinearizedProblem, u: Any, v: Any, tolerance: float = 
     ------
     ValueError
         If the shapes do not fit, or u and v have no columns at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs.ntk import LinearizedProblem, solve
+    >>> rng = np.random.default_rng(0)
+    >>> gradients, labels = rng.standard_normal((8, 1, 3, 4)), rng.standard_normal((8, 1))
+    >>> problem = LinearizedProblem(gradients, 0 * labels, labels, "squared", 0.1)
+    >>> ((u, v),) = solve(problem).factors
+    >>> second_order(problem, u, v).verdict
+    'strict minimum'
+    >>> second_order(problem, 0 * u, 0 * v).verdict
+    'saddle'
     """
     passed = as_passed(problem, u)
     u, v = passed.reduce(u, v)

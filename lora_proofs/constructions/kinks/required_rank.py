@@ -126,6 +126,12 @@ def required_rank(D: int, L: int, Lbar: int, seed: int = 0) -> RequiredRank:
     ------
     ValueError
         If D, L and Lbar are not such numbers, or the seed is no whole number >= 0.
+
+    Examples
+    --------
+    >>> found = required_rank(4, 2, 1)
+    >>> found.lower, found.upper
+    (2, 2)
     """
     for name, value in (("D", D), ("L", L), ("Lbar", Lbar)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

@@ -209,6 +209,15 @@ def adapt_rational_network(
 
     The networks may hold ``fmpq_mat`` weights; ``adapters`` are `exact.RationalAdapter`, the weights and biases of
     ``network`` object arrays of ``fmpq``. ValueError if the ranks do not suffice for an exact representation.
+
+    Examples
+    --------
+    >>> from lora_proofs import Box, exact
+    >>> one, zero = [[1, 0], [0, 1]], [0, 0]
+    >>> frozen = ReluNetwork([exact.array(one)] * 2, [exact.array(zero)] * 2)
+    >>> target = ReluNetwork([exact.array([[1, 1], [0, 1]])], [exact.array(zero)])
+    >>> exact.adapt_relu_network(frozen, target, 1, domain=Box(-1, 1)).certificate.evidence
+    'exact'
     """
     for name, network in (("frozen", frozen), ("target", target)):
         if not isinstance(network, ReluNetwork):

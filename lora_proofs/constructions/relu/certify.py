@@ -97,6 +97,17 @@ def certify_relu_network(
     ValueError
         If the network is narrower than the target, the domain is of another dimension, or the tolerance is no finite
         number >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs import Box, ReluNetwork
+    >>> target = ReluNetwork([np.eye(2)], [np.zeros(2)])
+    >>> twice = ReluNetwork([np.eye(2), np.eye(2)], [np.zeros(2), np.zeros(2)])
+    >>> certify_relu_network(twice, target, Box(-1, 1)).holds
+    True
+    >>> certify_relu_network(twice, ReluNetwork([2 * np.eye(2)], [np.zeros(2)]), Box(-1, 1)).holds
+    False
     """
     allowed = read_tolerance(tolerance)
     for name, net in (("network", network), ("target", target)):

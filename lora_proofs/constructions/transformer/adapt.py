@@ -201,6 +201,19 @@ def adapt_transformer(
         If the networks differ in size or arithmetic, a frozen weight is singular where it must not be, a product of
         the weights leaves the range of floats, or, over Q, the ranks do not suffice or a bias of the target cannot be
         transported.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs import TransformerBlock, TransformerNetwork
+    >>> rng = np.random.default_rng(0)
+    >>> def draw():
+    ...     W = lambda: rng.standard_normal((2, 2))
+    ...     block = TransformerBlock([W()], [W()], [W()], [W()], W(), np.zeros(2), W(), np.zeros(2))
+    ...     return TransformerNetwork([block], W())
+    >>> adapted = adapt_transformer(draw(), draw(), 1)
+    >>> adapted.certificate.holds
+    True
     """
     check_same_size(frozen, target, names=("frozen", "target"))
     named = frozen.named_weights

@@ -124,6 +124,17 @@ def solve(problem: LinearizedProblem, gap: float = 1e-8, method: str = "auto") -
     ------
     ValueError
         If gap <= 0, the method is unknown, or lam = 0 and the data are separable, so that no minimiser exists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lora_proofs.ntk import LinearizedProblem
+    >>> rng = np.random.default_rng(0)
+    >>> gradients, labels = rng.standard_normal((8, 1, 3, 4)), rng.standard_normal((8, 1))
+    >>> problem = LinearizedProblem(gradients, 0 * labels, labels, "squared", 0.1)
+    >>> solution = solve(problem)
+    >>> bool(solution.lower <= solution.upper), solution.gap <= 1e-8
+    (True, True)
     """
     check_problem(problem)
     if real_number("gap", gap, _GAP_HINT) <= 0:
