@@ -65,18 +65,29 @@ def find_kernel() -> Kernel:
     Raises
     ------
     NoKernel
-        If there is none, or it lacks the Mathematical Components.
+        If there is none, or it lacks the Mathematical Components or their tactics.
     """
     coqc = shutil.which("coqc")
-    if coqc is None:
+    lacking = "coqc on the path" if coqc is None else _lacking(coqc)
+    if coqc is None or lacking:
         raise NoKernel(
-            "no coqc on the path: install Rocq with the Mathematical Components "
+            f"no {lacking}: install Rocq with the Mathematical Components "
             "(Debian, Ubuntu: apt-get install coq libcoq-mathcomp-algebra libcoq-mathcomp-algebra-tactics; "
             "opam: opam install coq-mathcomp-algebra coq-mathcomp-algebra-tactics)"
         )
     said = subprocess.run([coqc, "--version"], capture_output=True, text=True).stdout
     version = re.search(r"(?:Rocq Prover|Coq Proof Assistant), version (\S+)", said)
     return Kernel(coqc, f"Coq {version[1]}" if version else said.strip().split("\n")[0])
+
+
+def _lacking(coqc: str) -> str:
+    """Return which part of the Mathematical Components is not among the libraries of a compiler."""
+    if os.environ.get("COQPATH"):  # they may be anywhere
+        return ""
+    where = subprocess.run([coqc, "-where"], capture_output=True, text=True).stdout.strip()
+    folder = Path(where) / "user-contrib" / "mathcomp"
+    parts = {"ssralg.vo": "mathcomp-algebra", "ring.vo": "mathcomp-algebra-tactics"}
+    return next((f"{name} beside coqc" for part, name in parts.items() if not any(folder.rglob(part))), "")
 
 
 @contextmanager
