@@ -67,7 +67,7 @@ def total(parts: list[fmpq_mat]) -> fmpq_mat:
 SIZES = ({"D": 8, "d": 6, "r": 2, "n": 3}, {"D": 10, "d": 8, "r": 3, "n": 3}, {"D": 9, "d": 7, "r": 2, "n": 2})
 
 
-@PAPER.proposition("full-rank", points=SIZES)
+@PAPER.proposition("full-rank", points=SIZES, proof="randlora")
 def full_rank(case: Case) -> Comparison:
     r"""For generic bases and diagonals rank \Delta = min(D, d, n r), A shared: full rank from n = ceil(d/r) on.
 

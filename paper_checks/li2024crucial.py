@@ -103,7 +103,7 @@ def rank_kept(A: fmpq_mat, start: fmpq_mat) -> int:
     return exact.rank(X - start) - (exact.rank(exact.hstack(A, X)) - exact.rank(A))
 
 
-@PAPER.theorem("symmetric-recursion", points=SIZES)
+@PAPER.theorem("symmetric-recursion", points=SIZES, proof="nora_newton")
 def recursion(case: Case) -> Comparison:
     """E+ = (1 - 2 eta) E + eta^2 E (X X^T)^+ E for every X with the column space of A, r >= k.
 

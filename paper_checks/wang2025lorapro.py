@@ -89,7 +89,7 @@ def zero(case: Case) -> fmpq_mat:
 # ------------------------------------------------------------------------------------- theorem 2.1: the closed form
 
 
-@PAPER.theorem("2.1", points=SHAPES)
+@PAPER.theorem("2.1", points=SHAPES, proof="lorapro_optimal")
 def closed_form(case: Case) -> Comparison:
     """For A, B of full rank and every X, the pair of `Layer.pro` minimises |g~ - g|_F over all pairs (g^A, g^B).
 
@@ -125,7 +125,7 @@ def normal_equations(layer: Layer, down: fmpq_mat, up: fmpq_mat) -> int:
     return exact.count_nonzero(layer.B.transpose() * rest, rest * layer.A.transpose())
 
 
-@PAPER.theorem("2.1-residual", points=SHAPES)
+@PAPER.theorem("2.1-residual", points=SHAPES, proof="lorapro_residual")
 def residual(case: Case) -> Comparison:
     """The least distance is |(I - P_B) g (I - P_A)|_F: what neither factor can reach (squared here)."""
     layer = Layer(case)

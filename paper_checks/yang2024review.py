@@ -115,7 +115,7 @@ def general(case: Case) -> Draw:
     return lambda m, n: instances.integers(case.rng, m, n, 1, 9999)
 
 
-@PAPER.formula("rank", method=NAMES, r=(2, 3))
+@PAPER.formula("rank", method=NAMES, r=(2, 3), proof="adapter_iff")
 def generic_rank(case: Case) -> Comparison:
     """The update has rank r for LoRA, VeRA, AdaLoRA, LoRA-FA, LoRA-XS; r^2 for LoHa; 3 r for LoKr and three merges.
 

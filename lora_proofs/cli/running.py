@@ -77,6 +77,7 @@ def run_checks(workload: Workload, selections: list[Selection], jobs: int, dask:
     """Run a workload with a progress bar and a journal; end the process where the run cannot go on."""
     from lora_proofs.judgement.sweep import sweep
     from lora_proofs.judgement.verdict_lines import journal_of
+    from lora_proofs.presentation.proofs import accepted_proofs
     from lora_proofs.presentation.report import Report
 
     journal = journal_of(workload, warn=lambda text: note(f"warning: {text}"))
@@ -95,4 +96,5 @@ def run_checks(workload: Workload, selections: list[Selection], jobs: int, dask:
         note(f"interrupted: {kept()}")
         sys.exit(INTERRUPTED)
     command = shlex.join(["lora-proofs", *sys.argv[1:]])
-    return Report(selections, tallies, time.perf_counter() - start, command, journal.entries)
+    proofs = accepted_proofs(claim for selection in selections for claim in selection.claims)
+    return Report(selections, tallies, time.perf_counter() - start, command, journal.entries, proofs)

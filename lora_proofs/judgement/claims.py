@@ -154,6 +154,8 @@ class Claim:
         True for a "for all" statement that is only sampled.
     requires : tuple of (module, command)
         Modules that the check needs beyond the package's own, and how to get each.
+    proof : tuple of str
+        Names of the theorems of `lora_proofs.formal` that prove it, or a part of it, for all sizes.
     controls : list of Control
         Filled by `control`.
     """
@@ -169,6 +171,7 @@ class Claim:
     seeded: bool = True
     sampled: bool = False
     requires: tuple[tuple[str, str], ...] = ()
+    proof: tuple[str, ...] = field(default=(), repr=False)
     controls: list[Control] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -182,6 +185,8 @@ class Claim:
             raise ValueError(f"{self.label}: a tolerance is a pair (rtol > 0, the reason for it)")
         if not all(isinstance(need, tuple) and len(need) == 2 for need in self.requires):
             raise ValueError(f"{self.label}: requires is a tuple of pairs (module, command that installs it)")
+        if not all(isinstance(name, str) and name.isidentifier() for name in self.proof):
+            raise ValueError(f"{self.label}: proof names theorems, such as 'lemma1_iff'; got {self.proof!r}")
 
     def __call__(self, case: Case) -> Comparison:
         """Call the check."""
@@ -304,6 +309,7 @@ class Paper:
         seeded: bool = True,
         sampled: bool = False,
         requires: tuple[tuple[str, str], ...] = (),
+        proof: str | tuple[str, ...] = (),
         **grid: Sequence[Value],
     ) -> Callable[[Check], Claim]:
         """Turn a check function into a claim of this paper; `lemma` to `figure` fix the kind.
@@ -314,7 +320,7 @@ class Paper:
             The two halves of the label.
         points : sequence of mappings
             Explicit parameter points, each one a case, beside those of the grid.
-        gap, tolerance, seeded, sampled, requires
+        gap, tolerance, seeded, sampled, requires, proof
             See `Claim`.
         **grid
             Parameter name to a tuple of values; their product is the claim's grid.
@@ -328,7 +334,7 @@ class Paper:
         def register(check: Check) -> Claim:
             claim = Claim(
                 self.key, kind, number, inspect.cleandoc(check.__doc__ or ""), make_grid(points, grid), check,
-                gap, tolerance, seeded, sampled, requires,
+                gap, tolerance, seeded, sampled, requires, (proof,) if isinstance(proof, str) else proof,
             )  # fmt: skip
             if any(other.label == claim.label for other in self.claims):
                 raise ValueError(f"two claims are labelled {claim.label}")

@@ -6,7 +6,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from lora_proofs import __version__
@@ -17,6 +17,7 @@ from lora_proofs.judgement.collect import Selection
 from lora_proofs.judgement.environment import data_folder, versions
 from lora_proofs.judgement.tally import Tally
 from lora_proofs.judgement.verify import Evidence, Outcome, Verdict
+from lora_proofs.presentation.proofs import Proof, proves
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ClaimReport:
     claim: Claim
     path: str
     tally: Tally
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def not_run(self) -> bool:
@@ -59,9 +61,9 @@ class ClaimReport:
         """Outcome, evidence, controls and time in one line."""
         tally = self.tally
         if self.not_run or not tally.cases:
-            return "not run"
+            return "; ".join(filter(None, ["not run", proves(self.proofs)]))
         controls = f"{tally.caught} of {_count(tally.controls, 'control')} caught" if tally.controls else "no control"
-        return f"{self._finding}; {controls}; {tally.seconds:.1f} s"
+        return "; ".join(filter(None, [self._finding, proves(self.proofs), controls, f"{tally.seconds:.1f} s"]))
 
     @property
     def _finding(self) -> str:
@@ -115,6 +117,8 @@ class Report:
         The command line, for the record.
     verdicts : callable
         Returns an iterator over the verdicts, in the order of the plan.
+    proofs : mapping of str to tuple of Proof
+        By the claims' labels: see `accepted_proofs`.
     """
 
     selections: Sequence[Selection]
@@ -122,6 +126,7 @@ class Report:
     seconds: float
     command: str = ""
     verdicts: Callable[[], Iterable[Verdict]] = tuple
+    proofs: Mapping[str, tuple[Proof, ...]] = field(default_factory=dict)
 
     @cached_property
     def claims(self) -> list[ClaimReport]:
@@ -132,6 +137,7 @@ class Report:
                 claim,
                 "" if selection.path.parent == home else str(selection.path),
                 self.tallies.get(claim.label, Tally()),
+                self.proofs.get(claim.label, ()),
             )
             for selection in self.selections
             for claim in selection.claims
@@ -159,6 +165,7 @@ class Report:
             "not_run": sum(entry.not_run for entry in self.claims),
             "claims": sum(bool(tally.cases) for tally in tallies),
             "claims_exact": sum(bool(tally.exact) for tally in tallies),
+            "proved": sum(bool(proves(entry.proofs)) for entry in self.claims),
         }
 
     def exit_code(self, strict: bool = False) -> int:
@@ -252,12 +259,14 @@ class Report:
         counts = self.summary
         share = f"{counts['claims_exact']} of {_count(counts['claims'], 'claim')}"
         share += f" ({counts['claims_exact'] / counts['claims']:.0%})" if counts["claims"] else ""
+        proved = f"{_count(counts['proved'], 'claim')} proved for all sizes; " if counts["proved"] else ""
         text = (
             f"holds {counts['holds']}, fails {counts['fails']}, inconclusive {counts['inconclusive']}, "
             f"out of scope {counts['out_of_scope']}, errors {counts['errors']}; "
             f"{counts['controls_caught']} of {_count(counts['controls'], 'control')} caught; "
             f"{_count(counts['gaps_confirmed'], 'gap')} confirmed; {_count(counts['not_run'], 'claim')} not run; "
-            f"exact evidence for {share}; {self.seconds:.1f} s"
+            f"exact evidence for {share}; "
+            f"{proved}{self.seconds:.1f} s"
         )
         return Line(text, "bad" if self.exit_code() else "doubt" if counts["inconclusive"] else "good")
 
@@ -272,12 +281,15 @@ class Report:
                 "command": self.command,
             },
             "summary": self.summary,
+            "proofs": {label: [proof.to_json() for proof in proofs] for label, proofs in self.proofs.items()},
             "verdicts": [],
         }
         yield json.dumps(head, indent=1).removesuffix("]\n}")
         separator = "\n  "
+        proved = {label for label, proofs in self.proofs.items() if proves(proofs)}
         for verdict in self.verdicts():
-            yield f"{separator}{json.dumps(verdict.to_json(), allow_nan=False)}"
+            row = {**verdict.to_json(), "proved": verdict.claim in proved}
+            yield f"{separator}{json.dumps(row, allow_nan=False)}"
             separator = ",\n  "
         yield "\n ]\n}\n"
 

@@ -159,7 +159,7 @@ def slope(at: fmpq_mat, value: Callable[[fmpq_mat], Any]) -> fmpq_mat:
     return fmpq_mat(m, n, [(value(at + E) - value(at - E)) / 2 for E in units(m, n)])
 
 
-@PAPER.formula("3-rank", d=(6,), k=(7,), r=(1, 2, 3), K=(1, 2, 3, 4))
+@PAPER.formula("3-rank", d=(6,), k=(7,), r=(1, 2, 3), K=(1, 2, 3, 4), proof=("rank_merge", "adapter_iff"))
 def rank_of_merges(case: Case) -> Comparison:
     """K merged updates of rank r change almost every weight by a matrix of rank min(K r, d, k), not r."""
     return equal(merged_rank(case, one_A=False), min(case["K"] * case["r"], case["d"], case["k"]))

@@ -69,7 +69,11 @@ def spent(factors: list[Any]) -> int:
 SHAPES = [{"shapes": "8x8", "d": 9}, {"shapes": "6x9", "d": 6}, {"shapes": "5x4", "d": 2}, {"shapes": "4x4", "d": 10}]
 
 
-@PAPER.theorem("3.1", points=[{**p, "shapes": p["shapes"].replace("x", "-")} for p in SHAPES])
+@PAPER.theorem(
+    "3.1",
+    points=[{**p, "shapes": p["shapes"].replace("x", "-")} for p in SHAPES],
+    proof=("factors_solve_nuclear", "nuclear_solved_by_factors", "theorem31_nuclear", "theorem31_full"),
+)
 def theorem_3_1(case: Case) -> Comparison:
     r"""If a global minimiser exists, there is one with r(r+1)/2 <= KN.
 
@@ -97,7 +101,7 @@ def leading_columns(u: list[Any], v: list[Any], k: int) -> tuple[list[Any], list
     return [left[:, :k] * np.sqrt(s[:k])], [right[:k].T * np.sqrt(s[:k])]
 
 
-@PAPER.theorem("3.1-steps", shape=("4-4-4-6", "5-4-3-5", "5-5-5-9"))
+@PAPER.theorem("3.1-steps", shape=("4-4-4-6", "5-4-3-5", "5-5-5-9"), proof="symmetric_null")
 def theorem_3_1_steps(case: Case) -> Comparison:
     r"""Steps 1 and 2 over Q, at a planted minimiser of rank k with k(k+1)/2 > d, \lambda = 2.
 

@@ -94,6 +94,7 @@ def escape_index(trap: ntk.traps.Trap, directions: list[Any], flat: int = 0) -> 
     flat=(0, 1, 3),
     points=[{"shape": "5-5-3", "below": 3, "top": 125, "loss": "squared", "flat": 0}],
     sampled=True,
+    proof=("sharp_psd", "sharp_global"),
 )
 def theorem_4_1_sharp(case: Case) -> Comparison:
     r"""\lambda > 0, r(r+3)/2 > d: for almost every G, all labels and convex C^2 losses, every SOSP of L is global.
@@ -171,6 +172,7 @@ def _(case: Case) -> Comparison:
     gradients=("integers", "rank one", "zero"),
     fewer=(0, 1),
     sampled=True,
+    proof=("rank_ge_d", "rank_ge_d_global", "sosp_rank_ge_d_global", "one_more_datum"),
 )
 def any_gradients(case: Case) -> Comparison:
     r"""\lambda > 0, r >= d: every SOSP of L is global, for every G, without a perturbation.

@@ -109,6 +109,7 @@ def _(case: Case) -> Comparison:
     below=(0, 1),
     top=(101, 125),
     loss=("squared", "logistic"),
+    proof="sharp_psd",
 )
 def index_on_W(case: Case) -> Comparison:
     r"""On W = {(u_1 t^T, v_1 t^T)} + N, q has r negative eigenvalues and the kernel N, of dimension r^2.
@@ -138,7 +139,7 @@ def _(case: Case) -> Comparison:
     return equal(negative_on_W(full_rank_plant(case)), sizes(case["shape"])[2])
 
 
-@PAPER.theorem("4.1-sharp-step-5", family=("B", "L+"), r=(1, 2, 3, 4, 5), seeded=False)
+@PAPER.theorem("4.1-sharp-step-5", family=("B", "L+"), r=(1, 2, 3, 4, 5), seeded=False, proof="sharp_psd")
 def ranks_at_the_threshold(case: Case) -> Comparison:
     r"""D >= rank C >= r + rank(C|N) = r + r(r+1)/2: steps 4 and 5, met with equality by the traps B_r and L+_r.
 

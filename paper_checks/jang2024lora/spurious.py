@@ -45,7 +45,9 @@ def surplus(trap: ntk.traps.Trap) -> int:
     return slopes + verdict.inertia[0] + verdict.inertia[1] - verdict.gauge
 
 
-@PAPER.theorem("4.1-sharp-is-sharp", trap=TRAPS, seeded=False)
+@PAPER.theorem(
+    "4.1-sharp-is-sharp", trap=TRAPS, seeded=False, proof=("sharp_is_sharp", "trap_b_local", "trap_b_strict")
+)
 def sharpness(case: Case) -> Comparison:
     r"""For every r there is an instance with d = r(r+3)/2 and a strict spurious local minimum of L, up to O(r).
 
@@ -77,7 +79,9 @@ def _(case: Case) -> Comparison:
     return equal(surplus(trap.without(trap.N - 1)), 0)
 
 
-@PAPER.theorem("4.1-sharp-is-sharp-value", family=("B", "C"), r=(1, 2, 3, 4, 5), seeded=False)
+@PAPER.theorem(
+    "4.1-sharp-is-sharp-value", family=("B", "C"), r=(1, 2, 3, 4, 5), seeded=False, proof="trap_b_not_global"
+)
 def value_above_optimum(case: Case) -> Comparison:
     r"""B_r lies 11/50 above its optimum diag(0, 1, ..., 1, 24/25); C_r has r + 1/2, its optimum (20 r + 12)/25.
 
@@ -118,7 +122,12 @@ def value_and_norm(trap: ntk.traps.Trap, family: str) -> tuple[Any, Any]:
     return sum((x * x for x in w), fmpq(0)) / 2 + norm, norm
 
 
-@PAPER.theorem("4.1-needs-its-perturbation", r=(3, 4, 5), seeded=False)
+@PAPER.theorem(
+    "4.1-needs-its-perturbation",
+    r=(3, 4, 5),
+    seeded=False,
+    proof=("one_more_datum", "trap_c_local", "trap_c_not_global"),
+)
 def perturbation_is_needed(case: Case) -> Comparison:
     r"""P = 0: the traps C_r are spurious local minima although r(r+1)/2 > KN = r + 1.
 

@@ -53,7 +53,7 @@ def rank_if_unique(trap: ntk.traps.Trap) -> int:
     return exact.rank(on_face(trap, trap.u, trap.v))
 
 
-@PAPER.theorem("3.1-tight-unregularised", r=(2, 3, 4, 5))
+@PAPER.theorem("3.1-tight-unregularised", r=(2, 3, 4, 5), proof="theorem31_tight")
 def theorem_3_1_tight_unregularised(case: Case) -> Comparison:
     r"""\lambda = 0: with the G of theorem-3.1-tight and target I, every interpolant has rank r.
 

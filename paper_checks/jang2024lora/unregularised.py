@@ -219,7 +219,9 @@ SHARP = (
 )
 
 
-@PAPER.theorem("4.1-unregularised-is-sharp", trap=SHARP, seeded=False)
+@PAPER.theorem(
+    "4.1-unregularised-is-sharp", trap=SHARP, seeded=False, proof=("trap_d_local", "trap_d_strict", "trap_d_not_global")
+)
 def unregularised_sharpness(case: Case) -> Comparison:
     r"""For all m >= n > r there is an instance with d = r m + 1 and a strict spurious local minimum, up to GL(r).
 

@@ -38,7 +38,14 @@ def half_squares(u: fmpq_mat, v: fmpq_mat) -> Any:
     return (inner(u, u) + inner(v, v)) / 2
 
 
-@PAPER.lemma("variational-nuclear-norm", shape=SHAPES, extra=(0, 2), factors=("balanced", "random"), sampled=True)
+@PAPER.lemma(
+    "variational-nuclear-norm",
+    shape=SHAPES,
+    extra=(0, 2),
+    factors=("balanced", "random"),
+    sampled=True,
+    proof=("nuclear_lower", "nuclear_least", "factors_solve_nuclear"),
+)
 def variational_nuclear_norm(case: Case) -> Comparison:
     r"""For all u, v with u v^T = \delta: (|u|_F^2 + |v|_F^2)/2 >= |\delta|_*.
 
@@ -71,7 +78,9 @@ def _(case: Case) -> Comparison:
     return at_least(half_squares(a * keep, b * keep), sum(s))
 
 
-@PAPER.lemma("variational-attained", shape=SHAPES)
+@PAPER.lemma(
+    "variational-attained", shape=SHAPES, proof=("nuclear_attained", "nuclear_reached", "nuclear_solved_by_factors")
+)
 def variational_attained(case: Case) -> Comparison:
     r"""(|u|_F^2 + |v|_F^2)/2 = |\delta|_* at the balanced factors u = U s^{1/2} O, v = V s^{1/2} O, O orthogonal."""
     a, b, s = known_spectrum(case)
@@ -184,7 +193,7 @@ def stationary_identities(trap: ntk.traps.Trap, M: fmpq_mat) -> list[Any]:
     return [inner(balance, balance), inside - lam * half_squares(u, v), inside - lam * inner(u, u)]
 
 
-@PAPER.formula("stationarity", shape=SHAPES, top=(0, 2), lam=(1, 3))
+@PAPER.formula("stationarity", shape=SHAPES, top=(0, 2), lam=(1, 3), proof=("line_expansion", "stationary_iff"))
 def stationarity(case: Case) -> Comparison:
     r"""\lambda > 0: at a stationary point u^T u = v^T v and <M, u v^T> = \lambda(|u|^2 + |v|^2)/2 = \lambda|u v^T|_*.
 

@@ -51,7 +51,7 @@ def _derivative_error(case: Case, scale: fmpq) -> fmpq:
     return abs(first - along) + abs(second - scale * curved)
 
 
-@PAPER.lemma("coprime", d=(2, 4), common=(0, 1, 2))
+@PAPER.lemma("coprime", d=(2, 4), common=(0, 1, 2), proof=("sylvester", "legat_coprime"))
 def coprime(case: Case) -> Comparison:
     r"""(v_1, v_2) -> u_1 v_1 + u_2 v_2 has rank 2d + 1 - deg gcd(u_1, u_2), for v_i of degree <= d = deg u_1.
 

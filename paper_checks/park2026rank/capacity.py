@@ -84,7 +84,7 @@ SCOPE = "scope restriction: the capacity rule is read for typical labels; for al
 @PAPER.theorem("capacity-all-labels", gap=SCOPE, seeded=False, points=[
     {"loss": loss, "n": n} for loss, n in [("squared", 4), ("squared", 6), ("squared", 8), ("squared", 30)]
     + [("logistic", n) for n in (4, 5, 6, 7)]
-])  # fmt: skip
+], proof=("trap_d_local", "trap_d_strict", "trap_d_not_global", "capacity_constant"))  # fmt: skip
 def capacity_all_labels(case: Case) -> Comparison:
     r"""r(m + n) - r^2 > C* KN leaves, at lam = 0 and r = 1, strict minima (modulo scaling) that are not global.
 

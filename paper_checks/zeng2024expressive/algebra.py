@@ -34,7 +34,7 @@ def _(case: Case) -> Comparison:
 @PAPER.formula("subadditivity", points=[
     {"dimensions": "2-2-2", "ranks": "1-1"}, {"dimensions": "3-3-3", "ranks": "1-2"},
     {"dimensions": "2-3-2", "ranks": "1-1"}, {"dimensions": "2-2-2-2", "ranks": "1-1-1"},
-], seeded=False)  # fmt: skip
+], seeded=False, proof="rank_change")  # fmt: skip
 def subadditivity(case: Case) -> Comparison:
     r"""\prod_l (W_l + B_l A_l) - \prod_l W_l = [S_1 B_1, ..., S_L B_L] [A_1 P_0; ...; A_L P_{L-1}].
 

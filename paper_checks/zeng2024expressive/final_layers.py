@@ -47,7 +47,7 @@ def is_generalised_permutation(gamma: Any) -> bool:
     return all(sum(v != 0 for v in row) <= 1 for row in gamma.table())
 
 
-@PAPER.lemma("4", D=(2, 3, 4))
+@PAPER.lemma("4", D=(2, 3, 4), proof="lemma4")
 def lemma_4(case: Case) -> Comparison:
     r"""Random weights, D >= 2, \bar L = 1, \bar W != 0, inputs in R^D: tuning W_2, ..., W_L never gives f = \bar f.
 

@@ -71,6 +71,7 @@ def product_of(frozen: list[Any]) -> Any:
         {"family": "uniform", "D": 32, "L": 4, "R": 4},
         {"family": RATIONAL, "D": 16, "L": 4, "R": 2},
     ],
+    proof=("lemma1_iff", "svd_exists", "lemma1_norm", "singular_control", "one_less"),
 )
 def lemma_1(case: Case) -> Comparison:
     r"""For non-singular W_1, ..., W_L and every target, adapters of rank at most R attain the least possible error.
@@ -99,7 +100,7 @@ def _(case: Case) -> Comparison:
 
 @PAPER.lemma("1-optimality", points=[
     {"family": RATIONAL, "D": D, "L": L, "R": R} for D, L, R in ((4, 2, 1), (4, 3, 1), (8, 2, 2), (8, 3, 1), (8, 3, 2))
-], sampled=True)  # fmt: skip
+], sampled=True, proof="lemma1_norm")  # fmt: skip
 def lemma_1_optimality(case: Case) -> Comparison:
     r"""For all adapters of rank at most R and all W_l, rank(\prod_l (W_l + \Delta_l) - \prod_l W_l) <= RL.
 

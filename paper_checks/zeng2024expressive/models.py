@@ -17,6 +17,7 @@ from .relu import threshold
             ("uniform", 16, 4, 2), ("uniform", 16, 8, 4), ("scaled gaussian", 16, 4, 2), ("uniform", 6, 6, 1),
         )
     ],
+    proof="corollary4",
 )  # fmt: skip
 def corollary_4(case: Case) -> Comparison:
     r"""Random models: R = \lceil D / \lfloor L / \bar L \rfloor \rceil suffices for f = \bar f on X, almost surely.
@@ -104,6 +105,7 @@ def general_partition(case: Case) -> tuple[ReluNetwork, ReluNetwork, list[int], 
         for family in (RATIONAL, "uniform")
         for blocks, ranks in (("1-3", "4-0-1-3"), ("3-1", "2-0-2-4"), ("2-1-2", "1-3-4-0-4"), ("2-2", "3-3-2-2"))
     ],
+    proof="theorem6",
 )
 def theorem_6(case: Case) -> Comparison:
     r"""Any partition into consecutive blocks P_i, any ranks R_l: f = \bar f on X if every block has the rank it needs.

@@ -45,6 +45,7 @@ def equal_on_domain(result: constructions.AdaptedReluNetwork) -> Comparison:
         {"family": "uniform", "domain": "box", "D": 16, "L": 2, "Lbar": 1},
         {"family": "uniform", "domain": "box", "D": 16, "L": 4, "Lbar": 1},
     ],
+    proof=("lemma2", "lemma2_iff", "relu_control"),
 )
 def lemma_2(case: Case) -> Comparison:
     r"""One target layer, X bounded, W_l non-singular: f = \bar f on X for some adapters of rank at most R and biases.
@@ -139,7 +140,7 @@ def quadratic(A: Any, order: Sequence[int], rows: tuple[int, int]) -> fmpq_poly:
     return p * other_q - other_p * q
 
 
-@PAPER.lemma("2-necessity", D=(3,), L=(2,), sampled=True)
+@PAPER.lemma("2-necessity", D=(3,), L=(2,), sampled=True, proof=("necessary", "lemma2_iff"))
 def lemma_2_necessity(case: Case) -> Comparison:
     r"""\bar W_1 non-singular, \bar f > 0 on an open part of X: \sum_l R_l >= rank(\bar W_1 - \prod_l W_l) is necessary.
 
@@ -268,6 +269,7 @@ NETWORKS = [
         {"family": "uniform", "domain": "box", "D": 8, "L": 6, "Lbar": 3},
         {"family": "orthogonal", "domain": "box", "D": 8, "L": 16, "Lbar": 2},
     ],
+    proof=("theorem3", "relu_control"),
 )
 def theorem_3(case: Case) -> Comparison:
     r"""X bounded, W_l non-singular: f = \bar f on X for some adapters of rank at most R and biases.

@@ -69,7 +69,7 @@ def represents(frozen: list[Any], adapters: list[Any], target: fmpq_mat, R: int)
     return exact.is_zero(residual(frozen, adapters, target)) and all(exact.rank(a.delta()) <= R for a in adapters)
 
 
-@PAPER.lemma("1-strengthened", targets=tuple(EXHAUSTIVE), L=(2, 3), seeded=False)
+@PAPER.lemma("1-strengthened", targets=tuple(EXHAUSTIVE), L=(2, 3), seeded=False, proof=("lemma1_iff", "one_less"))
 def lemma_1_strengthened(case: Case) -> Comparison:
     r"""W_l non-singular, \sum_l R_l >= rank(\bar W - \prod_l W_l): exact adapters of ranks R_l exist.
 
@@ -90,7 +90,7 @@ def _(case: Case) -> Comparison:
     return count_exact(case, exchanged=True)
 
 
-@PAPER.lemma("1-strengthened-random", targets=RANDOM, L=(2, 3))
+@PAPER.lemma("1-strengthened-random", targets=RANDOM, L=(2, 3), proof="lemma1_iff")
 def lemma_1_strengthened_random(case: Case) -> Comparison:
     """Claim lemma-1-strengthened on 20 random targets of each kind: none is out of reach of exact adapters."""
     return count_exact(case)
@@ -201,7 +201,11 @@ def _(case: Case) -> Comparison:
 
 
 @PAPER.lemma(
-    "1-ranks-per-layer", family=(RATIONAL, "gaussian", "uniform"), D=(8,), ranks=("0-3-1-2", "6-0-0", "1-2-5", "0-0-8")
+    "1-ranks-per-layer",
+    family=(RATIONAL, "gaussian", "uniform"),
+    D=(8,),
+    ranks=("0-3-1-2", "6-0-0", "1-2-5", "0-0-8"),
+    proof=("lemma1_iff", "lemma1_norm"),
 )
 def lemma_1_ranks_per_layer(case: Case) -> Comparison:
     r"""Lemma 1 with a rank for each layer: the least error is \sigma_{R_1 + ... + R_L + 1}(\bar W - \prod_l W_l)."""

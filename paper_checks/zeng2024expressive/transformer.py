@@ -119,7 +119,9 @@ def _(case: Case) -> Comparison:
     return equal(miscounted(case, of_the_logits), 0)
 
 
-@PAPER.theorem("7", points=points((4, 1, 1), (4, 2, 2), (6, 2, 2), (7, 2, 1), (8, 2, 3), gap=1))
+@PAPER.theorem(
+    "7", points=points((4, 1, 1), (4, 2, 2), (6, 2, 2), (7, 2, 1), (8, 2, 3), gap=1), proof=("certified", "theorem7")
+)
 def theorem_7(case: Case) -> Comparison:
     r"""Transformers of one size, frozen and target weights non-singular: R >= max_i \lceil G_i / 2 \rceil is enough.
 
@@ -148,7 +150,9 @@ def _(case: Case) -> Comparison:
     return equal(certified(constructions.certify_transformer(result.network, target)), 0)
 
 
-@PAPER.corollary("7-random", points=points((2, 1, 1), (3, 2, 2), (4, 2, 2), (8, 2, 1), (8, 2, 3)))
+@PAPER.corollary(
+    "7-random", points=points((2, 1, 1), (3, 2, 2), (4, 2, 2), (8, 2, 1), (8, 2, 3)), proof="theorem7_half"
+)
 def random_weights(case: Case) -> Comparison:
     r"""Independent weights of continuous distributions: R = \lceil D / 2 \rceil is enough, almost surely.
 

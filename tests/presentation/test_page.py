@@ -149,7 +149,7 @@ def test_figures_have_names_of_their_own(site):
 
 def test_latex_escapes_and_cites(site):
     table, entries = (site / "table.tex").read_text(), (site / "table.bib").read_text()
-    assert r"\cite{p2020x} & Lemma 1 & holds & numerical & 2 & 2 of 2 \\" in table
+    assert r"\cite{p2020x} & Lemma 1 & holds & numerical & 2 & 2 of 2 & -- \\" in table
     assert table.count("p2020x") == 1
     assert r"\textless{}A\textgreater{} \& B" in entries
     assert "eprint = {2001.00001v1}" in entries

@@ -135,6 +135,7 @@ def test_the_summary_counts_every_verdict_once():
         "not_run": 1,
         "claims": 4,
         "claims_exact": 2,
+        "proved": 0,
     }
     counted = ("holds", "fails", "inconclusive", "out_of_scope", "controls", "gaps_confirmed")
     assert sum(report.summary[name] for name in counted) == len(report.verdicts())
@@ -217,7 +218,8 @@ def test_json_follows_the_schema():
         data["environment"]
     )
     keys = {"claim", "kind", "outcome", "evidence", "measured", "relation", "bound", "params", "seed", "digits",
-            "dtype", "backend", "seconds", "negative_control", "caught", "gap", "reason", "error"}  # fmt: skip
+            "dtype", "backend", "seconds", "negative_control", "caught", "gap", "reason", "error",
+            "proved"}  # fmt: skip
     assert all(set(verdict) == keys for verdict in data["verdicts"])
     assert len(data["verdicts"]) == len(report.verdicts())
     first = data["verdicts"][0]

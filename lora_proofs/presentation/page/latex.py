@@ -35,9 +35,9 @@ def write_latex(file: Path, report: Report) -> Path:
 
 def _table(report: Report) -> Iterator[str]:
     yield r"% needs \usepackage{booktabs,longtable}"
-    yield r"\begin{longtable}{@{}llllrr@{}}"
+    yield r"\begin{longtable}{@{}llllrrl@{}}"
     yield r"\toprule"
-    yield r"Paper & Claim & Outcome & Evidence & Cases & Controls caught \\"
+    yield r"Paper & Claim & Outcome & Evidence & Cases & Controls caught & Proved for all sizes \\"
     yield r"\midrule"
     yield r"\endhead"
     for selection in report.selections:
@@ -47,6 +47,7 @@ def _table(report: Report) -> Iterator[str]:
             cells = [
                 rf"\cite{{{key}}}" if first else "", escape(entry.name), entry.outcome, ", ".join(entry.evidence),
                 str(tally.cases), f"{tally.caught} of {tally.controls}" if tally.controls else "--",
+                ", ".join(escape(proof.name) for proof in claim.proofs if not proof.refutes) or "--",
             ]  # fmt: skip
             yield " & ".join(cells) + r" \\"
             first = False
@@ -54,6 +55,19 @@ def _table(report: Report) -> Iterator[str]:
             yield r"\addlinespace"
     yield r"\bottomrule"
     yield r"\end{longtable}"
+    yield from _theorems(report)
+
+
+def _theorems(report: Report) -> Iterator[str]:
+    """Yield the theorems that the table names: in words, what differs from the print, and as the kernel prints them."""
+    proofs = {proof.name: proof for claim in report.claims for proof in claim.proofs if not proof.refutes}
+    if not proofs:
+        return
+    yield r"\begin{description}"
+    for name, proof in proofs.items():
+        words = escape(f"{proof.says} Differs from the print: {proof.differs}" if proof.differs else proof.says)
+        yield rf"\item[{escape(name)}] {words} {{\footnotesize\ttfamily {escape(proof.statement)}}}"
+    yield r"\end{description}"
 
 
 def _entry(paper: Paper) -> str:

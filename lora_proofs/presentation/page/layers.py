@@ -23,10 +23,10 @@ PRESENTATION = ({"presentation"},)
 COMMON = {"display", "enclosure", "lazy"}
 """Both halves use these."""
 
-LEAVES = {"plotting"}
-"""Scripts of figures, and what presents, use this."""
+LEAVES = {"plotting", "formal"}
+"""Scripts of figures, commands, and what presents, use these."""
 
-FREE = {"claims", "verify", "cli", "exercises", "formal", "__init__", "__main__"}
+FREE = {"claims", "verify", "cli", "exercises", "__init__", "__main__"}
 """Faces, commands and coursework, which see both halves, and what stands alone."""
 
 

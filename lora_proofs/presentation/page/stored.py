@@ -9,6 +9,7 @@ from pathlib import Path
 from lora_proofs.judgement.collect import Selection
 from lora_proofs.judgement.tally import Tally
 from lora_proofs.judgement.verify import Verdict
+from lora_proofs.presentation.proofs import accepted_proofs
 from lora_proofs.presentation.report import Report
 
 
@@ -35,4 +36,5 @@ def read_report(path: Path, selections: Sequence[Selection]) -> Report:
         raise ValueError(f"{path} holds no verdict on the selected claims")
     found = {verdict.claim.partition(":")[0] for verdict in kept}
     selections = [selection for selection in selections if selection.paper.key in found]
-    return Report(selections, tallies, sum(verdict.seconds for verdict in kept), command, lambda: iter(kept))
+    proofs = accepted_proofs(claim for selection in selections for claim in selection.claims)
+    return Report(selections, tallies, sum(verdict.seconds for verdict in kept), command, lambda: iter(kept), proofs)
