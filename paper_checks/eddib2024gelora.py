@@ -182,7 +182,7 @@ def mixed(case: Case, weights: list[int]) -> fmpq_mat:
 # ------------------------------------------------------------------------------------------- dimensions and ranks
 
 
-@PAPER.lemma("rank-step", D=(5, 7), rank=(2, 4), r=(1, 2))
+@PAPER.lemma("rank-step", D=(5, 7), rank=(2, 4), r=(1, 2), proof="rank_step")
 def rank_step(case: Case) -> Comparison:
     r"""rank(W + B A) - rank(W) <= r, with equality for generic B, A as long as D allows it. Exact rank."""
     return equal(step(case, case["r"]), min(case["r"], case["D"] - case["rank"]))

@@ -41,7 +41,7 @@ def sign(x: Any) -> int:
 # ------------------------------------------------------------------------------------------- the change of f in a step
 
 
-@PAPER.formula("decomposition", n=(1, 3, 8))
+@PAPER.formula("decomposition", n=(1, 3, 8), proof="decomposition")
 def decomposition(case: Case) -> Comparison:
     """One step changes f by d_1 + d_2 + d_3: A moves, B moves, both do.
 
@@ -135,7 +135,7 @@ def draw(case: Case) -> tuple[Any, Any]:
     return p, y
 
 
-@PAPER.formula("2-recursion", n=(2, 5), descent=("gradient", "sign"))
+@PAPER.formula("2-recursion", n=(2, 5), descent=("gradient", "sign"), proof="closed")
 def recursion(case: Case) -> Comparison:
     """Training (a, b) by the gradient, or by its sign, is a recursion of p = a^T x and b, with |x|^2 or |x|_1 alone.
 
@@ -193,7 +193,7 @@ def _(case: Case) -> Comparison:
     return equal(path_difference(case, fmpq(1, 2 * case["n"] ** 2), fmpq(1, 2), run), 0)
 
 
-@PAPER.theorem("1", n=WIDTHS)
+@PAPER.theorem("1", n=WIDTHS, proof="equal_exponents")
 def efficient_sign(case: Case) -> Comparison:
     """With the sign of the gradient, too, eta_A = c / n and eta_B = c make training independent of the width.
 

@@ -69,7 +69,7 @@ def ridge_loss(data: Data, factor: fmpq) -> Fraction:
     return exact.fraction(plain + factor * ridge)
 
 
-@PAPER.proposition("dropout-is-a-ridge", n=(3, 6), percent=(5, 50))
+@PAPER.proposition("dropout-is-a-ridge", n=(3, 6), percent=(5, 50), proof="dropout_is_ridge")
 def dropout_is_a_ridge(case: Case) -> Comparison:
     r"""In the mean over masks the squared loss with dropout is the loss plus p / (1 - p) \sum_j |X_j|^2 w_j^2.
 

@@ -200,7 +200,7 @@ def best_multiple(layer: Layer) -> Any:
 # ------------------------------------------------------------------------------------------ theorem 2.2: the decrease
 
 
-@PAPER.theorem("2.2", points=SHAPES)
+@PAPER.theorem("2.2", points=SHAPES, proof="lorapro_descent")
 def decrease(case: Case) -> Comparison:
     """The loss decreases at first order, dL = -gamma (<g^A_lora, g^A> + <g^B_lora, g^B>) <= 0.
 
@@ -254,7 +254,7 @@ def step_defect(case: Case, second_order: int) -> int:
 # ---------------------------------------------------------------------------------------- theorem 2.3: the choice of X
 
 
-@PAPER.theorem("2.3", points=SHAPES)
+@PAPER.theorem("2.3", points=SHAPES, proof="lorapro_choice")
 def choice(case: Case) -> Comparison:
     """The X with B^T B X + X A A^T = -s^-2 (B^T B)^-1 g^A_lora A^T brings the pair closest to plain LoRA's.
 
@@ -282,7 +282,7 @@ def choice_gradient(layer: Layer, X: fmpq_mat) -> fmpq_mat:
     return (down - lora_down) * layer.A.transpose() - layer.B.transpose() * (up - lora_up)
 
 
-@PAPER.theorem("2.3-unique", points=SHAPES)
+@PAPER.theorem("2.3-unique", points=SHAPES, proof="sylvester_unique")
 def unique(case: Case) -> Comparison:
     """That X is unique: X -> B^T B X + X A A^T has full rank r^2, as both matrices are positive definite."""
     layer = Layer(case)

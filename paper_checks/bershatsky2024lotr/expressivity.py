@@ -10,7 +10,7 @@ from .paper import PAPER, Stack, factorize, independent, lotr, side_by_side, squ
 from .parameters import trained
 
 
-@PAPER.lemma("representation", d=(6,), L=(3, 5), r=(1, 2, 3))
+@PAPER.lemma("representation", d=(6,), L=(3, 5), r=(1, 2, 3), proof="shared_factors")
 def representation(case: Case) -> Comparison:
     r"""A stack is A G_s B^T of rank r iff its two unfoldings, [Delta_s] and [Delta_s^T], have rank at most r.
 
@@ -37,7 +37,7 @@ def _representation(case: Case, stack: Stack, step: int = 1) -> Fraction:
     return error + max(A.ncols(), B.ncols()) - min(case["r"], case["d"])
 
 
-@PAPER.proposition("rank-of-lora-stacks", d=(7,), L=(2, 3, 4), r=(1, 2))
+@PAPER.proposition("rank-of-lora-stacks", d=(7,), L=(2, 3, 4), r=(1, 2), proof="lora_stack")
 def rank_of_lora_stacks(case: Case) -> Comparison:
     """Independent LoRA layers of rank r need LoTR of rank min(r L, d), for almost all layers: no sharing.
 
@@ -65,7 +65,7 @@ def _generic(case: Case) -> Stack:
     ]
 
 
-@PAPER.proposition("layers-have-rank-r", d=(6,), L=(3,), r=(1, 2, 4), sampled=True)
+@PAPER.proposition("layers-have-rank-r", d=(6,), L=(3,), r=(1, 2, 4), sampled=True, proof="shared_factors")
 def layers_have_rank_r(case: Case) -> Comparison:
     """Each layer of a LoTR stack of rank r is a LoRA update of rank at most r: LoTR is LoRA with shared factors."""
     return at_most(_largest_rank(case), case["r"])

@@ -13,7 +13,7 @@ from .paper import PAPER, Vector, distance, draw, initial_state, run, s4, s6, un
 LAYERS = {"S4": s4, "S6": s6}
 
 
-@PAPER.proposition("prefix-is-initial-state", layer=tuple(LAYERS), M=(1, 3, 6))
+@PAPER.proposition("prefix-is-initial-state", layer=tuple(LAYERS), M=(1, 3, 6), proof="prefix_is_initial_state")
 def prefix_is_initial_state(case: Case) -> Comparison:
     r"""A prefix changes the outputs on the input just as the initial state \sum_m A_M ... A_{m+1} B_m p_m does.
 
@@ -47,7 +47,7 @@ def reached(a: Vector, b: Vector, M: int) -> int:
     return exact.rank(states) + wrong
 
 
-@PAPER.proposition("reachable-states", H=(4, 6), M=(1, 3, 4, 6))
+@PAPER.proposition("reachable-states", H=(4, 6), M=(1, 3, 4, 6), proof="reachable")
 def reachable_states(case: Case) -> Comparison:
     """Distinct eigenvalues, b_i != 0: the states that M tokens reach have dimension min(M, H).
 

@@ -17,7 +17,7 @@ SHAPES = (
 )
 
 
-@PAPER.formula("3-merge", points=SHAPES)
+@PAPER.formula("3-merge", points=SHAPES, proof="merge")
 def merge(case: Case) -> Comparison:
     r"""The merged weight W_0 + (alpha / r) B A gives h = W_0 x + (alpha / r) B A x, with A (r x k) and B (d x r).
 
@@ -64,7 +64,7 @@ def changed_by_merging(exponent: int) -> int:
     return int(np.count_nonzero((W.astype(np.float64) + 2.0**-exponent).astype(np.float16) != W))
 
 
-@PAPER.formula("3-start", points=SHAPES)
+@PAPER.formula("3-start", points=SHAPES, proof="start")
 def start(case: Case) -> Comparison:
     """With A Gaussian and B = 0, training starts at the base model, and the gradient with respect to A is 0.
 

@@ -153,7 +153,13 @@ def _(case: Case) -> Comparison:
     return equal(gap_quotient(second_order_point(case, tilt=0)), fmpq(1, 2))
 
 
-@PAPER.proposition("threshold-3", over=("1/1000", "1/100", "1/2"), r=(1, 2), seeded=False)
+@PAPER.proposition(
+    "threshold-3",
+    over=("1/1000", "1/100", "1/2"),
+    r=(1, 2),
+    seeded=False,
+    proof=("curvature_bounds", "global_value", "kim_trap_local", "kim_trap_strict", "kim_not_global"),
+)
 def threshold_3(case: Case) -> Comparison:
     r"""For every c > 3 there is f with beta/alpha <= c and a strict minimum (modulo O(r)) that is not global, r = r*.
 
