@@ -1,3 +1,13 @@
+(** * Global minima of small rank: Theorem 3.1 of Jang, Lee and Ryu
+
+    - [symmetric_null]: d < k(k+1)/2 linear functionals vanish together on some
+      nonzero symmetric k x k matrix (the count of Barvinok and Pataki).
+      differs: over every field.
+    - [theorem31_full]: if the risk phi(<G_1, u v^T>, ..., <G_d, u v^T>) +
+      lam (|u|^2 + |v|^2) has a global minimum among factors of all widths, then it has one of
+      width r with r(r+1)/2 <= d.
+      differs: phi is an arbitrary function of d functionals, lam any number (the
+      paper's lam / 2); that a minimum exists is assumed; every real closed field. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From LoraProofs Require Import compat vectors spectral landscape.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
@@ -7,7 +17,7 @@ Local Open Scope ring_scope.
 Section Count.
 Variable F : fieldType.
 
-(* more unknowns than equations *)
+(** more unknowns than equations *)
 Lemma nullvec (I J : finType) (A : I -> J -> F) : (#|J| < #|I|)%N ->
   exists2 c : I -> F, exists i, c i != 0 & forall j, \sum_i c i * A i j = 0.
 Proof.
@@ -37,7 +47,7 @@ rewrite (exchange_big_dep xpredT) //= (eq_bigr (fun j : 'I_k => (val j).+1)); la
 by elim: (k) => [|k' IH]; rewrite ?big_ord0 // big_ord_recr /= IH [RHS]binS bin1 addnC.
 Qed.
 
-(* Barvinok-Pataki: a nonzero symmetric matrix that d linear functionals do not see *)
+(** Barvinok-Pataki: a nonzero symmetric matrix that d linear functionals do not see *)
 Theorem symmetric_null d (f : 'I_d -> 'M[F]_k) : (d < 'C(k.+1, 2))%N ->
   exists S : 'M[F]_k, [/\ S^T = S, S != 0 & forall l, \tr (f l *m S) = 0].
 Proof.
@@ -62,11 +72,11 @@ End Count.
 Section Theorem31.
 Variables (F : rcfType) (m n d : nat) (G : 'I_d -> 'M[F]_(m, n)) (phi : 'rV[F]_d -> F) (lam : F).
 
-(* the loss sees an update only through d linear functionals *)
+(** the loss sees an update only through d linear functionals *)
 Definition risk r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) : F :=
   phi (feat G (u *m v^T)) + lam * (inner u u + inner v v).
 
-(* the spectral theorem, for one size *)
+(** the spectral theorem, for one size *)
 Definition spectral k := forall S : 'M[F]_k, S^T = S ->
   exists (W : 'M[F]_k) (e : 'rV[F]_k), W^T *m W = 1%:M /\ S = W *m diag_mx e *m W^T.
 
@@ -81,7 +91,7 @@ move/colP/(_ x): aj; rewrite !mxE => ->; rewrite mul0r add0r.
 by apply: eq_bigr => i _; rewrite !mxE.
 Qed.
 
-(* one step of the reduction *)
+(** one step of the reduction *)
 Lemma reduce k (u : 'M[F]_(m, k.+1)) (v : 'M[F]_(n, k.+1)) : spectral k.+1 ->
   (forall r (u' : 'M[F]_(m, r)) (v' : 'M[F]_(n, r)), risk u v <= risk u' v') ->
   (d < 'C(k.+2, 2))%N -> exists (u' : 'M[F]_(m, k)) (v' : 'M[F]_(n, k)), risk u' v' = risk u v.
@@ -95,7 +105,7 @@ have ej : e 0 j != 0.
   apply: contraNneq S0 => ej; rewrite SE (_ : diag_mx e = 0) ?mulmx0 ?mul0mx //.
   have e0 i : e 0 i = 0 by apply/eqP; rewrite -normr_le0 -(normr0 F) -ej jmax.
   by apply/matrixP=> x y; rewrite !mxE e0 mul0rn.
-(* both I + t S and I - t S have square roots, t = 1 / e_j *)
+(** both I + t S and I - t S have square roots, t = 1 / e_j *)
 pose c (s : F) : 'rV[F]_k.+1 := \row_i Num.sqrt (1 + s * (e 0 i / e 0 j)).
 pose R s := W *m diag_mx (c s).
 have RR s : `|s| = 1 -> R s *m (R s)^T = 1%:M + (s / e 0 j) *: S.
@@ -136,7 +146,7 @@ rewrite -[RHS]addr0 -[X in _ = _ + X]oppr0 -lt0 -mulrN -!mulNr -riskE // /risk.
 by rewrite !ip_tr !drop_col.
 Qed.
 
-(* Theorem 3.1: if a global minimiser exists, then one of rank r with r(r+1)/2 <= d exists *)
+(** Theorem 3.1: if a global minimiser exists, then one of rank r with r(r+1)/2 <= d exists *)
 Theorem theorem31 k (u : 'M[F]_(m, k)) (v : 'M[F]_(n, k)) : (forall k', spectral k') ->
   (forall r (u' : 'M[F]_(m, r)) (v' : 'M[F]_(n, r)), risk u v <= risk u' v') ->
   exists r (u' : 'M[F]_(m, r)) (v' : 'M[F]_(n, r)), ('C(r.+1, 2) <= d)%N /\ risk u' v' = risk u v.
@@ -149,7 +159,7 @@ by exists r, u', v'; rewrite e' e1.
 Qed.
 End Theorem31.
 
-(* Theorem 3.1 of Jang, Lee & Ryu over any real closed field, without a premise *)
+(** Theorem 3.1 of Jang, Lee & Ryu over any real closed field, without a premise *)
 Theorem theorem31_full (F : rcfType) (m n d : nat) (G : 'I_d -> 'M[F]_(m, n)) (phi : 'rV[F]_d -> F) (lam : F)
     k (u : 'M[F]_(m, k)) (v : 'M[F]_(n, k)) :
   (forall r (u' : 'M[F]_(m, r)) (v' : 'M[F]_(n, r)), risk G phi lam u v <= risk G phi lam u' v') ->

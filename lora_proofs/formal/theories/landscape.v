@@ -1,3 +1,18 @@
+(** * No spurious local minima: Jang, Lee and Ryu, sections 3 and 4
+
+    The objective is ell (u v^T) + form S0 (u, v), with S0 = lam/2 I in the paper;
+    -M is the gradient of ell at u v^T, and [slack] S = S0 - 1/2 [0 M; M^T 0].
+
+    - [deficient_global]: a local minimum at which u and v have a common null vector
+      is global, among factors of every width.
+      differs: "local minimum" is asked along every line only, which makes the theorem
+      stronger; of the loss, only a tangent from below and a directional derivative at
+      u v^T are asked; S0 is any symmetric matrix.
+    - [rank_ge_d]: if r >= d, a stationary point with nonnegative Hessian form has
+      S >= 0.  differs: no genericity, any loss Hessian; that [hess] is the Hessian of
+      the objective is proved for the squared loss in [squared_loss].
+    - [rank_ge_d_global]: such a point is a global minimum among factors of every width.
+      differs: as before; the loss has a tangent from below (convexity). *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From LoraProofs Require Import compat vectors.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
@@ -52,7 +67,7 @@ Hypothesis S0s : S0^T = S0.
 
 Definition obj r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) := ell (u *m v^T) + form S0 (col_mx u v).
 
-(* - M is a gradient at D and ell lies above its tangent *)
+(** - M is a gradient at D and ell lies above its tangent *)
 Definition tangent (D M : 'M[F]_(m, n)) := forall E, ell D - inner M E <= ell (D + E).
 Definition derivative (D M : 'M[F]_(m, n)) := forall E e, 0 < e -> exists2 d, 0 < d &
   forall s, 0 < s -> s < d -> ell (D + s *: E) <= ell D - s * inner M E + e * s.
@@ -73,7 +88,7 @@ have -> : \tr (u^T *m M *m v) = inner M (u *m v^T).
 by rewrite -[_ + _]mulr2n -(mulr_natl (inner M _)) mulKf // pnatr_eq0.
 Qed.
 
-(* the heart of "no spurious local minima": a rank-deficient local minimum is global, among all ranks *)
+(** the heart of "no spurious local minima": a rank-deficient local minimum is global, among all ranks *)
 Theorem deficient_global r (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) M (q : 'cV[F]_r) :
   tangent (u *m v^T) M -> derivative (u *m v^T) M -> local_min u v ->
   q != 0 -> u *m q = 0 -> v *m q = 0 ->
@@ -136,9 +151,9 @@ Let M := \sum_k rho k *: G k.
 Let Q := col_mx u v.
 Let S := slack (lam / 2%:R)%:M M.
 
-(* the d features of an update, as a row *)
+(** the d features of an update, as a row *)
 Definition feat (X : 'M[F]_(m, n)) : 'rV[F]_d := \row_k inner (G k) X.
-(* derivative of the features of u v^T in the direction (x, y) *)
+(** derivative of the features of u v^T in the direction (x, y) *)
 Definition dfeat (x : 'M[F]_(m, r)) (y : 'M[F]_(n, r)) := feat (x *m v^T + u *m y^T).
 
 Definition hess (x : 'M[F]_(m, r)) (y : 'M[F]_(n, r)) : F :=
@@ -163,7 +178,7 @@ have /matrixP/(_ i j) := sy; rewrite !mxE => ->; congr (_ *+ _ - _ * _).
 by rewrite eq_sym.
 Qed.
 
-(* Theorem (no genericity): r >= d, every second-order stationary point is globally optimal *)
+(** Theorem (no genericity): r >= d, every second-order stationary point is globally optimal *)
 Theorem rank_ge_d : (d <= r)%N -> 0 <= lam -> S *m Q = 0 ->
   (forall x y, 0 <= hess x y) -> forall z : 'cV[F]_(m + n), 0 <= form S z.
 Proof.
@@ -181,7 +196,7 @@ have pos_t (t : 'rV[F]_r) : t != 0 -> 0 < inner t t.
   by move=> t0; rewrite lt_def ip_ge0 andbT; apply: contraNneq t0 => /ip_eq0 ->.
 have Szt (t : 'rV[F]_r) : form S (col_mx (z1 *m t) (z2 *m t)) = inner t t * form S z.
   by rewrite -mul_col_mx -zE form_outer.
-(* K Hs has a trivial left kernel *)
+(** K Hs has a trivial left kernel *)
 have inj (t : 'rV[F]_r) : t *m (K *m Hs) = 0 -> t = 0.
   move=> tK; apply/eqP; apply: contraT => t0; have := Hpos (z1 *m t) (z2 *m t).
   rewrite /hess KE -(mulmxA t) tK mul0mx mxE addr0 pmulr_rge0 ?ltr0n // Szt.
@@ -238,7 +253,7 @@ by rewrite ltNge mulr_ge0 ?ip_ge0 // divr_ge0 ?ler0n.
 Qed.
 End RankAtLeastD.
 
-(* r >= d: the stationary point is a global minimum of the regularised loss, among factors of every rank *)
+(** r >= d: the stationary point is a global minimum of the regularised loss, among factors of every rank *)
 Section RankAtLeastD.
 Variables (F : realFieldType) (m n d r : nat) (G : 'I_d -> 'M[F]_(m, n)) (rho : 'I_d -> F) (lam : F) (Hs : 'M[F]_d).
 Variables (u : 'M[F]_(m, r)) (v : 'M[F]_(n, r)) (ell : 'M[F]_(m, n) -> F).

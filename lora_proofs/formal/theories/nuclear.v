@@ -1,3 +1,12 @@
+(** * The variational form of the nuclear norm
+
+    E = U diag(s_i^2) V^T with orthonormal columns in U and V has the singular
+    values s_i^2.
+    - [nuclear_lower]: u v^T = E implies 2 sum_i s_i^2 <= |u|^2 + |v|^2, for factors of
+      every width.
+    - [nuclear_attained]: u = U diag(s), v = V diag(s) attain it.
+      differs: the singular values are given as squares, so that no square root is
+      needed; E is rectangular. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From LoraProofs Require Import compat vectors.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.

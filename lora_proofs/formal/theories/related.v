@@ -1,3 +1,13 @@
+(** * Algebra of related papers
+
+    - [adapter_iff], [gauge], [rank_merge], [params]: a matrix is a product of factors of
+      width R exactly if its rank is at most R; factors are free up to a nonsingular
+      R x R matrix; merged adapters have at most the sum of the ranks; the count 2 R D L.
+    - [randlora]: RandLoRA, Lemma D.1.  differs: the factors are concatenated.
+    - [nora_newton]: NoRA's Newton identity of a scaled step.  differs: nothing; any field.
+    - [lorapro_residual], [lorapro_normal], [lorapro_optimal]: LoRA-Pro, Theorem 2.1: the
+      residual of the equivalent gradient, the normal equations, optimality.
+      differs: for every gauge X. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From LoraProofs Require Import compat vectors chain.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
@@ -7,14 +17,14 @@ Local Open Scope ring_scope.
 Section Misc.
 Variable F : fieldType.
 
-(* merged adapters *)
+(** merged adapters *)
 Lemma rank_merge m n (Ds : seq 'M[F]_(m, n)) : (\rank ((\sum_(D <- Ds) D)%R) <= \sum_(D <- Ds) \rank D)%N.
 Proof.
 elim: Ds => [|D Ds IH]; first by rewrite !big_nil mxrank0.
 by rewrite !big_cons; apply: leq_trans (mxrank_add _ _) _; rewrite leq_add2l.
 Qed.
 
-(* a matrix is an adapter B A^T with R columns iff its rank is at most R *)
+(** a matrix is an adapter B A^T with R columns iff its rank is at most R *)
 Lemma adapter_iff m n R (D : 'M[F]_(m, n)) :
   (\rank D <= R)%N <-> exists (B : 'M[F]_(m, R)) (A : 'M[F]_(n, R)), D = B *m A^T.
 Proof.
@@ -23,19 +33,19 @@ exists (col_base D *m pid_mx (\rank D)), (pid_mx (\rank D) *m row_base D)^T.
 by rewrite trmxK mulmxA -(mulmxA (col_base D)) pid_mx_id // pid_mx_1 mulmx1 mulmx_base.
 Qed.
 
-(* gauge freedom of the factors *)
+(** gauge freedom of the factors *)
 Lemma gauge m n R (B : 'M[F]_(m, R)) (A : 'M[F]_(n, R)) (G : 'M[F]_R) : G \in unitmx ->
   (B *m G) *m (A *m (invmx G)^T)^T = B *m A^T.
 Proof. by move=> Gu; rewrite trmx_mul trmxK mulmxA -(mulmxA B) mulmxV // mulmx1. Qed.
 
-(* RandLoRA, Lemma D.1: with all nr columns independent on both sides the sum of n terms has rank nr *)
+(** RandLoRA, Lemma D.1: with all nr columns independent on both sides the sum of n terms has rank nr *)
 Lemma randlora m n k (B : 'M[F]_(m, k)) (A : 'M[F]_(n, k)) :
   \rank B = k -> \rank A = k -> \rank (B *m A^T) = k.
 Proof.
 by move=> rB rA; rewrite mxrankMfree // /row_free mxrank_tr rA.
 Qed.
 
-(* NoRA: ScaledGD with step eta on (X X^T - A); P projects on the range of X *)
+(** NoRA: ScaledGD with step eta on (X X^T - A); P projects on the range of X *)
 Theorem nora_newton m r (X : 'M[F]_(m, r)) (A : 'M[F]_m) (eta : F)
     (K := invmx (X^T *m X)) (E := X *m X^T - A) (X' := X - eta *: (E *m X *m K)) :
   X^T *m X \in unitmx -> A^T = A -> X *m K *m X^T *m E = E ->
@@ -54,7 +64,7 @@ rewrite mulmxBl !mulmxBr -!scalemxAl -!scalemxAr EP !mulmxA PE XX scalerA -expr2
 by rewrite opprB opprD addrAC [E + A - _ - A]addrAC addrK !addrA [LHS]addrAC.
 Qed.
 
-(* parameter counts: R = D / M, L = M Lbar: adapters have twice the parameters of the target *)
+(** parameter counts: R = D / M, L = M Lbar: adapters have twice the parameters of the target *)
 Lemma params D R L Lbar M : D = (R * M)%N -> L = (M * Lbar)%N ->
   (2 * R * D * L = 2 * D ^ 2 * Lbar)%N.
 Proof. by move=> -> ->; rewrite expnS expn1 !mulnA -!mulnA; congr (2 * _)%N; rewrite mulnCA mulnC !mulnA; congr (_ * _)%N; rewrite -!mulnA; congr (_ * _)%N; rewrite mulnC -mulnA mulnCA. Qed.

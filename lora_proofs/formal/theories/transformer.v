@@ -1,3 +1,21 @@
+(** * Transformer networks: Theorem 7 of Zeng and Lee
+
+    A block is an attention layer of H heads and a feed-forward layer of two
+    matrices with biases; tokens are the N columns of Z.  Softmax and the
+    activation are arbitrary functions, since only the matrices that they are
+    applied to are compared.
+
+    - [certified]: if the products of matrices of two networks agree up to a change
+      of basis of the tokens from block to block, the networks agree on every input.
+    - [theorem7]: adapters of rank at most R on the attention matrices, the last
+      W_2 and W_o give the target on every input, if every rank-based
+      functionality gap is at most 2 R.
+      differs: equality on every input instead of an error; heads have square D x D
+      matrices; biases are free; the frozen W_1, W_2, attention and output matrices
+      are nonsingular, and so are the target's W_2 before the last block and
+      W_o W_2 in it; a gap is written with C = Wbar_2 W_2^-1 of the block before it.
+    - [theorem7_half]: D <= 2 R suffices for every such target.
+      differs: that random matrices are nonsingular with probability one is outside. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From LoraProofs Require Import chain.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
@@ -5,7 +23,7 @@ Import GRing.Theory.
 Local Open Scope ring_scope.
 
 Section Transformer.
-(* width D, N tokens, H heads; softmax and the activation are arbitrary functions *)
+(** width D, N tokens, H heads; softmax and the activation are arbitrary functions *)
 Variables (F : fieldType) (D N H : nat).
 Variables (sm : 'M[F]_N -> 'M[F]_N) (phi : 'M[F]_(D, N) -> 'M[F]_(D, N)).
 
@@ -18,10 +36,10 @@ Definition attn B Z := \sum_h WO B h *m WV B h *m Z *m sm ((WK B h *m Z)^T *m (W
 Definition hidden B Z := phi (W1 B *m attn B Z + spread (b1 B)).
 Definition step B Z := W2 B *m hidden B Z + spread (b2 B).
 Fixpoint tokens (Bs : seq block) Z := if Bs is B :: Bs' then tokens Bs' (step B Z) else Z.
-(* blocks Bs, then a last block Bl, then the output matrix Wo *)
+(** blocks Bs, then a last block Bl, then the output matrix Wo *)
 Definition tfn Bs Bl (Wo : 'M[F]_D) Z := Wo *m step Bl (tokens Bs Z).
 
-(* the matrix identities of one block; the tokens of the target are C times those of the network *)
+(** the matrix identities of one block; the tokens of the target are C times those of the network *)
 Definition matches C B Bt := [/\
   forall h, (WK B h)^T *m WQ B h = C^T *m ((WK Bt h)^T *m WQ Bt h) *m C,
   forall h, W1 B *m (WO B h *m WV B h) = W1 Bt *m (WO Bt h *m WV Bt h) *m C & b1 B = b1 Bt].
@@ -44,7 +62,7 @@ have -> : Z^T *m C^T *m (WK Bt h)^T *m (WQ Bt h *m (C *m Z)) = Z^T *m (C^T *m ((
 by rewrite eM; move: (eN h); rewrite !mulmxA => ->.
 Qed.
 
-(* equality of the products implies equality of the outputs, on every input *)
+(** equality of the products implies equality of the outputs, on every input *)
 Theorem certified C Bs Bl Wo Bts Btl Wot Z : certificate C Bs Bl Wo Bts Btl Wot ->
   tfn Bs Bl Wo Z = tfn Bts Btl Wot (C *m Z).
 Proof.
@@ -69,12 +87,12 @@ Qed.
 Definition frozen_ok B := [/\ forall h, [/\ WQ B h \in unitmx, WK B h \in unitmx, WV B h \in unitmx & WO B h \in unitmx],
   W1 B \in unitmx & W2 B \in unitmx].
 
-(* the rank-based functionality gaps of one block *)
+(** the rank-based functionality gaps of one block *)
 Definition gap_le R C B Bt := forall h,
   (\rank ((C^T *m ((WK Bt h)^T *m WQ Bt h) *m C - (WK B h)^T *m WQ B h)%R) <= R + R)%N /\
   (\rank ((W1 Bt *m (WO Bt h *m WV Bt h) *m C - W1 B *m (WO B h *m WV B h))%R) <= R + R)%N.
 
-(* B' arises from B by adapters of rank at most R on the attention matrices; biases are free *)
+(** B' arises from B by adapters of rank at most R on the attention matrices; biases are free *)
 Definition heads_adapted R B B' := forall h,
   [/\ (\rank ((WQ B' h - WQ B h)%R) <= R)%N, (\rank ((WK B' h - WK B h)%R) <= R)%N,
     (\rank ((WV B' h - WV B h)%R) <= R)%N & (\rank ((WO B' h - WO B h)%R) <= R)%N].
@@ -138,7 +156,7 @@ exists (cal B Bt); split=> //; first by rewrite eW2 /cal mulmxKV.
 by rewrite eb2 /cal -mulmxA mulKmx // mulKVmx.
 Qed.
 
-(* Theorem 7 of Zeng & Lee: equality on every input, no bounded set, no condition on truncations *)
+(** Theorem 7 of Zeng & Lee: equality on every input, no bounded set, no condition on truncations *)
 Theorem theorem7 R Bs Bl Wo Bts Btl Wot : size Bs = size Bts ->
   all_ok frozen_ok Bs -> frozen_ok Bl -> Wo \in unitmx ->
   all_ok (fun Bt => W2 Bt \in unitmx) Bts -> Wot *m W2 Btl \in unitmx ->
@@ -152,7 +170,7 @@ have [Bs' [Bl' [Wo' [ad e1 rl ro ce]]]] := theorem7_cert sz Bsok Blok Wou Btsu o
 by exists Bs', Bl', Wo'; split=> // Z; rewrite (certified _ ce) mul1mx.
 Qed.
 
-(* the corollary for generic weights: rank ceil(D/2) suffices *)
+(** the corollary for generic weights: rank ceil(D/2) suffices *)
 Corollary theorem7_half R Bs Bl Wo Bts Btl Wot : (D <= R + R)%N -> size Bs = size Bts ->
   all_ok frozen_ok Bs -> frozen_ok Bl -> Wo \in unitmx ->
   all_ok (fun Bt => W2 Bt \in unitmx) Bts -> Wot *m W2 Btl \in unitmx ->
