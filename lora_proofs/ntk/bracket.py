@@ -54,51 +54,54 @@ class Bracket:
 
 def upper_end(core: CanonicalProblem, point: Point) -> float:
     """Return the objective at the point, and what its rounding may hide."""
-    e = slack(1) * np.abs(core.w0)
-    for g, u, v in zip(core.sizes, point.u, point.v, strict=True):
+    changes = slack(1) * np.abs(core.w0)
+    for sizes, u, v in zip(core.sizes, point.u, point.v, strict=True):
         nuclear = float(np.linalg.norm(u, axis=0) @ np.linalg.norm(v, axis=0))
-        e = e + slack(u.shape[0] * v.shape[0]) * nuclear * g
-    return point.value * (1 + slack(len(e))) + core.loss.rise(point.w, e) / core.N
+        changes = changes + slack(u.shape[0] * v.shape[0]) * nuclear * sizes
+    return point.value * (1 + slack(len(changes))) + core.loss.rise(point.w, changes) / core.N
 
 
-def norm_ratio(core: CanonicalProblem, q: FloatArray, S: Blocks) -> float:
+def norm_ratio(core: CanonicalProblem, dual: FloatArray, gradients: Blocks) -> float:
     """Return an upper bound on max_t |S_t|_op / lam for S = (1/N) sum q_k G_k, whose rounding is unknown."""
-    rounding = [slack(len(q)) * float(np.abs(q) @ g) / core.N for g in core.sizes]
-    return max(operator_norm_bound(x) + e for x, e in zip(S, rounding, strict=True)) / core.lam
+    rounding = [slack(len(dual)) * float(np.abs(dual) @ g) / core.N for g in core.sizes]
+    return (
+        max(operator_norm_bound(x) + rounding_size for x, rounding_size in zip(gradients, rounding, strict=True))
+        / core.lam
+    )
 
 
-def dual_bound(core: CanonicalProblem, q: FloatArray, ratio: float) -> float:
-    """Return the dual objective at q, scaled to be feasible, less what its rounding may hide; at least 0."""
-    p = q / (max(1.0, ratio) * (1 + 4 * _EPS * len(q) / core.N))
-    size = float(np.abs(p) @ np.abs(core.w0)) + core.loss.conjugate_size(p)
-    return max(0.0, core.dual(p) - slack(len(q)) * size / core.N)
+def dual_bound(core: CanonicalProblem, dual: FloatArray, ratio: float) -> float:
+    """Return the dual objective at a point, scaled to be feasible, less what its rounding may hide; at least 0."""
+    scaled = dual / (max(1.0, ratio) * (1 + 4 * _EPS * len(dual) / core.N))
+    size = float(np.abs(scaled) @ np.abs(core.w0)) + core.loss.conjugate_size(scaled)
+    return max(0.0, core.dual(scaled) - slack(len(dual)) * size / core.N)
 
 
-def dual_bound_at_zero(core: CanonicalProblem, q: FloatArray) -> float:
-    """Return the dual objective at the feasible point next to q, less its rounding; 0 if too many rows depend."""
+def dual_bound_at_zero(core: CanonicalProblem, dual: FloatArray) -> float:
+    """Return the dual objective at the feasible point nearby, less its rounding; 0 if too many rows depend."""
     assert core.feasible is not None
     try:
-        p = np.array([float(x.mid()) for x in core.feasible(q)])
+        feasible = np.array([float(x.mid()) for x in core.feasible(dual)])
     except TooLarge:
         return 0.0
     if core.loss.name != "squared":
-        p = p / (1 + slack(1))  # rounding must not lead out of the simplex
-    size = float(np.abs(p) @ np.abs(core.w0)) + core.loss.conjugate_size(p)
-    return max(0.0, core.dual(p) - slack(len(q)) * size / core.N)
+        feasible = feasible / (1 + slack(1))  # rounding must not lead out of the simplex
+    size = float(np.abs(feasible) @ np.abs(core.w0)) + core.loss.conjugate_size(feasible)
+    return max(0.0, core.dual(feasible) - slack(len(dual)) * size / core.N)
 
 
 def bracket(core: CanonicalProblem, point: Point) -> Bracket:
     """Return the bracket at a point."""
-    q = core.loss.derivative(point.w)
+    dual = core.loss.derivative(point.w)
     if not core.lam:
         ratio = float(np.inf if any(x.any() for x in point.S) else 0.0)
-        return Bracket(upper_end(core, point), dual_bound_at_zero(core, q), ratio)
-    ratio = norm_ratio(core, q, point.S)
-    upper, lower = upper_end(core, point), dual_bound(core, q, ratio)
+        return Bracket(upper_end(core, point), dual_bound_at_zero(core, dual), ratio)
+    ratio = norm_ratio(core, dual, point.S)
+    upper, lower = upper_end(core, point), dual_bound(core, dual, ratio)
     if core.loss.name == "squared" and upper - lower > _RESOLUTION * upper and _jacobian_size(point) <= _REFINED:
-        p = _refined(core, point, q)
-        refined = norm_ratio(core, p, core.adjoint(p))
-        lower = max(lower, dual_bound(core, p, refined))
+        refined_dual = _refined(core, point, dual)
+        refined = norm_ratio(core, refined_dual, core.adjoint(refined_dual))
+        lower = max(lower, dual_bound(core, refined_dual, refined))
     return Bracket(upper, lower, ratio)
 
 
@@ -106,13 +109,13 @@ def _jacobian_size(point: Point) -> int:
     return len(point.w) * sum(x.size for x in (*point.u, *point.v))
 
 
-def _refined(core: CanonicalProblem, point: Point, q: FloatArray) -> FloatArray:
-    """Return a dual point nearer to the optimum where lam is tiny and the residual w = q lost its digits to the labels.
+def _refined(core: CanonicalProblem, point: Point, dual: FloatArray) -> FloatArray:
+    """Return a dual point nearer to the optimum where lam is tiny and the residual w lost its digits.
 
-    At the optimum S v = -lam u and S^T u = -lam v, that is J^T q / N = -lam (u, v) with the Jacobian J of the rows: the
-    least change of q that makes it so.
+    At the optimum S v = -lam u and S^T u = -lam v, that is J^T q / N = -lam (u, v) for the dual point q and the
+    Jacobian J of the rows: the least change of it that makes it so.
     """
     J = jacobian(core, point)
     if not J.size:
-        return q
-    return q - np.linalg.lstsq(J.T, core.N * gradient(core, point), rcond=1e-12)[0]
+        return dual
+    return dual - np.linalg.lstsq(J.T, core.N * gradient(core, point), rcond=1e-12)[0]

@@ -25,14 +25,14 @@ class CanonicalRows(Protocol):
     def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Return <G_k, u v^T>, shape (d,)."""
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """Return sum_k q_k G_k."""
 
-    def matvec(self, v: FloatArray) -> FloatArray:
-        """Return G_k v, shape (d, m, r)."""
+    def matvec(self, factor: FloatArray) -> FloatArray:
+        """Return G_k factor, shape (d, m, r)."""
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
-        """Return G_k^T u, shape (d, n, r)."""
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
+        """Return G_k^T factor, shape (d, n, r)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +50,19 @@ class DenseRows:
         """See `CanonicalRows`."""
         return np.asarray(self.array.reshape(len(self.array), -1) @ (u @ v.T).ravel())
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return np.asarray(q @ self.array.reshape(len(q), -1)).reshape(self.shape)
+        return np.asarray(dual @ self.array.reshape(len(dual), -1)).reshape(self.shape)
 
-    def matvec(self, v: FloatArray) -> FloatArray:
+    def matvec(self, factor: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
         d, m, n = self.array.shape
         # A product of few long rows with G^T runs at almost twice the speed of G with few columns.
-        return np.ascontiguousarray((v.T @ self.array.reshape(d * m, n).T).T).reshape(d, m, -1)
+        return np.ascontiguousarray((factor.T @ self.array.reshape(d * m, n).T).T).reshape(d, m, -1)
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return np.asarray(self.array.swapaxes(1, 2) @ u)
+        return np.asarray(self.array.swapaxes(1, 2) @ factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +81,17 @@ class ScaledRows:
         """See `CanonicalRows`."""
         return self.factor * self.given.apply_factors(u, v)
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return self.factor * self.given.adjoint(q)
+        return self.factor * self.given.adjoint(dual)
 
-    def matvec(self, v: FloatArray) -> FloatArray:
+    def matvec(self, factor: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return self.factor * self.given.matvec(v)
+        return self.factor * self.given.matvec(factor)
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return self.factor * self.given.rmatvec(u)
+        return self.factor * self.given.rmatvec(factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,17 +110,17 @@ class MappedRows:
         """See `CanonicalRows`."""
         return self.loss.linear_rows(self.gradients.apply_factors(u, v))
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return self.gradients.adjoint(self.loss.adjoint(q))
+        return self.gradients.adjoint(self.loss.adjoint(dual))
 
-    def matvec(self, v: FloatArray) -> FloatArray:
+    def matvec(self, factor: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return self.loss.linear_rows(self.gradients.matvec(v))
+        return self.loss.linear_rows(self.gradients.matvec(factor))
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
         """See `CanonicalRows`."""
-        return self.loss.linear_rows(self.gradients.rmatvec(u))
+        return self.loss.linear_rows(self.gradients.rmatvec(factor))
 
 
 @dataclass
@@ -158,23 +158,23 @@ class CanonicalProblem:
         self.passes += 1
         return np.asarray(sum(rows.apply_factors(*uv) for rows, *uv in zip(self.blocks, u, v, strict=True)))
 
-    def adjoint(self, q: FloatArray) -> Blocks:
+    def adjoint(self, dual: FloatArray) -> Blocks:
         """Return S_t = (1/N) sum_k q_k G_k."""
         self.passes += 1
-        return [rows.adjoint(q / self.N) for rows in self.blocks]
+        return [rows.adjoint(dual / self.N) for rows in self.blocks]
 
-    def matvec(self, v: Blocks) -> Blocks:
+    def matvec(self, factor: Blocks) -> Blocks:
         """Return G_k v_t, one (d, m_t, r_t) array a block."""
         self.passes += 1
-        return [rows.matvec(x) for rows, x in zip(self.blocks, v, strict=True)]
+        return [rows.matvec(x) for rows, x in zip(self.blocks, factor, strict=True)]
 
-    def risk(self, w: FloatArray) -> float:
-        """Return (1/N) sum phi(w)."""
-        return self.loss.value(w) / self.N
+    def risk(self, rows: FloatArray) -> float:
+        """Return (1/N) sum phi(rows)."""
+        return self.loss.value(rows) / self.N
 
-    def dual(self, q: FloatArray) -> float:
-        """Return the dual objective (1/N) (<q, w0> - sum phi*(q))."""
-        return (float(q @ self.w0) - self.loss.conjugate(q)) / self.N
+    def dual(self, slopes: FloatArray) -> float:
+        """Return the dual objective (1/N) (<slopes, w0> - sum phi*(slopes))."""
+        return (float(slopes @ self.w0) - self.loss.conjugate(slopes)) / self.N
 
 
 def canonical_rows(gradients: Gradients, loss: Loss) -> CanonicalRows:

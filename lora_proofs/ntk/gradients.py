@@ -33,14 +33,14 @@ class Gradients(Protocol):
     def apply_factors(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Return <G_ik, u v^T>, shape (N, K), for u (m, r) and v (n, r)."""
 
-    def adjoint(self, c: FloatArray) -> FloatArray:
-        """Return sum_ik c_ik G_ik, shape (m, n), for c (N, K)."""
+    def adjoint(self, weights: FloatArray) -> FloatArray:
+        """Return sum_ik c_ik G_ik, shape (m, n), for weights (N, K)."""
 
-    def matvec(self, v: FloatArray) -> FloatArray:
-        """Return G_ik v, shape (N, K, m, r), for v (n, r)."""
+    def matvec(self, factor: FloatArray) -> FloatArray:
+        """Return G_ik factor, shape (N, K, m, r), for factor (n, r)."""
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
-        """Return G_ik^T u, shape (N, K, n, r), for u (m, r)."""
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
+        """Return G_ik^T factor, shape (N, K, n, r), for factor (m, r)."""
 
     def sizes(self) -> FloatArray:
         """Return bounds on the Frobenius norms |G_ik|, shape (N, K)."""
@@ -81,19 +81,19 @@ class DenseGradients:
         """See `Gradients`."""
         return self.apply(u @ v.T)
 
-    def adjoint(self, c: FloatArray) -> FloatArray:
+    def adjoint(self, weights: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        return np.asarray(c.ravel() @ self._rows).reshape(self.shape[2:])
+        return np.asarray(weights.ravel() @ self._rows).reshape(self.shape[2:])
 
-    def matvec(self, v: FloatArray) -> FloatArray:
+    def matvec(self, factor: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, m, n = self.array.shape
-        return np.asarray(self.array.reshape(N * K * m, n) @ v).reshape(N, K, m, -1)
+        return np.asarray(self.array.reshape(N * K * m, n) @ factor).reshape(N, K, m, -1)
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, m, n = self.array.shape
-        return np.swapaxes(u.T @ self.array.reshape(N * K, m, n), 1, 2).reshape(N, K, n, -1)
+        return np.swapaxes(factor.T @ self.array.reshape(N * K, m, n), 1, 2).reshape(N, K, n, -1)
 
     def sizes(self) -> FloatArray:
         """See `Gradients`."""
@@ -152,24 +152,24 @@ class FactoredGradients:
             ((self.left_factors.swapaxes(2, 3) @ u) * (self.right_factors.swapaxes(2, 3) @ v)).sum((2, 3))
         )
 
-    def adjoint(self, c: FloatArray) -> FloatArray:
+    def adjoint(self, weights: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        L, R, c = self.left_factors, self.right_factors, c[:, :, None, None]
+        L, R, weights = self.left_factors, self.right_factors, weights[:, :, None, None]
         if L.shape[1] == R.shape[1]:
-            L = L * c
+            L = L * weights
         elif R.shape[1] == 1:
-            L = (L * c).sum(axis=1, keepdims=True)
+            L = (L * weights).sum(axis=1, keepdims=True)
         else:
-            R = (R * c).sum(axis=1, keepdims=True)
+            R = (R * weights).sum(axis=1, keepdims=True)
         return np.asarray(_columns(L) @ _columns(R).T)
 
-    def matvec(self, v: FloatArray) -> FloatArray:
+    def matvec(self, factor: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        return np.asarray(self.left_factors @ (self.right_factors.swapaxes(2, 3) @ v))
+        return np.asarray(self.left_factors @ (self.right_factors.swapaxes(2, 3) @ factor))
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        return np.asarray(self.right_factors @ (self.left_factors.swapaxes(2, 3) @ u))
+        return np.asarray(self.right_factors @ (self.left_factors.swapaxes(2, 3) @ factor))
 
     def sizes(self) -> FloatArray:
         """See `Gradients`: the sum of the norms of the outer products, which is also what bounds their rounding."""
@@ -179,9 +179,9 @@ class FactoredGradients:
         return np.asarray((left.reshape(N, -1, t) * right.reshape(N, -1, t)).sum(axis=2))
 
 
-def _columns(x: FloatArray) -> FloatArray:
+def _columns(factors: FloatArray) -> FloatArray:
     """Return the columns of all matrices x_ik side by side: (N, K, m, t) -> (m, NKt)."""
-    return x.transpose(2, 0, 1, 3).reshape(x.shape[2], -1)
+    return factors.transpose(2, 0, 1, 3).reshape(factors.shape[2], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,9 +207,9 @@ class OperatorGradients:
         """See `Gradients`."""
         return self.apply(u @ v.T)
 
-    def adjoint(self, c: FloatArray) -> FloatArray:
+    def adjoint(self, weights: FloatArray) -> FloatArray:
         """See `Gradients`."""
-        return self._checked("adjoint", self.operator.adjoint(c), self.shape[2:])
+        return self._checked("adjoint", self.operator.adjoint(weights), self.shape[2:])
 
     def _checked(self, name: str, found: Any, shape: tuple[int, ...]) -> FloatArray:
         array = real_array(f"what {name} of the operator returns", found)
@@ -217,15 +217,15 @@ class OperatorGradients:
             raise ValueError(f"{name} of the operator returns shape {array.shape}; it must return {shape}")
         return array
 
-    def matvec(self, v: FloatArray) -> FloatArray:
+    def matvec(self, factor: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, m, _ = self.shape
-        return np.stack([self._single(index) @ v for index in range(N * K)]).reshape(N, K, m, -1)
+        return np.stack([self._single(index) @ factor for index in range(N * K)]).reshape(N, K, m, -1)
 
-    def rmatvec(self, u: FloatArray) -> FloatArray:
+    def rmatvec(self, factor: FloatArray) -> FloatArray:
         """See `Gradients`."""
         N, K, _, n = self.shape
-        return np.stack([self._single(index).T @ u for index in range(N * K)]).reshape(N, K, n, -1)
+        return np.stack([self._single(index).T @ factor for index in range(N * K)]).reshape(N, K, n, -1)
 
     def sizes(self) -> FloatArray:
         """See `Gradients`."""
@@ -239,23 +239,23 @@ class OperatorGradients:
         return self.adjoint(unit.reshape(N, K))
 
 
-def as_gradients(name: str, x: Any) -> Gradients:
-    """Return x as one block of gradients: an array (N, K, m, n), `FactoredGradients`, or an operator object.
+def as_gradients(name: str, given: Any) -> Gradients:
+    """Return given as one block of gradients: an array (N, K, m, n), `FactoredGradients`, or an operator object.
 
     Raises
     ------
     ValueError
-        If x is none of these, has an empty axis, or holds NaN or infinity.
+        If given is none of these, has an empty axis, or holds NaN or infinity.
     """
-    if isinstance(x, DenseGradients | FactoredGradients):
-        block: Gradients = x
-    elif hasattr(x, "apply") and hasattr(x, "adjoint") and hasattr(x, "shape"):
-        shape = tuple(x.shape)
+    if isinstance(given, DenseGradients | FactoredGradients):
+        block: Gradients = given
+    elif hasattr(given, "apply") and hasattr(given, "adjoint") and hasattr(given, "shape"):
+        shape = tuple(given.shape)
         if len(shape) != 4 or not all(isinstance(k, int | np.integer) for k in shape):
             raise ValueError(f"{name} is an operator of shape {shape}; its shape must be (N, K, m, n)")
-        block = OperatorGradients(x)
+        block = OperatorGradients(given)
     else:
-        array = np.ascontiguousarray(real_array(name, x, _HINT))
+        array = np.ascontiguousarray(real_array(name, given, _HINT))
         if array.ndim != 4:
             raise ValueError(
                 f"{name} has shape {array.shape}; pass an array (N, K, m, n): N data, K outputs, m x n gradients "

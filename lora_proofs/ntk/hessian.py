@@ -42,25 +42,28 @@ class Hessian:
         self.jacobian: FloatArray = np.concatenate(parts, axis=1)
         self.size = self.jacobian.shape[1]
 
-    def unpack(self, z: FloatArray) -> tuple[Blocks, Blocks]:
-        """Return the blocks x_t, y_t of z, shape (..., size); leading axes stay."""
+    def unpack(self, vector: FloatArray) -> tuple[Blocks, Blocks]:
+        """Return the blocks x_t, y_t of vector, shape (..., size); leading axes stay."""
         factors = [factor for pair in zip(self.u, self.v, strict=True) for factor in pair]
         ends = np.cumsum([0] + [factor.size for factor in factors])
         blocks = [
-            z[..., a:b].reshape(*z.shape[:-1], *factor.shape)
+            vector[..., a:b].reshape(*vector.shape[:-1], *factor.shape)
             for factor, (a, b) in zip(factors, pairwise(ends), strict=True)
         ]
         return blocks[::2], blocks[1::2]
 
-    def pack(self, x: Blocks, y: Blocks) -> FloatArray:
+    def pack(self, left: Blocks, right: Blocks) -> FloatArray:
         """Return the vector, or vectors, of blocks (..., m_t, r_t) and (..., n_t, r_t)."""
-        blocks = [block for pair in zip(x, y, strict=True) for block in pair]
+        blocks = [block for pair in zip(left, right, strict=True) for block in pair]
         return np.concatenate([block.reshape(*block.shape[:-2], -1) for block in blocks], axis=-1)
 
-    def _pull(self, x: Blocks, y: Blocks) -> FloatArray:
-        """Return lam (x, y) + (S y, S^T x)."""
-        lam, triples = self.problem.lam, list(zip(self.slope, x, y, strict=True))
-        return self.pack([lam * x + S @ y for S, x, y in triples], [lam * y + S.T @ x for S, x, y in triples])
+    def _pull(self, left: Blocks, right: Blocks) -> FloatArray:
+        """Return lam (left, right) + (S right, S^T left)."""
+        lam, triples = self.problem.lam, list(zip(self.slope, left, right, strict=True))
+        return self.pack(
+            [lam * left + S @ right for S, left, right in triples],
+            [lam * right + S.T @ left for S, left, right in triples],
+        )
 
     def gradient(self) -> FloatArray:
         """Return the gradient of the objective."""
@@ -71,20 +74,20 @@ class Hessian:
         start = self.problem.adjoint(self.problem.derivative(self.problem.w0))
         return (self.problem.lam + max(norm(start), norm(self.slope))) * norm([*self.u, *self.v])
 
-    def apply(self, z: FloatArray) -> FloatArray:
-        """Return P H P z, with P the projection off the gauge."""
-        z = self.project(z)
-        bent = self.problem.hessian_vector(self.w, self.jacobian @ z)
-        return self.project(self._pull(*self.unpack(z)) + bent @ self.jacobian / self.problem.N)
+    def apply(self, vector: FloatArray) -> FloatArray:
+        """Return P H P vector, with P the projection off the gauge."""
+        vector = self.project(vector)
+        bent = self.problem.hessian_vector(self.w, self.jacobian @ vector)
+        return self.project(self._pull(*self.unpack(vector)) + bent @ self.jacobian / self.problem.N)
 
     def matrix(self) -> FloatArray:
         """Return H itself, gauge included, as a dense matrix."""
         bent = self.problem.hessian_vector(self.w, self.jacobian)
         return np.asarray(self._pull(*self.unpack(np.eye(self.size))) + self.jacobian.T @ bent / self.problem.N)
 
-    def project(self, z: FloatArray) -> FloatArray:
-        """Return z, shape (..., size), less its part along the gauge."""
-        return self.pack(*self.gauge.remove(*self.unpack(z)))
+    def project(self, vector: FloatArray) -> FloatArray:
+        """Return vector, shape (..., size), less its part along the gauge."""
+        return self.pack(*self.gauge.remove(*self.unpack(vector)))
 
     def spectrum(self) -> tuple[FloatArray, FloatArray]:
         """Return eigenvalues of P H P, ascending, and eigenvectors; the gauge gets the largest absolute value."""
@@ -162,10 +165,10 @@ class Gauge:
         """The dimension of the orbit."""
         return sum(int(np.count_nonzero(np.triu(x, 1) if self.skew else x)) for x in self._inverse)
 
-    def remove(self, x: Blocks, y: Blocks) -> tuple[Blocks, Blocks]:
-        """Return (x, y) less its part along the orbit; leading axes of x_t, y_t are a batch."""
-        pairs = [self._remove(t, *block) for t, block in enumerate(zip(x, y, strict=True))]
-        return [x for x, _ in pairs], [y for _, y in pairs]
+    def remove(self, left: Blocks, right: Blocks) -> tuple[Blocks, Blocks]:
+        """Return (left, right) less its part along the orbit; leading axes of x_t, y_t are a batch."""
+        pairs = [self._remove(t, *block) for t, block in enumerate(zip(left, right, strict=True))]
+        return [left for left, _ in pairs], [right for _, right in pairs]
 
     def _remove(self, t: int, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         u, v, (_, left, _, right) = self.u[t], self.v[t], self._bases[t]

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from lora_proofs.linalg import to_numpy
 
 
-def real_array(name: str, x: Any, hint: str = "pass an array of finite real numbers") -> NDArray[np.float64]:
-    """Return x as a finite array in float64.
+def real_array(name: str, values: Any, hint: str = "pass an array of finite real numbers") -> NDArray[np.float64]:
+    """Return values as a finite array in float64.
 
     Raises
     ------
     ValueError
-        If x is no array of real numbers (None, text, dates, bools, complex numbers, ragged lists), or one is NaN or
+        If it is no array of real numbers (None, text, dates, bools, complex numbers, ragged lists), or one is NaN or
         infinite, or too large for a float.
     """
     try:
-        given = np.asarray(to_numpy(x))
+        given = np.asarray(to_numpy(values))
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} is no array of real numbers; {hint}") from None
     # bfloat16, which NumPy knows from JAX only, is of kind V.
@@ -39,14 +39,14 @@ def real_array(name: str, x: Any, hint: str = "pass an array of finite real numb
     return array
 
 
-def real_number(name: str, x: Any, hint: str) -> float:
+def real_number(name: str, value: Any, hint: str) -> float:
     """Return a real number, or an array that holds one, as a float; not a bool, NaN or infinity."""
-    if isinstance(x, bool | np.bool_ | str | bytes) or x is None:
-        raise ValueError(f"{name} is {x!r}; {hint}")
+    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
+        raise ValueError(f"{name} is {value!r}; {hint}")
     try:
-        array = real_array(name, x, hint)
+        array = real_array(name, value, hint)
     except ValueError:
-        raise ValueError(f"{name} is {x!r}; {hint}") from None
+        raise ValueError(f"{name} is {value!r}; {hint}") from None
     if array.ndim:
         raise ValueError(f"{name} is an array of shape {array.shape}; {hint}")
     return float(array)

@@ -67,7 +67,7 @@ class Survey:
 
 
 def survey(
-    problem: LinearizedProblem, r: int, runs: int = 20, scale: float = 0.1, steps: int = 5000, seed: int = 0
+    problem: LinearizedProblem, rank: int, runs: int = 20, scale: float = 0.1, steps: int = 5000, seed: int = 0
 ) -> Survey:
     """Train LoRA `runs` times by gradient descent from its standard initialisation, and certify where each run ends.
 
@@ -75,7 +75,7 @@ def survey(
     ----------
     problem : LinearizedProblem
         Small: its gradients are held as one dense array.
-    r : int
+    rank : int
         Rank of every block.
     runs, steps, seed : int
     scale : float
@@ -88,22 +88,22 @@ def survey(
     Raises
     ------
     ValueError
-        If r or runs is not a positive whole number.
+        If rank or runs is not a positive whole number.
     """
     from lora_proofs.ntk.solvers.solve import solve
 
-    if check_rank("r", r) == 0 or check_rank("runs", runs) == 0:
-        raise ValueError(f"r = {r}, runs = {runs}; pass positive whole numbers")
+    if check_rank("r", rank) == 0 or check_rank("runs", runs) == 0:
+        raise ValueError(f"r = {rank}, runs = {runs}; pass positive whole numbers")
     optimum = solve(problem)
-    U, V = descend(problem, r, np.random.default_rng(seed), runs=runs, scale=scale, steps=steps)
+    U, V = descend(problem, rank, np.random.default_rng(seed), runs=runs, scale=scale, steps=steps)
     points = [polish(problem, [u[k] for u in U], [v[k] for v in V]) for k in range(runs)]
     values = np.array([problem.objective(u, v) for u, v in points])
-    reachable = all(u.shape[1] <= r for u, _ in optimum.factors)
+    reachable = all(u.shape[1] <= rank for u, _ in optimum.factors)
     best = float(min(values.min(), optimum.upper if reachable else np.inf))
     endings = tuple(
         _ending(problem, u, v, value, optimum.lower, best) for (u, v), value in zip(points, values, strict=True)
     )
-    return Survey(problem.d, r, endings, values, points, optimum.lower, optimum.upper, best)
+    return Survey(problem.d, rank, endings, values, points, optimum.lower, optimum.upper, best)
 
 
 def frequency_map(
@@ -121,15 +121,15 @@ def frequency_map(
 
 
 def descend(
-    problem: LinearizedProblem, r: int, rng: np.random.Generator, *, runs: int, scale: float, steps: int
+    problem: LinearizedProblem, rank: int, rng: np.random.Generator, *, runs: int, scale: float, steps: int
 ) -> tuple[Blocks, Blocks]:
-    """Return the ends (u, v) of gradient descent, shapes (runs, m_t, r) and (runs, n_t, r), all runs in one batch.
+    """Return the ends (u, v) of gradient descent, shapes (runs, m_t, rank), (runs, n_t, rank), all runs in one batch.
 
     The step of each run is 1 / (lam + |S|_F + (bend/N) |A|^2 (|u|_F^2 + |v|_F^2)), by a bound on its Hessian, so that
     the objective falls without a line search. Stops early once all runs have settled.
     """
-    U = [np.zeros((runs, m, r)) for m, _ in problem.shapes]
-    V = [scale * rng.standard_normal((runs, n, r)) for _, n in problem.shapes]
+    U = [np.zeros((runs, m, rank)) for m, _ in problem.shapes]
+    V = [scale * rng.standard_normal((runs, n, rank)) for _, n in problem.shapes]
     canonical = problem.canonical_loss.linear_rows
     A = [
         canonical(block.matvec(np.eye(n))).reshape(problem.d, -1)

@@ -102,10 +102,10 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
         epsilons = [np.zeros(product.shape, product.dtype) for product in survey.products]
         written_out = {t: W for t, W in enumerate(leaves) if t not in factored}
 
-        def outputs(epsilons: list[Any], written_out: dict[int, Any], x: Any) -> Any:
+        def outputs(epsilons: list[Any], written_out: dict[int, Any], example: Any) -> Any:
             taps = _Taps(len(leaves), epsilons)
-            z = taps.run(program, [written_out.get(t, W) for t, W in enumerate(leaves)], x).reshape(-1)
-            return z, (z, [product.tokens for product in taps.products])
+            results = taps.run(program, [written_out.get(t, W) for t, W in enumerate(leaves)], example).reshape(-1)
+            return results, (results, [product.tokens for product in taps.products])
 
         jacobian = jax.jit(jax.vmap(jax.jacrev(outputs, argnums=(0, 1), has_aux=True), in_axes=(None, None, 0)))
         (cotangents, dense), (z, tokens) = jacobian(epsilons, written_out, inputs)
@@ -119,15 +119,15 @@ def linearize(f: Callable[[Any, Any], Any], weights: Any, inputs: Any) -> Linear
     return Linearization([blocks[t] for t in range(len(leaves))], _array(z))
 
 
-def _check_input(x: Any) -> None:
-    """Raise ValueError unless x is an array of numbers, bools included, all finite."""
-    kind = np.asarray(x).dtype.kind
-    if kind not in "biufV" or (kind == "f" and not np.isfinite(x).all()):
+def _check_input(values: Any) -> None:
+    """Raise ValueError unless values is an array of numbers, bools included, all finite."""
+    kind = np.asarray(values).dtype.kind
+    if kind not in "biufV" or (kind == "f" and not np.isfinite(values).all()):
         raise ValueError("inputs contain NaN, infinity or something that is no real number; pass arrays of numbers")
 
 
-def _array(x: Any) -> FloatArray:
-    return np.asarray(x, dtype=np.float64)
+def _array(values: Any) -> FloatArray:
+    return np.asarray(values, dtype=np.float64)
 
 
 class _Weight(NamedTuple):
@@ -195,12 +195,12 @@ class _Taps:
     products: list[_Product] = field(default_factory=list)
     used_otherwise: set[int] = field(default_factory=set)
 
-    def run(self, program: Any, leaves: Sequence[Any], x: Any) -> Any:
+    def run(self, program: Any, leaves: Sequence[Any], example: Any) -> Any:
         """Return the single output of the program at these weights and this example."""
         import jax
 
         weights = {i: _Weight(i, False) for i in range(self.count)}
-        (out,), returned = self._evaluate(program, [*leaves, *jax.tree.leaves(x)], weights)
+        (out,), returned = self._evaluate(program, [*leaves, *jax.tree.leaves(example)], weights)
         self.used_otherwise.update(weight.number for weight in returned.values())
         return out
 

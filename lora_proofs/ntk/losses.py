@@ -39,10 +39,10 @@ class Loss(Protocol):
     def smoothness(self) -> float:
         """The largest eigenvalue that phi'' can have."""
 
-    def linear_rows(self, z: FloatArray) -> FloatArray:
-        """Return the linear part of z -> w, for z of shape (N, K, ...): shape (d, ...)."""
+    def linear_rows(self, outputs: FloatArray) -> FloatArray:
+        """Return the linear part of outputs -> rows, for outputs of shape (N, K, ...): shape (d, ...)."""
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """Return the transpose of `linear_rows`, from (d,) to (N, K)."""
 
     def row_sizes(self, sizes: FloatArray) -> FloatArray:
@@ -51,22 +51,22 @@ class Loss(Protocol):
     def affine_rows(self, outputs: FloatArray) -> FloatArray:
         """Return w for the outputs (N, K), the labels included."""
 
-    def value(self, w: FloatArray) -> float:
+    def value(self, rows: FloatArray) -> float:
         """Return the sum of phi over the data."""
 
-    def derivative(self, w: FloatArray) -> FloatArray:
-        """Return phi'(w), shape (d,)."""
+    def derivative(self, rows: FloatArray) -> FloatArray:
+        """Return phi'(rows), shape (d,)."""
 
-    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
-        """Return phi''(w) z for z of shape (d, ...)."""
+    def hessian_vector(self, rows: FloatArray, direction: FloatArray) -> FloatArray:
+        """Return phi''(rows) direction for direction of shape (d, ...)."""
 
-    def conjugate(self, q: FloatArray) -> float:
-        """Return the sum of phi*(q) over the data; inf outside its domain."""
+    def conjugate(self, dual: FloatArray) -> float:
+        """Return the sum of phi*(dual) over the data; inf outside its domain."""
 
-    def rise(self, w: FloatArray, e: FloatArray) -> float:
-        """Return no less than the sum of phi(w + z) - phi(w), whatever z with |z_k| <= e_k."""
+    def rise(self, rows: FloatArray, changes: FloatArray) -> float:
+        """Return no less than the sum of phi(rows + z) - phi(rows), whatever z with |z_k| <= changes_k."""
 
-    def conjugate_size(self, q: FloatArray) -> float:
+    def conjugate_size(self, dual: FloatArray) -> float:
         """Return the sum of the absolute values of what `conjugate` adds up, each times its sensitivity to rounding."""
 
 
@@ -88,13 +88,13 @@ class Squared:
         """The number of rows, NK."""
         return self.labels.size
 
-    def linear_rows(self, z: FloatArray) -> FloatArray:
+    def linear_rows(self, outputs: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return z.reshape(self.d, *z.shape[2:])
+        return outputs.reshape(self.d, *outputs.shape[2:])
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return q.reshape(self.labels.shape)
+        return dual.reshape(self.labels.shape)
 
     def row_sizes(self, sizes: FloatArray) -> FloatArray:
         """See `Loss`."""
@@ -104,29 +104,29 @@ class Squared:
         """See `Loss`."""
         return (outputs - self.labels).ravel()
 
-    def value(self, w: FloatArray) -> float:
+    def value(self, rows: FloatArray) -> float:
         """See `Loss`."""
-        return float(w @ w) / 2
+        return float(rows @ rows) / 2
 
-    def derivative(self, w: FloatArray) -> FloatArray:
+    def derivative(self, rows: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return w
+        return rows
 
-    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
+    def hessian_vector(self, rows: FloatArray, direction: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return z
+        return direction
 
-    def conjugate(self, q: FloatArray) -> float:
+    def conjugate(self, dual: FloatArray) -> float:
         """See `Loss`."""
-        return float(q @ q) / 2
+        return float(dual @ dual) / 2
 
-    def rise(self, w: FloatArray, e: FloatArray) -> float:
+    def rise(self, rows: FloatArray, changes: FloatArray) -> float:
         """See `Loss`."""
-        return float(np.abs(w) @ e + e @ e / 2)
+        return float(np.abs(rows) @ changes + changes @ changes / 2)
 
-    def conjugate_size(self, q: FloatArray) -> float:
+    def conjugate_size(self, dual: FloatArray) -> float:
         """See `Loss`."""
-        return float(q @ q) / 2
+        return float(dual @ dual) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,13 +147,13 @@ class Logistic:
         """The number of rows, N."""
         return self.labels.size
 
-    def linear_rows(self, z: FloatArray) -> FloatArray:
+    def linear_rows(self, outputs: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return -self.labels.reshape(-1, *[1] * (z.ndim - 2)) * z[:, 0]
+        return -self.labels.reshape(-1, *[1] * (outputs.ndim - 2)) * outputs[:, 0]
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return (-self.labels * q)[:, None]
+        return (-self.labels * dual)[:, None]
 
     def row_sizes(self, sizes: FloatArray) -> FloatArray:
         """See `Loss`."""
@@ -163,30 +163,30 @@ class Logistic:
         """See `Loss`."""
         return -self.labels * outputs[:, 0]
 
-    def value(self, w: FloatArray) -> float:
+    def value(self, rows: FloatArray) -> float:
         """See `Loss`."""
-        return float(np.logaddexp(0.0, w).sum())
+        return float(np.logaddexp(0.0, rows).sum())
 
-    def derivative(self, w: FloatArray) -> FloatArray:
+    def derivative(self, rows: FloatArray) -> FloatArray:
         """See `Loss`."""
-        return np.asarray(np.exp(-np.logaddexp(0.0, -w)))
+        return np.asarray(np.exp(-np.logaddexp(0.0, -rows)))
 
-    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
+    def hessian_vector(self, rows: FloatArray, direction: FloatArray) -> FloatArray:
         """See `Loss`."""
-        bend = np.exp(-np.logaddexp(0.0, w) - np.logaddexp(0.0, -w))
-        return np.asarray(bend.reshape(-1, *[1] * (z.ndim - 1)) * z)
+        bend = np.exp(-np.logaddexp(0.0, rows) - np.logaddexp(0.0, -rows))
+        return np.asarray(bend.reshape(-1, *[1] * (direction.ndim - 1)) * direction)
 
-    def conjugate(self, q: FloatArray) -> float:
+    def conjugate(self, dual: FloatArray) -> float:
         """See `Loss`."""
-        return _negative_entropy(q[:, None])
+        return _negative_entropy(dual[:, None])
 
-    def rise(self, w: FloatArray, e: FloatArray) -> float:
+    def rise(self, rows: FloatArray, changes: FloatArray) -> float:
         """See `Loss`."""
-        return _softmax_rise(self.derivative(w), e)
+        return _softmax_rise(self.derivative(rows), changes)
 
-    def conjugate_size(self, q: FloatArray) -> float:
+    def conjugate_size(self, dual: FloatArray) -> float:
         """See `Loss`."""
-        return _entropy_size(q[:, None])
+        return _entropy_size(dual[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,18 +214,18 @@ class CrossEntropy:
         k = np.arange(self.K - 1)
         return k + (k >= self.labels[:, None])
 
-    def linear_rows(self, z: FloatArray) -> FloatArray:
+    def linear_rows(self, outputs: FloatArray) -> FloatArray:
         """See `Loss`."""
         data = np.arange(self.N)
-        w = z[data[:, None], self._others] - z[data, self.labels][:, None]
-        return w.reshape(self.d, *z.shape[2:])
+        w = outputs[data[:, None], self._others] - outputs[data, self.labels][:, None]
+        return w.reshape(self.d, *outputs.shape[2:])
 
-    def adjoint(self, q: FloatArray) -> FloatArray:
+    def adjoint(self, dual: FloatArray) -> FloatArray:
         """See `Loss`."""
-        data, q = np.arange(self.N), q.reshape(self.N, -1)
+        data, dual = np.arange(self.N), dual.reshape(self.N, -1)
         z = np.empty((self.N, self.K))
-        z[data[:, None], self._others] = q
-        z[data, self.labels] = -q.sum(axis=1)
+        z[data[:, None], self._others] = dual
+        z[data, self.labels] = -dual.sum(axis=1)
         return z
 
     def row_sizes(self, sizes: FloatArray) -> FloatArray:
@@ -237,68 +237,70 @@ class CrossEntropy:
         """See `Loss`."""
         return self.linear_rows(outputs)
 
-    def _shares(self, w: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the largest of 0, w_1, ..., w_{K-1} of each datum, and e^(w - largest) of the others and of 0."""
-        z = np.concatenate([np.zeros((self.N, 1)), w.reshape(self.N, -1)], axis=1)
-        largest = z.argmax(axis=1)
-        top = z[np.arange(self.N), largest]
-        return top, np.exp(z - top[:, None]), largest
+    def _shares(self, rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the largest of 0, w_1, ..., w_{K-1} of each datum, and e^(rows - largest) of the others and of 0."""
+        padded = np.concatenate([np.zeros((self.N, 1)), rows.reshape(self.N, -1)], axis=1)
+        largest = padded.argmax(axis=1)
+        top = padded[np.arange(self.N), largest]
+        return top, np.exp(padded - top[:, None]), largest
 
-    def _log_partition(self, w: FloatArray) -> FloatArray:
+    def _log_partition(self, rows: FloatArray) -> FloatArray:
         # What is left beside the largest is log(1 + x), accurate also where x is tiny.
-        top, shares, largest = self._shares(w)
+        top, shares, largest = self._shares(rows)
         shares[np.arange(self.N), largest] = 0.0
         return np.asarray(top + np.log1p(shares.sum(axis=1)))
 
-    def value(self, w: FloatArray) -> float:
+    def value(self, rows: FloatArray) -> float:
         """See `Loss`."""
-        return float(self._log_partition(w).sum())
+        return float(self._log_partition(rows).sum())
 
-    def derivative(self, w: FloatArray) -> FloatArray:
+    def derivative(self, rows: FloatArray) -> FloatArray:
         """See `Loss`."""
-        _, shares, _ = self._shares(w)
+        _, shares, _ = self._shares(rows)
         return np.asarray(shares[:, 1:] / shares.sum(axis=1, keepdims=True)).ravel()
 
-    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
+    def hessian_vector(self, rows: FloatArray, direction: FloatArray) -> FloatArray:
         """See `Loss`."""
-        p = self.derivative(w).reshape(self.N, self.K - 1, *[1] * (z.ndim - 1))
-        zs = z.reshape(self.N, self.K - 1, *z.shape[1:])
-        return np.asarray(p * (zs - (p * zs).sum(axis=1, keepdims=True))).reshape(z.shape)
+        p = self.derivative(rows).reshape(self.N, self.K - 1, *[1] * (direction.ndim - 1))
+        zs = direction.reshape(self.N, self.K - 1, *direction.shape[1:])
+        return np.asarray(p * (zs - (p * zs).sum(axis=1, keepdims=True))).reshape(direction.shape)
 
-    def conjugate(self, q: FloatArray) -> float:
+    def conjugate(self, dual: FloatArray) -> float:
         """See `Loss`."""
-        return _negative_entropy(q.reshape(self.N, -1))
+        return _negative_entropy(dual.reshape(self.N, -1))
 
-    def rise(self, w: FloatArray, e: FloatArray) -> float:
+    def rise(self, rows: FloatArray, changes: FloatArray) -> float:
         """See `Loss`."""
-        return _softmax_rise(self.derivative(w), e)
+        return _softmax_rise(self.derivative(rows), changes)
 
-    def conjugate_size(self, q: FloatArray) -> float:
+    def conjugate_size(self, dual: FloatArray) -> float:
         """See `Loss`."""
-        return _entropy_size(q.reshape(self.N, -1))
+        return _entropy_size(dual.reshape(self.N, -1))
 
 
-def _negative_entropy(q: FloatArray) -> float:
-    """Return sum q log q + (1 - sum q) log(1 - sum q) over the rows of q, inf outside the simplex."""
-    total = q.sum(axis=1)
+def _negative_entropy(shares: FloatArray) -> float:
+    """Return sum q log q + (1 - sum q) log(1 - sum q) over the rows q of the shares, inf outside the simplex."""
+    total = shares.sum(axis=1)
     # When the sum ought to be 1 it may be off by a few roundings.
-    total = np.where(np.abs(1 - total) <= 4e-16 * q.shape[1], np.minimum(total, 1.0), total)
-    if (q < 0).any() or (total > 1).any():
+    total = np.where(np.abs(1 - total) <= 4e-16 * shares.shape[1], np.minimum(total, 1.0), total)
+    if (shares < 0).any() or (total > 1).any():
         return float("inf")
     inside = np.where(total < 1, total, 0.0)  # log1p: where the slopes are tiny, 1 - sum q has lost their digits
-    return float(np.sum(q * np.log(np.where(q > 0, q, 1.0))) + np.sum((1 - inside) * np.log1p(-inside)))
+    return float(np.sum(shares * np.log(np.where(shares > 0, shares, 1.0))) + np.sum((1 - inside) * np.log1p(-inside)))
 
 
-def _entropy_size(q: FloatArray) -> float:
-    total = q.sum(axis=1)
+def _entropy_size(shares: FloatArray) -> float:
+    total = shares.sum(axis=1)
     rest = np.maximum(1 - total, np.finfo(float).tiny)
-    return float(np.sum(np.abs(q * np.log(np.where(q > 0, q, 1.0)))) + np.sum(total * (1 + np.abs(np.log(rest)))))
+    return float(
+        np.sum(np.abs(shares * np.log(np.where(shares > 0, shares, 1.0)))) + np.sum(total * (1 + np.abs(np.log(rest))))
+    )
 
 
-def _softmax_rise(slopes: FloatArray, e: FloatArray) -> float:
+def _softmax_rise(slopes: FloatArray, changes: FloatArray) -> float:
     """Return a bound on the rise: along z a slope grows by a factor of e^{2 max |z|} at most, and never exceeds 1."""
-    largest = float(e.max(initial=0.0))
-    return float(min(slopes @ e * np.exp(2 * largest), e.sum()) if largest < 1 else e.sum())
+    largest = float(changes.max(initial=0.0))
+    return float(min(slopes @ changes * np.exp(2 * largest), changes.sum()) if largest < 1 else changes.sum())
 
 
 def make_loss(name: str, labels: Any, N: int, K: int) -> Loss:
@@ -309,23 +311,23 @@ def make_loss(name: str, labels: Any, N: int, K: int) -> Loss:
     ValueError
         If the name is unknown, or the labels have another shape, are out of range or not finite.
     """
-    y = real_array("labels", labels)
+    given = real_array("labels", labels)
     if name not in ("squared", "logistic", "cross_entropy"):
         raise ValueError(f"loss is {name!r}; pass 'squared', 'logistic' or 'cross_entropy'")
     if name == "squared":
-        if y.shape != (N, K) and not (K == 1 and y.shape == (N,)):
-            raise ValueError(f"labels have shape {y.shape}; the squared loss takes targets of shape ({N}, {K})")
-        return Squared(y.reshape(N, K))
-    if y.shape != (N,) and not (y.shape == (N, 1) and name == "logistic"):
-        raise ValueError(f"labels have shape {y.shape}; the loss {name!r} takes one label a datum, shape ({N},)")
+        if given.shape != (N, K) and not (K == 1 and given.shape == (N,)):
+            raise ValueError(f"labels have shape {given.shape}; the squared loss takes targets of shape ({N}, {K})")
+        return Squared(given.reshape(N, K))
+    if given.shape != (N,) and not (given.shape == (N, 1) and name == "logistic"):
+        raise ValueError(f"labels have shape {given.shape}; the loss {name!r} takes one label a datum, shape ({N},)")
     if name == "logistic":
         if K != 1:
             raise ValueError(f"the logistic loss takes one output, not K = {K}; use 'cross_entropy' for K classes")
-        if not np.isin(y, (-1, 1)).all():
+        if not np.isin(given, (-1, 1)).all():
             raise ValueError("labels of the logistic loss are +1 or -1; pass 2 * y - 1 for labels y of 0 and 1")
-        return Logistic(y.ravel())
+        return Logistic(given.ravel())
     if K < 2:
         raise ValueError("the cross-entropy needs K >= 2 outputs; use 'logistic' for one output and labels +1, -1")
-    if not ((y == np.floor(y)) & (y >= 0) & (y < K)).all():
+    if not ((given == np.floor(given)) & (given >= 0) & (given < K)).all():
         raise ValueError(f"labels of the cross-entropy are class numbers 0, ..., {K - 1}; another value is given")
-    return CrossEntropy(y.astype(np.intp), K)
+    return CrossEntropy(given.astype(np.intp), K)

@@ -32,8 +32,8 @@ class TooLarge(ValueError):
     """The dependencies are not computed: there are too many rows."""
 
 
-def feasible(problem: Any, q: FloatArray) -> list[Any]:
-    """Return balls for a point near q with sum_k q_k G_k = 0, exactly, one ball a canonical row.
+def feasible(problem: Any, dual: FloatArray) -> list[Any]:
+    """Return balls for a point near dual with sum_k q_k G_k = 0, exactly, one ball a canonical row.
 
     Slopes of the exponential losses stay in the simplex: what is next to nothing becomes 0, what is small changes by as
     small a share as what is large, and if then a sum exceeds 1, all are scaled down.
@@ -45,22 +45,22 @@ def feasible(problem: Any, q: FloatArray) -> list[Any]:
     """
     matrix, exponents = _integers(problem)
     squared = problem.loss == "squared"
-    kept = np.arange(len(q)) if squared else np.flatnonzero(q > _NOTHING * q.max(initial=0.0))
-    p = [flint.arb(0)] * len(q)
+    kept = np.arange(len(dual)) if squared else np.flatnonzero(dual > _NOTHING * dual.max(initial=0.0))
+    point = [flint.arb(0)] * len(dual)
     if not kept.size:
-        return p
+        return point
     saved = flint.ctx.prec
     try:
         rows = flint.fmpz_mat([matrix[k] for k in kept])
-        for k, x in zip(kept, _nearest(rows, [exponents[k] for k in kept], q[kept], not squared), strict=True):
-            p[k] = x
-        return p if squared else _within(p, problem.d // problem.N)
+        for k, x in zip(kept, _nearest(rows, [exponents[k] for k in kept], dual[kept], not squared), strict=True):
+            point[k] = x
+        return point if squared else _within(point, problem.d // problem.N)
     finally:
         flint.ctx.prec = saved
 
 
-def _nearest(rows: Any, exponents: list[int], q: FloatArray, relative: bool) -> list[Any]:
-    """Return the point near q with sum_k q_k 2^{e_k} rows_k = 0, in as many bits as it takes.
+def _nearest(rows: Any, exponents: list[int], dual: FloatArray, relative: bool) -> list[Any]:
+    """Return the point near dual with sum_k q_k 2^{e_k} rows_k = 0, in as many bits as it takes.
 
     The difference is a combination of the columns, and the point one of a basis of the null space: the fewer of both.
     """
@@ -69,25 +69,25 @@ def _nearest(rows: Any, exponents: list[int], q: FloatArray, relative: bool) -> 
         columns = [[rows[i, j] for i in range(rows.nrows())] for j in range(rows.ncols())]
         # Columns that are dependent, or nearly so, have a singular Gram matrix; balls never solve with one.
         with suppress(ZeroDivisionError):
-            return _without(columns, exponents, q, relative)
+            return _without(columns, exponents, dual, relative)
     columns = _null_space(rows)
     if not columns:
-        return [flint.arb(0)] * len(q)
+        return [flint.arb(0)] * len(dual)
     bits = _BITS
     while bits <= _MOST_BITS:
         flint.ctx.prec = bits
         with suppress(ZeroDivisionError):
-            return _projected(columns, exponents, q, relative)
+            return _projected(columns, exponents, dual, relative)
         bits *= 4
     raise TooLarge("the dependencies of the rows are too ill-conditioned to be used")
 
 
-def _without(columns: list[list[Any]], exponents: list[int], q: FloatArray, relative: bool) -> list[Any]:
-    """Return q less the combination of the columns that leaves it orthogonal to them, in balls."""
+def _without(columns: list[list[Any]], exponents: list[int], dual: FloatArray, relative: bool) -> list[Any]:
+    """Return dual less the combination of the columns that leaves it orthogonal to them, in balls."""
     basis = flint.arb_mat(_of_size_1(columns, exponents))
-    point = [flint.arb(x) for x in q.tolist()]
+    point = [flint.arb(x) for x in dual.tolist()]
     weighed = _times(basis, point) if relative else basis
-    coefficients = (weighed * basis.transpose()).solve(basis * flint.arb_mat(len(q), 1, point))
+    coefficients = (weighed * basis.transpose()).solve(basis * flint.arb_mat(len(dual), 1, point))
     return [x - y for x, y in zip(point, (coefficients.transpose() * weighed).entries(), strict=True)]
 
 
@@ -105,23 +105,23 @@ def _times(basis: Any, weights: list[Any]) -> Any:
     return flint.arb_mat([[x * w for x, w in zip(row, weights, strict=True)] for row in basis.tolist()])
 
 
-def _projected(columns: list[list[Any]], exponents: list[int], q: FloatArray, relative: bool) -> list[Any]:
-    """Return the combination of the columns nearest to q; its coefficients are rounded, it is not.
+def _projected(columns: list[list[Any]], exponents: list[int], dual: FloatArray, relative: bool) -> list[Any]:
+    """Return the combination of the columns nearest to dual; its coefficients are rounded, it is not.
 
     Near in the sum of squares, each over q_k if the changes are to be relative.
     """
     basis = flint.arb_mat(_of_size_1(columns, [-e for e in exponents]))
-    point = [flint.arb(x) for x in q.tolist()]
+    point = [flint.arb(x) for x in dual.tolist()]
     weighed = _times(basis, [1 / x for x in point]) if relative else basis
-    coefficients = (weighed * basis.transpose()).solve(weighed * flint.arb_mat(len(q), 1, point)).mid()
+    coefficients = (weighed * basis.transpose()).solve(weighed * flint.arb_mat(len(dual), 1, point)).mid()
     return list((coefficients.transpose() * basis).entries())
 
 
-def _within(p: list[Any], width: int) -> list[Any]:
-    """Return p, scaled so that no `width` entries that belong together sum to more than 1."""
-    sums = (sum(p[i : i + width], flint.arb(0)) for i in range(0, len(p), width))
+def _within(point: list[Any], width: int) -> list[Any]:
+    """Return point, scaled so that no `width` entries that belong together sum to more than 1."""
+    sums = (sum(point[i : i + width], flint.arb(0)) for i in range(0, len(point), width))
     most = flint.arb(reduce(flint.arb.max, sums).upper())
-    return p if bool(most <= 1) else [x / most for x in p]
+    return point if bool(most <= 1) else [x / most for x in point]
 
 
 def _null_space(matrix: Any) -> list[list[Any]]:

@@ -24,11 +24,11 @@ from lora_proofs.ntk.losses import make_loss
 from lora_proofs.ntk.types import Blocks, FloatArray
 
 
-def as_blocks(x: Any, name: str = "x") -> Blocks:
-    """Return x as a list of NumPy arrays in float64, one a block: a plain array of any library is the only block."""
-    if isinstance(x, list | tuple) and not is_array_api_obj(x):
-        return [real_array(f"{name}[{t}]", block) for t, block in enumerate(x)]
-    return [real_array(f"{name}[0]", x, "pass a list of matrices, one a block, or a matrix if there is one block")]
+def as_blocks(given: Any, name: str = "x") -> Blocks:
+    """Return a list of NumPy arrays in float64, one a block: a plain array of any library is the only block."""
+    if isinstance(given, list | tuple) and not is_array_api_obj(given):
+        return [real_array(f"{name}[{t}]", block) for t, block in enumerate(given)]
+    return [real_array(f"{name}[0]", given, "pass a list of matrices, one a block, or a matrix if there is one block")]
 
 
 def check_problem(problem: Any) -> None:
@@ -37,9 +37,9 @@ def check_problem(problem: Any) -> None:
         raise TypeError(f"problem is a {type(problem).__name__}; pass a ntk.LinearizedProblem")
 
 
-def is_floating(x: Any) -> bool:
-    """Tell whether x is an array of real floating numbers, of any library."""
-    return is_array_api_obj(x) and bool(namespace(x).isdtype(x.dtype, "real floating"))
+def is_floating(value: Any) -> bool:
+    """Tell whether value is an array of real floating numbers, of any library."""
+    return is_array_api_obj(value) and bool(namespace(value).isdtype(value.dtype, "real floating"))
 
 
 class LinearizedProblem:
@@ -139,26 +139,26 @@ class LinearizedProblem:
         """Return w = w0 + A(u v^T), shape (d,)."""
         return self.w0 + self.apply_factors(u, v)
 
-    def adjoint(self, q: FloatArray) -> Blocks:
-        """Return S_t = (1/N) sum_k q_k G_k^(t), one (m_t, n_t) matrix a block, for q (d,)."""
-        c = self.canonical_loss.adjoint(np.asarray(q, dtype=float)) / self.N
-        return [block.adjoint(c) for block in self.blocks]
+    def adjoint(self, dual: FloatArray) -> Blocks:
+        """Return S_t = (1/N) sum_k q_k G_k^(t), one (m_t, n_t) matrix a block, for dual (d,)."""
+        weights = self.canonical_loss.adjoint(np.asarray(dual, dtype=float)) / self.N
+        return [block.adjoint(weights) for block in self.blocks]
 
-    def risk(self, w: FloatArray) -> float:
-        """Return (1/N) sum phi(w)."""
-        return self.canonical_loss.value(w) / self.N
+    def risk(self, rows: FloatArray) -> float:
+        """Return (1/N) sum phi(rows)."""
+        return self.canonical_loss.value(rows) / self.N
 
-    def derivative(self, w: FloatArray) -> FloatArray:
-        """Return phi'(w), shape (d,). The gradient of the risk in delta is ``adjoint(derivative(w))``."""
-        return self.canonical_loss.derivative(w)
+    def derivative(self, rows: FloatArray) -> FloatArray:
+        """Return phi'(rows), shape (d,). The gradient of the risk in delta is ``adjoint(derivative(rows))``."""
+        return self.canonical_loss.derivative(rows)
 
-    def hessian_vector(self, w: FloatArray, z: FloatArray) -> FloatArray:
-        """Return phi''(w) z, for z of shape (d,) or (d, ...)."""
-        return self.canonical_loss.hessian_vector(w, z)
+    def hessian_vector(self, rows: FloatArray, direction: FloatArray) -> FloatArray:
+        """Return phi''(rows) direction, for direction of shape (d,) or (d, ...)."""
+        return self.canonical_loss.hessian_vector(rows, direction)
 
-    def conjugate(self, q: FloatArray) -> float:
-        """Return (1/N) sum phi*(q), inf outside the domain of phi*."""
-        return self.canonical_loss.conjugate(q) / self.N
+    def conjugate(self, dual: FloatArray) -> float:
+        """Return (1/N) sum phi*(dual), inf outside the domain of phi*."""
+        return self.canonical_loss.conjugate(dual) / self.N
 
     def objective(self, u: Any, v: Any) -> float:
         """Return the LoRA objective: the risk plus (lam/2) (|u|_F^2 + |v|_F^2)."""

@@ -238,9 +238,9 @@ def _nuclear_norm(u: FloatArray, v: FloatArray) -> float:
     return float(np.linalg.svd(np.linalg.qr(u)[1] @ np.linalg.qr(v)[1].T, compute_uv=False).sum())
 
 
-def _symmetrised(T: FloatArray) -> FloatArray:
-    return (T + T.swapaxes(-1, -2)) / 2
+def _symmetrised(forms: FloatArray) -> FloatArray:
+    return (forms + forms.swapaxes(-1, -2)) / 2
 
 
-def _trace(x: Blocks, y: Blocks) -> float:
-    return sum(float(np.vdot(a, b)) for a, b in zip(x, y, strict=True))
+def _trace(left: Blocks, right: Blocks) -> float:
+    return sum(float(np.vdot(a, b)) for a, b in zip(left, right, strict=True))

@@ -80,19 +80,23 @@ def enclose(problem: LinearizedProblem, u: Blocks, v: Blocks) -> Balls:
     """
     with precision():
         gradients = [_rows(block) for block in problem.blocks]
-        z = _outputs(problem, gradients, u, v)
-        objective = _objective(problem, z, u, v)
-        q = _slopes(problem, z)
-        c = _transposed(problem, [flint.arb(x) for x in q.tolist()])
+        outputs = _outputs(problem, gradients, u, v)
+        objective = _objective(problem, outputs, u, v)
+        dual = _slopes(problem, outputs)
+        weights = _transposed(problem, [flint.arb(x) for x in dual.tolist()])
         if not problem.lam:
-            S = [_combined(rows, c) for rows in gradients]
-            ratio = flint.arb(0) if all(x == 0 for x in (y for row in S for y in row)) else flint.arb("inf")
-            return Balls(problem, gradients, objective, _dual(problem, feasible(problem, q)), ratio)
-        norms = [_norm_bound(_combined(rows, c), shape) for rows, shape in zip(gradients, problem.shapes, strict=True)]
+            sums = [_combined(rows, weights) for rows in gradients]
+            ratio = flint.arb(0) if all(x == 0 for x in (y for row in sums for y in row)) else flint.arb("inf")
+            return Balls(problem, gradients, objective, _dual(problem, feasible(problem, dual)), ratio)
+        norms = [
+            _norm_bound(_combined(rows, weights), shape) for rows, shape in zip(gradients, problem.shapes, strict=True)
+        ]
         ratio = reduce(flint.arb.max, norms) / problem.N / flint.arb(problem.lam)
         # The slopes of cross-entropy sum to 1 but for rounding: a little less keeps them inside the simplex.
         shrink = (1 / ratio if not bool(ratio <= 1) else flint.arb(1)) * (1 - flint.arb(2) ** -50)
-        return Balls(problem, gradients, objective, _dual(problem, [shrink * flint.arb(x) for x in q.tolist()]), ratio)
+        return Balls(
+            problem, gradients, objective, _dual(problem, [shrink * flint.arb(x) for x in dual.tolist()]), ratio
+        )
 
 
 def _rows(block: Any) -> Any:
@@ -113,70 +117,70 @@ def _factors(block: FactoredGradients) -> tuple[FloatArray, FloatArray]:
     return block.left_factors, block.right_factors
 
 
-def _matrix(x: FloatArray) -> Any:
-    return flint.arb_mat(*x.shape, x.ravel().tolist())
+def _matrix(values: FloatArray) -> Any:
+    return flint.arb_mat(*values.shape, values.ravel().tolist())
 
 
 def _outputs(problem: LinearizedProblem, gradients: list[Any], u: Blocks, v: Blocks) -> list[list[Any]]:
     """Return balls for f + <G, u v^T>, N lists of K."""
-    z = flint.arb_mat(problem.N * problem.K, 1, problem.offsets.ravel().tolist())
+    outputs = flint.arb_mat(problem.N * problem.K, 1, problem.offsets.ravel().tolist())
     for rows, x, y in zip(gradients, u, v, strict=True):
         if x.shape[1]:
-            z += rows * flint.arb_mat(rows.ncols(), 1, (_matrix(x) * _matrix(y).transpose()).entries())
-    entries = z.entries()
+            outputs += rows * flint.arb_mat(rows.ncols(), 1, (_matrix(x) * _matrix(y).transpose()).entries())
+    entries = outputs.entries()
     return [entries[i * problem.K : (i + 1) * problem.K] for i in range(problem.N)]
 
 
-def _objective(problem: LinearizedProblem, z: list[list[Any]], u: Blocks, v: Blocks) -> Any:
-    """Return P(u, v), whose outputs are z."""
+def _objective(problem: LinearizedProblem, outputs: list[list[Any]], u: Blocks, v: Blocks) -> Any:
+    """Return P(u, v) for its outputs."""
     squares = sum((flint.arb(x) ** 2 for f in (*u, *v) for x in f.ravel().tolist()), flint.arb(0))
-    return _risk(problem, z) / problem.N + flint.arb(problem.lam) / 2 * squares
+    return _risk(problem, outputs) / problem.N + flint.arb(problem.lam) / 2 * squares
 
 
-def _canonical(problem: LinearizedProblem, z: list[list[Any]]) -> list[list[Any]]:
-    """Return balls for the canonical rows of outputs z, one list a datum."""
+def _canonical(problem: LinearizedProblem, outputs: list[list[Any]]) -> list[list[Any]]:
+    """Return balls for the canonical rows of these outputs, one list a datum."""
     labels = problem.canonical_loss.labels.tolist()  # type: ignore[attr-defined]
     if isinstance(problem.canonical_loss, CrossEntropy):
-        return [[x - row[y] for k, x in enumerate(row) if k != y] for row, y in zip(z, labels, strict=True)]
+        return [[x - row[y] for k, x in enumerate(row) if k != y] for row, y in zip(outputs, labels, strict=True)]
     if isinstance(problem.canonical_loss, Logistic):
-        return [[-y * row[0]] for row, y in zip(z, labels, strict=True)]
-    return [[x - y for x, y in zip(row, ys, strict=True)] for row, ys in zip(z, labels, strict=True)]
+        return [[-y * row[0]] for row, y in zip(outputs, labels, strict=True)]
+    return [[x - y for x, y in zip(row, ys, strict=True)] for row, ys in zip(outputs, labels, strict=True)]
 
 
-def _risk(problem: LinearizedProblem, z: list[list[Any]]) -> Any:
-    """Return the sum of the losses at outputs z."""
-    rows = _canonical(problem, z)
+def _risk(problem: LinearizedProblem, outputs: list[list[Any]]) -> Any:
+    """Return the sum of the losses at these outputs."""
+    rows = _canonical(problem, outputs)
     if isinstance(problem.canonical_loss, CrossEntropy | Logistic):
         return sum((sum((x.exp() for x in row), flint.arb(0)).log1p() for row in rows), flint.arb(0))
     return sum((x**2 for row in rows for x in row), flint.arb(0)) / 2
 
 
-def _slopes(problem: LinearizedProblem, z: list[list[Any]]) -> FloatArray:
+def _slopes(problem: LinearizedProblem, outputs: list[list[Any]]) -> FloatArray:
     """Return phi' in floats, as a guess at a dual point; 0 where it overflows."""
-    w = np.array([float(x.mid()) for row in _canonical(problem, z) for x in row])
-    if not np.isfinite(w).all():
+    rows = np.array([float(x.mid()) for row in _canonical(problem, outputs) for x in row])
+    if not np.isfinite(rows).all():
         return np.zeros(problem.d)
-    return problem.derivative(w)
+    return problem.derivative(rows)
 
 
-def _transposed(problem: LinearizedProblem, q: list[Any]) -> Any:
-    """Return the weights c of the gradients in S = (1/N) sum c_ik G_ik as a row, for canonical q."""
+def _transposed(problem: LinearizedProblem, dual: list[Any]) -> Any:
+    """Return the weights c of the gradients in S = (1/N) sum c_ik G_ik as a row, for a canonical dual point."""
     loss, N, K = problem.canonical_loss, problem.N, problem.K
     if isinstance(loss, Logistic):
-        q = [-y * x for y, x in zip(loss.labels.tolist(), q, strict=True)]
+        dual = [-y * x for y, x in zip(loss.labels.tolist(), dual, strict=True)]
     elif isinstance(loss, CrossEntropy):
-        parts = [q[i * (K - 1) : (i + 1) * (K - 1)] for i in range(N)]
-        q = [
+        parts = [dual[i * (K - 1) : (i + 1) * (K - 1)] for i in range(N)]
+        dual = [
             x
             for part, y in zip(parts, loss.labels.tolist(), strict=True)
             for x in (*part[:y], -sum(part, flint.arb(0)), *part[y:])
         ]
-    return flint.arb_mat(1, N * K, q)
+    return flint.arb_mat(1, N * K, dual)
 
 
-def _combined(rows: Any, c: Any) -> list[Any]:
+def _combined(rows: Any, weights: Any) -> list[Any]:
     """Return the entries of N S = sum c_k G_k."""
-    return list((c * rows).entries())
+    return list((weights * rows).entries())
 
 
 def _norm_bound(balls: list[Any], shape: tuple[int, int]) -> Any:
@@ -195,37 +199,37 @@ def _norm_bound(balls: list[Any], shape: tuple[int, int]) -> Any:
     return flint.arb((bound * unit).upper())
 
 
-def _dual(problem: LinearizedProblem, q: list[Any]) -> Any:
-    """Return (1/N) sum_i (<q_i, w0_i> - phi*(q_i)) for balls q; D(0) = 0 where q may leave the domain of phi*."""
+def _dual(problem: LinearizedProblem, dual: list[Any]) -> Any:
+    """Return (1/N) sum_i (<q_i, w0_i> - phi*(q_i)) for balls dual; D(0) = 0 where dual may leave the domain of phi*."""
     offsets = [[flint.arb(x) for x in row] for row in problem.offsets.tolist()]
     w0 = [x for row in _canonical(problem, offsets) for x in row]
-    total = sum((a * b for a, b in zip(q, w0, strict=True)), flint.arb(0))
+    total = sum((a * b for a, b in zip(dual, w0, strict=True)), flint.arb(0))
     if isinstance(problem.canonical_loss, CrossEntropy | Logistic):
         width = problem.d // problem.N
         for i in range(problem.N):
-            part = q[i * width : (i + 1) * width]
+            part = dual[i * width : (i + 1) * width]
             part = [*part, 1 - sum(part, flint.arb(0))]
             if not all(bool(p >= 0) for p in part):
                 return flint.arb(0)
             total -= sum((_entropy(p) for p in part), flint.arb(0))
     else:
-        total -= sum((x**2 for x in q), flint.arb(0)) / 2
+        total -= sum((x**2 for x in dual), flint.arb(0)) / 2
     return total / problem.N
 
 
-def _entropy(p: Any) -> Any:
+def _entropy(share: Any) -> Any:
     """Return a ball for p log p, for a ball p of nonnegative numbers; 0 <= -p log p <= sqrt(p) covers 0."""
-    if bool(p > 0):
-        return p * p.log()
-    top = flint.arb(_up(p)).sqrt() if _up(p) > 0 else flint.arb(0)
+    if bool(share > 0):
+        return share * share.log()
+    top = flint.arb(_up(share)).sqrt() if _up(share) > 0 else flint.arb(0)
     return flint.arb(0).union(-top)
 
 
-def _up(x: Any) -> float:
-    """Return a float that is at least every number of the ball x."""
-    return float(np.nextafter(float(x.upper()), np.inf)) if x.is_finite() else float("inf")
+def _up(ball: Any) -> float:
+    """Return a float that is at least every number of the ball."""
+    return float(np.nextafter(float(ball.upper()), np.inf)) if ball.is_finite() else float("inf")
 
 
-def _down(x: Any) -> float:
-    """Return a float >= 0 that is at most every number of the ball x, which is a ball of nonnegative numbers."""
-    return max(0.0, -_up(-x)) if x.is_finite() else 0.0
+def _down(ball: Any) -> float:
+    """Return a float >= 0 that is at most every number of the ball, none of which is negative."""
+    return max(0.0, -_up(-ball)) if ball.is_finite() else 0.0

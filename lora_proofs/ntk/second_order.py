@@ -254,10 +254,10 @@ def _orbit_dimension(trap: Trap) -> int:
     return (r * (r - 1) - k * (k - 1)) // 2
 
 
-def _rational_escape(trap: Trap, H: Any) -> tuple[Any, Any]:
+def _rational_escape(trap: Trap, hessian: Any) -> tuple[Any, Any]:
     """Return a rational step along a negative curvature; it is one however roughly the eigenvector is known."""
-    direction = matrices.matrix(np.linalg.eigh(floats(H))[1][:, :1])
-    if not inner(H * direction, direction) < 0:
+    direction = matrices.matrix(np.linalg.eigh(floats(hessian))[1][:, :1])
+    if not inner(hessian * direction, direction) < 0:
         raise ValueError(f"{trap.name}: the negative curvature of this Hessian is too small for a float eigenvector")
     (m, n), r, entries = trap.shape, trap.r, direction.entries()
     du, dv = (
@@ -270,14 +270,14 @@ def _rational_escape(trap: Trap, H: Any) -> tuple[Any, Any]:
     return du, dv
 
 
-def _decrease(problem: LinearizedProblem, u: Blocks, v: Blocks, x: Blocks, y: Blocks) -> tuple[Blocks, Blocks] | None:
-    """Return the multiple of (x, y) that lowers the objective most, from 2 |(u, v)| down, if one does."""
+def _decrease(problem: LinearizedProblem, u: Blocks, v: Blocks, du: Blocks, dv: Blocks) -> tuple[Blocks, Blocks] | None:
+    """Return the multiple of (du, dv) that lowers the objective most, from 2 |(u, v)| down, if one does."""
     best, step = problem.objective(u, v), None
     size = max(1.0, norm(u), norm(v))
     for t in (sign * size * 2.0 ** (1 - k) for k in range(40) for sign in (1, -1)):
         value = problem.objective(
-            [a + t * b for a, b in zip(u, x, strict=True)], [a + t * b for a, b in zip(v, y, strict=True)]
+            [a + t * b for a, b in zip(u, du, strict=True)], [a + t * b for a, b in zip(v, dv, strict=True)]
         )
         if value < best:
-            best, step = value, ([t * b for b in x], [t * b for b in y])
+            best, step = value, ([t * b for b in du], [t * b for b in dv])
     return step

@@ -11,30 +11,32 @@ _SWEEPS = 2
 _EPS = 2.0**-52
 
 
-def leading(S: FloatArray, k: int, guess: FloatArray | None = None) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return U (m, k), s (k,), V (n, k): the k largest singular values of S and their vectors.
+def leading(
+    matrix: FloatArray, count: int, guess: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return U (m, k), s (k,), V (n, k): the k = count largest singular values of a matrix and their vectors.
 
-    Exact to rounding for small S; for large S, Ritz values of a subspace iteration, which are never too large.
+    Exact to rounding for small matrices; for large ones, Ritz values, which are never too large.
 
     Parameters
     ----------
-    S : array (m, n)
-    k : int
+    matrix : array (m, n)
+    count : int
     guess : array (n, p), optional
         Right vectors to start from.
     """
-    m, n = S.shape
-    k = min(k, m, n)
+    m, n = matrix.shape
+    count = min(count, m, n)
     if min(m, n) <= _FULL:
-        U, s, Vt = np.linalg.svd(S, full_matrices=False)
-        return U[:, :k], s[:k], Vt[:k].T
-    fresh = np.random.default_rng(0).standard_normal((n, max(2 * k, 12)))
-    V = fresh if guess is None else np.concatenate([guess, fresh[:, :k]], axis=1)[:, : min(m, n)]
+        U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
+        return U[:, :count], s[:count], Vt[:count].T
+    fresh = np.random.default_rng(0).standard_normal((n, max(2 * count, 12)))
+    V = fresh if guess is None else np.concatenate([guess, fresh[:, :count]], axis=1)[:, : min(m, n)]
     for _ in range(3 * _SWEEPS if guess is None else _SWEEPS):
-        U = np.linalg.qr(S @ V)[0]
-        V = np.linalg.qr(S.T @ U)[0]
-    left, s, right = np.linalg.svd(S @ V, full_matrices=False)
-    return left[:, :k], s[:k], V @ right[:k].T
+        U = np.linalg.qr(matrix @ V)[0]
+        V = np.linalg.qr(matrix.T @ U)[0]
+    left, s, right = np.linalg.svd(matrix @ V, full_matrices=False)
+    return left[:, :count], s[:count], V @ right[:count].T
 
 
 def slack(terms: int) -> float:
@@ -42,7 +44,7 @@ def slack(terms: int) -> float:
     return 8 * _EPS * (1 + float(np.sqrt(terms)))
 
 
-def operator_norm_bound(S: FloatArray) -> float:
+def operator_norm_bound(matrix: FloatArray) -> float:
     r"""Return a float >= |S|_op, larger than it by a relative n * 1e-15 or so.
 
     A Cholesky factorisation of A in floating point that runs to completion proves A >= -g tr(A) I with
@@ -51,35 +53,35 @@ def operator_norm_bound(S: FloatArray) -> float:
     """
     from scipy.linalg import LinAlgError, cholesky
 
-    if not min(S.shape) or not S.any():
+    if not min(matrix.shape) or not matrix.any():
         return 0.0
-    S = S if S.shape[0] >= S.shape[1] else S.T
-    top = float(np.linalg.norm(S, np.inf))
+    matrix = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    top = float(np.linalg.norm(matrix, np.inf))
     if not np.isfinite(top):
         return float("inf")
-    S = S / top
-    m, n = S.shape
-    gram = S.T @ S
+    matrix = matrix / top
+    m, n = matrix.shape
+    gram = matrix.T @ matrix
     trace = float(np.trace(gram))
-    sigma2 = float(leading(S, 1)[1][0]) ** 2 if n <= _FULL else _largest_eigenvalue(gram)
+    sigma2 = float(leading(matrix, 1)[1][0]) ** 2 if n <= _FULL else _largest_eigenvalue(gram)
     margin = 1e-14 * sigma2
     diagonal = gram.diagonal()
     negated = -gram
     while True:
-        c2 = sigma2 + margin
-        negated[np.diag_indices(n)] = c2 - diagonal
+        square = sigma2 + margin
+        negated[np.diag_indices(n)] = square - diagonal
         try:
             cholesky(negated, lower=True, check_finite=False)
         except LinAlgError:
             margin *= 4
             continue
-        rounding = _EPS * ((n + 2) * n * c2 + (m + 4) * trace)
-        return float(np.sqrt(c2 + rounding) * top * (1 + 8 * _EPS))
+        rounding = _EPS * ((n + 2) * n * square + (m + 4) * trace)
+        return float(np.sqrt(square + rounding) * top * (1 + 8 * _EPS))
 
 
-def _largest_eigenvalue(A: FloatArray) -> float:
+def _largest_eigenvalue(matrix: FloatArray) -> float:
     """Return the largest eigenvalue of a symmetric matrix by Lanczos' method, good to a few roundings."""
     from scipy.sparse.linalg import eigsh
 
-    start = np.random.default_rng(0).standard_normal(len(A))
-    return float(eigsh(A, k=1, v0=start, ncv=min(len(A) - 1, 40), return_eigenvectors=False)[0])
+    start = np.random.default_rng(0).standard_normal(len(matrix))
+    return float(eigsh(matrix, k=1, v0=start, ncv=min(len(matrix) - 1, 40), return_eigenvectors=False)[0])

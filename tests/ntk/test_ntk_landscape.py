@@ -106,6 +106,6 @@ def test_polishing_descends_to_a_stationary_point():
 
 def test_bad_input_is_refused():
     problem = traps.family_a().problem()
-    for arguments in ({"r": 0}, {"r": 1, "runs": 0}, {"r": 1.5}):
+    for arguments in ({"rank": 0}, {"rank": 1, "runs": 0}, {"rank": 1.5}):
         with pytest.raises(ValueError, match="whole number"):
             survey(problem, **arguments)

@@ -44,37 +44,44 @@ class _Basis:
     x: FloatArray
     y: FloatArray
 
-    def extended(self, U: FloatArray, V: FloatArray, W: FloatArray) -> "_Basis":
-        """Return the bases with the columns U, V, given W = G_k V, appended."""
-        top = np.concatenate([self.small, self.U.T @ W], axis=2)
-        all_W = np.concatenate([self.W, W], axis=2)
+    def extended(self, left: FloatArray, right: FloatArray, images: FloatArray) -> "_Basis":
+        """Return the bases with the columns left and right appended, given the images G_k right."""
+        top = np.concatenate([self.small, self.U.T @ images], axis=2)
+        all_W = np.concatenate([self.W, images], axis=2)
         return _Basis(
-            np.concatenate([self.U, U], axis=1),
-            np.concatenate([self.V, V], axis=1),
+            np.concatenate([self.U, left], axis=1),
+            np.concatenate([self.V, right], axis=1),
             all_W,
-            np.concatenate([top, U.T @ all_W], axis=1),
-            np.pad(self.x, ((0, U.shape[1]), (0, 0))),
-            np.pad(self.y, ((0, V.shape[1]), (0, 0))),
+            np.concatenate([top, left.T @ all_W], axis=1),
+            np.pad(self.x, ((0, left.shape[1]), (0, 0))),
+            np.pad(self.y, ((0, right.shape[1]), (0, 0))),
         )
 
-    def narrowed(self, S: FloatArray, width: int) -> "_Basis":
-        """Return the bases cut to the span of the factors and the leading singular vectors of the restricted S."""
-        if max(S.shape) <= _WIDEST * width:
+    def narrowed(self, gradient: FloatArray, width: int) -> "_Basis":
+        """Return the bases cut to the span of the factors and the leading singular vectors of a restricted S."""
+        if max(gradient.shape) <= _WIDEST * width:
             return self
-        left, _, right = leading(S, _KEPT * width)
-        P = np.linalg.qr(np.concatenate([self.x, left], axis=1))[0]
-        Q = np.linalg.qr(np.concatenate([self.y, right], axis=1))[0]
-        return _Basis(self.U @ P, self.V @ Q, self.W @ Q, (P.T @ self.small) @ Q, P.T @ self.x, Q.T @ self.y)
+        left, _, right = leading(gradient, _KEPT * width)
+        onto_left = np.linalg.qr(np.concatenate([self.x, left], axis=1))[0]
+        onto_right = np.linalg.qr(np.concatenate([self.y, right], axis=1))[0]
+        return _Basis(
+            self.U @ onto_left,
+            self.V @ onto_right,
+            self.W @ onto_right,
+            (onto_left.T @ self.small) @ onto_right,
+            onto_left.T @ self.x,
+            onto_right.T @ self.y,
+        )
 
 
-def _beyond(basis: FloatArray, x: FloatArray) -> FloatArray:
-    """Return an orthonormal basis of what the columns of x add to an orthonormal basis."""
+def _beyond(basis: FloatArray, columns: FloatArray) -> FloatArray:
+    """Return an orthonormal basis of what the columns of columns add to an orthonormal basis."""
     room = basis.shape[0] - basis.shape[1]
     for _ in range(2):
-        x = x - basis @ (basis.T @ x)
+        columns = columns - basis @ (basis.T @ columns)
     # Columns that are in the span already leave rounding errors, which another round makes orthogonal to it.
-    Q = np.linalg.qr(x[:, :room])[0]
-    return np.asarray(np.linalg.qr(Q - basis @ (basis.T @ Q))[0])
+    added = np.linalg.qr(columns[:, :room])[0]
+    return np.asarray(np.linalg.qr(added - basis @ (basis.T @ added))[0])
 
 
 def active_subspace(core: CanonicalProblem) -> Iterator[Point]:

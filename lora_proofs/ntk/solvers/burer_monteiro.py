@@ -47,7 +47,7 @@ def newton(core: CanonicalProblem, point: Point, tolerance: float) -> Point:
     return point
 
 
-def _descend(core: CanonicalProblem, point: Point, g: FloatArray, shift: float) -> tuple[Point | None, float]:
+def _descend(core: CanonicalProblem, point: Point, slope: FloatArray, shift: float) -> tuple[Point | None, float]:
     """Return a lower point and the next shift: Newton's step with the Hessian shifted as Levenberg's rule asks.
 
     The shift grows until the Hessian is definite and the objective falls by a fair share of what the model promises.
@@ -55,23 +55,23 @@ def _descend(core: CanonicalProblem, point: Point, g: FloatArray, shift: float) 
     """
     from scipy.linalg.lapack import dpotrf, dpotrs
 
-    H = hessian(core, point)
-    diagonal = H.diagonal().copy()
+    curvature = hessian(core, point)
+    diagonal = curvature.diagonal().copy()
     scale = float(diagonal.mean())
     while shift < 1e12 * scale:
-        mu = max(shift, _GAUGE * scale)
-        H.flat[:: len(H) + 1] = diagonal + mu
-        factor, indefinite = dpotrf(H.T, lower=True, clean=False)
+        shifted = max(shift, _GAUGE * scale)
+        curvature.flat[:: len(curvature) + 1] = diagonal + shifted
+        factor, indefinite = dpotrf(curvature.T, lower=True, clean=False)
         if indefinite:
             shift = max(10 * shift, 1e-4 * scale)
             continue
-        step = -dpotrs(factor, g, lower=True)[0]
-        promised = float(mu * (step @ step) - g @ step) / 2
+        step = -dpotrs(factor, slope, lower=True)[0]
+        promised = float(shifted * (step @ step) - slope @ step) / 2
         trial = evaluate(core, *_moved(point, step))
         gained = point.value - trial.value
         if promised <= _ROUNDING * abs(point.value):
             # Rounding hides the descent, but not yet the decay of the gradient.
-            decays = np.linalg.norm(gradient(core, trial)) < 0.5 * np.linalg.norm(g)
+            decays = np.linalg.norm(gradient(core, trial)) < 0.5 * np.linalg.norm(slope)
             return (trial if decays else None), shift
         if gained > 0.1 * promised:
             if gained > 0.75 * promised:

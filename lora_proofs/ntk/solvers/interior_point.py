@@ -42,65 +42,65 @@ _QUIET = np.errstate(all="ignore")
 """Slopes of 1e-200 have inverses that overflow: what comes of it is looked at, and need not be announced."""
 
 
-def conjugate_slope(loss: Loss, q: FloatArray) -> FloatArray:
-    """Return phi*'(q), the rows w with phi'(w) = q."""
+def conjugate_slope(loss: Loss, dual: FloatArray) -> FloatArray:
+    """Return phi*'(dual), the rows w with phi'(w) = dual."""
     if loss.name == "squared":
-        return q
-    p = q.reshape(loss.N, -1)
-    return np.asarray(np.log(p) - np.log1p(-p.sum(axis=1, keepdims=True))).ravel()
+        return dual
+    shares = dual.reshape(loss.N, -1)
+    return np.asarray(np.log(shares) - np.log1p(-shares.sum(axis=1, keepdims=True))).ravel()
 
 
-def conjugate_hessian(loss: Loss, q: FloatArray) -> FloatArray:
-    """Return phi*''(q), shape (d, d), block diagonal over the data."""
+def conjugate_hessian(loss: Loss, dual: FloatArray) -> FloatArray:
+    """Return phi*''(dual), shape (d, d), block diagonal over the data."""
     if loss.name == "squared":
-        return np.eye(len(q))
-    p = q.reshape(loss.N, -1)
-    c = p.shape[1]
-    H = np.diag(1 / q)
-    for i, rest in enumerate(1 - p.sum(axis=1)):
-        H[i * c : (i + 1) * c, i * c : (i + 1) * c] += 1 / rest
-    return H
+        return np.eye(len(dual))
+    shares = dual.reshape(loss.N, -1)
+    width = shares.shape[1]
+    hessian = np.diag(1 / dual)
+    for i, rest in enumerate(1 - shares.sum(axis=1)):
+        hessian[i * width : (i + 1) * width, i * width : (i + 1) * width] += 1 / rest
+    return hessian
 
 
-def _in_domain(loss: Loss, q: FloatArray) -> bool:
+def _in_domain(loss: Loss, dual: FloatArray) -> bool:
     if loss.name == "squared":
         return True
-    return bool((q > 0).all() and (q.reshape(loss.N, -1).sum(axis=1) < 1).all())
+    return bool((dual > 0).all() and (dual.reshape(loss.N, -1).sum(axis=1) < 1).all())
 
 
-def _longest(loss: Loss, q: FloatArray, step: NDArray[Any]) -> float:
-    """Return the largest t <= 1 for which no entry of q, nor 1 - sum q, falls below a tenth of what it was.
+def _longest(loss: Loss, dual: FloatArray, step: NDArray[Any]) -> float:
+    """Return the largest t <= 1 for which no entry of dual, nor 1 - sum dual, falls below a tenth of what it was.
 
-    Where phi*' = log q is far off, Newton's step would go to the boundary, from which there is no way back.
+    Where phi*' = log dual is far off, Newton's step would go to the boundary, from which there is no way back.
     """
     if loss.name == "squared":
         return 1.0
-    p, dp = q.reshape(loss.N, -1), step.reshape(loss.N, -1)
-    p = np.concatenate([p, 1 - p.sum(axis=1, keepdims=True)], axis=1)
-    dp = np.concatenate([dp, -dp.sum(axis=1, keepdims=True)], axis=1)
-    return float(min(1.0, 0.9 / max(1e-300, float((-dp / p).max()))))
+    shares, moves = dual.reshape(loss.N, -1), step.reshape(loss.N, -1)
+    shares = np.concatenate([shares, 1 - shares.sum(axis=1, keepdims=True)], axis=1)
+    moves = np.concatenate([moves, -moves.sum(axis=1, keepdims=True)], axis=1)
+    return float(min(1.0, 0.9 / max(1e-300, float((-moves / shares).max()))))
 
 
-def _stepped(loss: Loss, q: FloatArray, step: FloatArray) -> FloatArray:
-    """Return q + step with `_longest`'s rule applied to every entry and then to every datum by itself.
+def _stepped(loss: Loss, dual: FloatArray, step: FloatArray) -> FloatArray:
+    """Return dual + step with `_longest`'s rule applied to every entry and then to every datum by itself.
 
     On the face an entry near 0 has no say in the solution, and must not hold up the others.
     """
     if loss.name == "squared":
-        return q + step
-    p = q.reshape(loss.N, -1)
-    moved = np.maximum(step.reshape(p.shape), -0.9 * p)
-    rest = 1 - p.sum(axis=1, keepdims=True)
+        return dual + step
+    shares = dual.reshape(loss.N, -1)
+    moved = np.maximum(step.reshape(shares.shape), -0.9 * shares)
+    rest = 1 - shares.sum(axis=1, keepdims=True)
     used = moved.sum(axis=1, keepdims=True)
-    return np.asarray(p + np.minimum(1.0, 0.9 * rest / np.maximum(used, 1e-300)) * moved).ravel()
+    return np.asarray(shares + np.minimum(1.0, 0.9 * rest / np.maximum(used, 1e-300)) * moved).ravel()
 
 
-def _lifted(S: FloatArray, diagonal: float) -> FloatArray:
-    m, n = S.shape
-    Z = np.zeros((m + n, m + n))
-    Z[:m, m:], Z[m:, :m] = S, S.T
-    Z[np.diag_indices(m + n)] = diagonal
-    return Z
+def _lifted(gradient: FloatArray, diagonal: float) -> FloatArray:
+    m, n = gradient.shape
+    lifted = np.zeros((m + n, m + n))
+    lifted[:m, m:], lifted[m:, :m] = gradient, gradient.T
+    lifted[np.diag_indices(m + n)] = diagonal
+    return lifted
 
 
 def interior_point(core: CanonicalProblem) -> Iterator[Point]:
@@ -153,20 +153,20 @@ def _estimate(core: CanonicalProblem, delta: Blocks) -> Point:
     return evaluate(core, u, v)
 
 
-def _combine(G: list[FloatArray], q: FloatArray) -> Blocks:
-    return [np.tensordot(q, rows, axes=1) for rows in G]
+def _combine(G: list[FloatArray], dual: FloatArray) -> Blocks:
+    return [np.tensordot(dual, block, axes=1) for block in G]
 
 
 def _empty(core: CanonicalProblem) -> tuple[Blocks, Blocks]:
     return [np.zeros((m, 0)) for m, _ in core.shapes], [np.zeros((n, 0)) for _, n in core.shapes]
 
 
-def _barrier(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, mu: float) -> float:
+def _barrier(core: CanonicalProblem, rows: list[FloatArray], dual: FloatArray, mu: float) -> float:
     """Return -D(q) - mu sum log det Z_t(q), inf outside the domain."""
-    if not _in_domain(core.loss, q):
+    if not _in_domain(core.loss, dual):
         return float("inf")
-    total = -core.dual(q)
-    for S in _combine(G, q):
+    total = -core.dual(dual)
+    for S in _combine(rows, dual):
         try:
             total -= 2 * mu * float(np.log(np.linalg.cholesky(_lifted(S, core.lam)).diagonal()).sum())
         except np.linalg.LinAlgError:
@@ -175,37 +175,37 @@ def _barrier(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, mu: flo
 
 
 @_QUIET
-def _centre(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, mu: float) -> tuple[FloatArray, Blocks]:
+def _centre(core: CanonicalProblem, G: list[FloatArray], dual: FloatArray, mu: float) -> tuple[FloatArray, Blocks]:
     """Return the maximiser of D + mu log det Z, by damped Newton steps, and the primal estimates 2 mu B_12."""
-    value = _barrier(core, G, q, mu)
+    value = _barrier(core, G, dual, mu)
     delta: Blocks = []
     for _ in range(_CENTERING_STEPS):
-        H = conjugate_hessian(core.loss, q) / core.N
-        g = (conjugate_slope(core.loss, q) - core.w0) / core.N
+        H = conjugate_hessian(core.loss, dual) / core.N
+        g = (conjugate_slope(core.loss, dual) - core.w0) / core.N
         delta = []
-        for rows, S in zip(G, _combine(G, q), strict=True):
+        for rows, S in zip(G, _combine(G, dual), strict=True):
             m = S.shape[0]
             B = np.asarray(np.linalg.inv(_lifted(S, core.lam)))
             B11, B12, B22 = B[:m, :m], B[:m, m:], B[m:, m:]
             moved = B11 @ rows @ B22 + B12 @ rows.swapaxes(1, 2) @ B12
-            flat = rows.reshape(len(q), -1)
+            flat = rows.reshape(len(dual), -1)
             g -= 2 * mu * (flat @ B12.ravel())
-            H += 2 * mu * (moved.reshape(len(q), -1) @ flat.T)
+            H += 2 * mu * (moved.reshape(len(dual), -1) @ flat.T)
             delta.append(np.asarray(2 * mu * B12))
         step = -np.linalg.solve((H + H.T) / 2, g)
         decrement = -float(g @ step)
         # An entry of 1e-100 that ought to be 1e-10 has no say in the decrement, but all in the estimate of w.
-        settled = core.loss.name == "squared" or float(np.abs(step / q).max()) <= _SETTLED
+        settled = core.loss.name == "squared" or float(np.abs(step / dual).max()) <= _SETTLED
         if decrement <= 1e-6 * mu and settled:
             break
-        t = _longest(core.loss, q, step)
+        t = _longest(core.loss, dual, step)
         hidden = 1e-14 * abs(value)
-        while (trial := _barrier(core, G, q + t * step, mu)) > value + hidden - 0.1 * t * decrement and t > 1e-8:
+        while (trial := _barrier(core, G, dual + t * step, mu)) > value + hidden - 0.1 * t * decrement and t > 1e-8:
             t /= 2
         if trial > value + hidden:
             break
-        q, value = q + t * step, trial
-    return q, delta
+        dual, value = dual + t * step, trial
+    return dual, delta
 
 
 @dataclass
@@ -224,27 +224,27 @@ class _Face:
 
 
 @_QUIET
-def _face_newton(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, delta: Blocks) -> Point | None:
-    """Return the optimum on the face that (q, delta) suggests; None if that is no face of an optimum."""
+def _face_newton(core: CanonicalProblem, rows: list[FloatArray], dual: FloatArray, delta: Blocks) -> Point | None:
+    """Return the optimum on the face that (dual, delta) suggests; None if that is no face of an optimum."""
     spectra = [np.linalg.svd(D, compute_uv=False) for D in delta]
-    slacks = [core.lam - np.linalg.svd(S, compute_uv=False) for S in _combine(G, q)]
+    slacks = [core.lam - np.linalg.svd(S, compute_uv=False) for S in _combine(rows, dual)]
     # On the path delta_a times its slack is mu: what is active has a large share of delta and little slack.
     total = sum(float(s.sum()) for s in spectra)
     actives = [s[s * core.lam > slack * total] for s, slack in zip(spectra, slacks, strict=True)]
     if not any(s.size for s in actives):
         return None
     faces = []
-    for S, s in zip(_combine(G, q), actives, strict=True):
+    for S, s in zip(_combine(rows, dual), actives, strict=True):
         W = np.linalg.eigh(_lifted(S, 0.0))[1][:, sum(S.shape) - s.size :]
         faces.append(_Face(W, np.diag(s[::-1]), S.shape[0]))
     last = np.inf
     for _ in range(_FACE_STEPS):
-        step, faces = _face_step(core, G, q, faces)
-        q = _stepped(core.loss, q, step)
+        step, faces = _face_step(core, rows, dual, faces)
+        dual = _stepped(core.loss, dual, step)
         moved = float(np.linalg.norm(step))
-        if moved > 10 * last and moved > 1e-3 * np.linalg.norm(q):
+        if moved > 10 * last and moved > 1e-3 * np.linalg.norm(dual):
             return None  # a wrong face: the path has to come closer first
-        if moved <= 1e-15 * np.linalg.norm(q) or (moved > 0.5 * last and moved <= 1e-9 * np.linalg.norm(q)):
+        if moved <= 1e-15 * np.linalg.norm(dual) or (moved > 0.5 * last and moved <= 1e-9 * np.linalg.norm(dual)):
             break
         last = moved
     pairs = [face.factors() for face in faces]
@@ -252,14 +252,14 @@ def _face_newton(core: CanonicalProblem, G: list[FloatArray], q: FloatArray, del
 
 
 def _face_step(
-    core: CanonicalProblem, G: list[FloatArray], q: FloatArray, faces: list[_Face]
+    core: CanonicalProblem, all_rows: list[FloatArray], dual: FloatArray, faces: list[_Face]
 ) -> tuple[FloatArray, list[_Face]]:
-    """Return the Newton step in q, and the faces at q with their new multipliers."""
-    d, lam = len(q), core.lam
-    H = conjugate_hessian(core.loss, q) / core.N
+    """Return the Newton step in dual, and the faces at dual with their new multipliers."""
+    d, lam = len(dual), core.lam
+    H = conjugate_hessian(core.loss, dual) / core.N
     columns, frames = [], []
     defects: list[NDArray[Any]] = []
-    for rows, S, face in zip(G, _combine(G, q), faces, strict=True):
+    for rows, S, face in zip(all_rows, _combine(all_rows, dual), faces, strict=True):
         m, r = face.m, face.W.shape[1]
         values, vectors = np.linalg.eigh(_lifted(S, 0.0))
         rest, W = vectors[:, : len(values) - r], vectors[:, len(values) - r :]
@@ -275,25 +275,25 @@ def _face_step(
     step, multipliers = _saddle_point(
         H,
         np.concatenate(columns, axis=1),
-        (core.w0 - conjugate_slope(core.loss, q)) / core.N,
+        (core.w0 - conjugate_slope(core.loss, dual)) / core.N,
         np.concatenate(defects),
     )
     parts = np.split(multipliers, np.cumsum([len(frame[2]) for frame in frames])[:-1])
     return step, [_face(*frame, part) for frame, part in zip(frames, parts, strict=True)]
 
 
-def _saddle_point(H: FloatArray, C: FloatArray, a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return x, y with H x + C y = a and C^T x = b, scaled first: phi*'' = 1/q has entries of any size."""
-    D = 1 / np.sqrt(H.diagonal())
-    C = D[:, None] * C
-    E = 1 / np.maximum(np.linalg.norm(C, axis=0), 1e-300)
-    C = C * E
+def _saddle_point(H: FloatArray, C: FloatArray, right: FloatArray, below: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return x, y with H x + C y = right and C^T x = below, scaled first: phi*'' = 1/q has entries of any size."""
+    row_scales = 1 / np.sqrt(H.diagonal())
+    C = row_scales[:, None] * C
+    column_scales = 1 / np.maximum(np.linalg.norm(C, axis=0), 1e-300)
+    C = C * column_scales
     zero = np.zeros((C.shape[1], C.shape[1]))
-    system = np.block([[D[:, None] * H * D, C], [C.T, zero]])
+    system = np.block([[row_scales[:, None] * H * row_scales, C], [C.T, zero]])
     if not np.isfinite(system).all():
         raise np.linalg.LinAlgError("the system overflows")
-    solution = np.linalg.lstsq(system, np.concatenate([D * a, E * b]), rcond=1e-15)[0]
-    return D * solution[: len(D)], E * solution[len(D) :]
+    solution = np.linalg.lstsq(system, np.concatenate([row_scales * right, column_scales * below]), rcond=1e-15)[0]
+    return row_scales * solution[: len(row_scales)], column_scales * solution[len(row_scales) :]
 
 
 def _face(

@@ -80,8 +80,8 @@ def _left(core: CanonicalProblem, sizes: FloatArray) -> tuple[FloatArray, FloatA
     return U, s
 
 
-def optimal_rows(core: CanonicalProblem, B: FloatArray) -> FloatArray:
-    """Return the rows w of a minimiser of the risk over w0 + range B, for orthonormal B.
+def optimal_rows(core: CanonicalProblem, basis: FloatArray) -> FloatArray:
+    """Return the rows w of a minimiser of the risk over w0 + range basis, for orthonormal basis.
 
     Raises
     ------
@@ -89,42 +89,44 @@ def optimal_rows(core: CanonicalProblem, B: FloatArray) -> FloatArray:
         If the data are separable, so that no minimiser exists.
     """
     if core.loss.name == "squared":
-        w = core.w0 - B @ (B.T @ core.w0)
-        return np.asarray(w - B @ (B.T @ w))
-    _require_inseparable(B)
+        w = core.w0 - basis @ (basis.T @ core.w0)
+        return np.asarray(w - basis @ (basis.T @ w))
+    _require_inseparable(basis)
     w = core.w0
     for T in temperatures(core):
-        w = T * _newton(core, B, w / T)
+        w = T * _newton(core, basis, w / T)
     return w
 
 
-def _newton(core: CanonicalProblem, B: FloatArray, w: FloatArray) -> FloatArray:
-    """Return the minimiser over w + range B by damped Newton steps, once rounding hides any further descent."""
+def _newton(core: CanonicalProblem, basis: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return the minimiser over rows + range basis by damped Newton steps, once rounding hides any further descent."""
     for _ in range(_STEPS):
-        g = B.T @ core.loss.derivative(w)
-        if np.linalg.norm(g) <= _EPS:
+        slope = basis.T @ core.loss.derivative(rows)
+        if np.linalg.norm(slope) <= _EPS:
             break
-        H = B.T @ core.loss.hessian_vector(w, B)
-        H[np.diag_indices_from(H)] += 1e-14 * np.trace(H) + np.finfo(float).tiny
-        step = -B @ np.linalg.solve(H, g)
-        now, descent = core.loss.value(w), float(core.loss.derivative(w) @ step)
-        t = next((t for t in _LENGTHS if core.loss.value(w + t * step) <= now + 1e-4 * t * descent), None)
-        if t is None:
+        curvature = basis.T @ core.loss.hessian_vector(rows, basis)
+        curvature[np.diag_indices_from(curvature)] += 1e-14 * np.trace(curvature) + np.finfo(float).tiny
+        step = -basis @ np.linalg.solve(curvature, slope)
+        now, descent = core.loss.value(rows), float(core.loss.derivative(rows) @ step)
+        share = next(
+            (share for share in _LENGTHS if core.loss.value(rows + share * step) <= now + 1e-4 * share * descent), None
+        )
+        if share is None:
             break
-        w = w + t * step
-    return w
+        rows = rows + share * step
+    return rows
 
 
-def _require_inseparable(B: FloatArray) -> None:
-    """Raise unless no z has B z <= 0 but B z != 0; with rows of norm 1, lest small ones pass for 0."""
+def _require_inseparable(basis: FloatArray) -> None:
+    """Raise unless no z has B z <= 0 but B z != 0 for the basis B; with rows of norm 1, lest small ones pass for 0."""
     from scipy.optimize import linprog
 
-    norms = np.linalg.norm(B, axis=1)
+    norms = np.linalg.norm(basis, axis=1)
     seen = norms > _EPS
-    B = B[seen] / norms[seen, None]
-    if not B.size:
+    basis = basis[seen] / norms[seen, None]
+    if not basis.size:
         return
-    result = linprog(B.sum(axis=0), A_ub=B, b_ub=np.zeros(len(B)), bounds=(-1, 1), method="highs")
+    result = linprog(basis.sum(axis=0), A_ub=basis, b_ub=np.zeros(len(basis)), bounds=(-1, 1), method="highs")
     if result.status == 0 and float(result.fun or 0.0) < -1e-7:
         raise ValueError(
             "the data are separable by the gradients and lam = 0, so the risk has no minimiser: "
@@ -136,21 +138,21 @@ def realise(core: CanonicalProblem, w: FloatArray, sizes: FloatArray) -> tuple[B
     """Return factors with w0 + A(u v^T) = w, of rank as small as a frozen v allows; w - w0 is in the range of A."""
     rng = np.random.default_rng(0)
     target = (w - core.w0) / sizes
-    r = -(-len(w) // sum(max(shape) for shape in core.shapes))
+    rank = -(-len(w) // sum(max(shape) for shape in core.shapes))
     largest = max(min(shape) for shape in core.shapes)
     if not target.any():
         return [np.zeros((m, 0)) for m, _ in core.shapes], [np.zeros((n, 0)) for _, n in core.shapes]
     while True:
         # Freeze the factor of the shorter side, and solve for the longer one.
-        frozen = [_frozen(rng, min(shape), r) for shape in core.shapes]
+        frozen = [_frozen(rng, min(shape), rank) for shape in core.shapes]
         parts = [
             (rows.matvec(x) if m >= n else rows.rmatvec(x)).reshape(len(w), -1) / sizes[:, None]
             for rows, x, (m, n) in zip(core.blocks, frozen, core.shapes, strict=True)
         ]
         solution, missed = _solved(np.concatenate(parts, axis=1), target)
-        if missed <= 1e-10 * np.linalg.norm(target) or r >= largest:
+        if missed <= 1e-10 * np.linalg.norm(target) or rank >= largest:
             break
-        r *= 2
+        rank *= 2
     ends = np.cumsum([part.shape[1] for part in parts])[:-1]
     free = [x.reshape(max(s), -1) for x, s in zip(np.split(solution, ends), core.shapes, strict=True)]
     u = [x if m >= n else y for x, y, (m, n) in zip(free, frozen, core.shapes, strict=True)]
@@ -171,5 +173,5 @@ def _solved(matrix: FloatArray, target: FloatArray) -> tuple[FloatArray, float]:
     return best, least
 
 
-def _frozen(rng: np.random.Generator, n: int, r: int) -> FloatArray:
-    return np.asarray(np.linalg.qr(rng.standard_normal((n, min(n, r))))[0])
+def _frozen(rng: np.random.Generator, size: int, rank: int) -> FloatArray:
+    return np.asarray(np.linalg.qr(rng.standard_normal((size, min(size, rank))))[0])

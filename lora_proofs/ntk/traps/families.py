@@ -180,21 +180,31 @@ def logistic_unregularised(n: int) -> Trap:
 
 
 def _squared(
-    name: str, lam: int, G: Sequence[Any], y: Sequence[Any], point: Any, inertia: tuple[int, int, int], better: Any
+    name: str,
+    lam: int,
+    gradients: Sequence[Any],
+    labels: Sequence[Any],
+    point: Any,
+    inertia: tuple[int, int, int],
+    better: Any,
 ) -> Trap:
     """Return a squared trap without offsets. A single matrix in the place of a pair stands for u = v."""
     (u, v), better = (x if isinstance(x, tuple) else (x, x) for x in (point, better))
-    zeros = (flint.fmpq(0),) * len(G)
-    return Trap(name, "squared", flint.fmpq(lam), tuple(G), zeros, tuple(map(flint.fmpq, y)), u, v, inertia, better)
+    zeros = (flint.fmpq(0),) * len(gradients)
+    return Trap(
+        name, "squared", flint.fmpq(lam), tuple(gradients), zeros, tuple(map(flint.fmpq, labels)), u, v, inertia, better
+    )
 
 
 def _at_zero_margins(
-    name: str, lam: int, G: Sequence[Any], point: Any, inertia: tuple[int, int, int], better: Any
+    name: str, lam: int, gradients: Sequence[Any], point: Any, inertia: tuple[int, int, int], better: Any
 ) -> Trap:
     """Return the logistic trap with labels 1 whose offsets cancel the fit of u = v = point."""
-    offsets = tuple(-inner(g * point, point) for g in G)
-    ones = (flint.fmpq(1),) * len(G)
-    return Trap(name, "logistic", flint.fmpq(lam), tuple(G), offsets, ones, point, point, inertia, (better, better))
+    offsets = tuple(-inner(g * point, point) for g in gradients)
+    ones = (flint.fmpq(1),) * len(gradients)
+    return Trap(
+        name, "logistic", flint.fmpq(lam), tuple(gradients), offsets, ones, point, point, inertia, (better, better)
+    )
 
 
 def _complete(total: Any, rest: list[Any]) -> list[Any]:
@@ -202,24 +212,24 @@ def _complete(total: Any, rest: list[Any]) -> list[Any]:
     return [sum((-g for g in rest), total), *rest]
 
 
-def _matrix(m: int, n: int, entries: Mapping[tuple[int, int], Any]) -> Any:
-    out = flint.fmpq_mat(m, n)
+def _matrix(rows: int, columns: int, entries: Mapping[tuple[int, int], Any]) -> Any:
+    out = flint.fmpq_mat(rows, columns)
     for (i, j), value in entries.items():
         out[i, j] = value
     return out
 
 
-def _symmetric(n: int, i: int, j: int, value: Any) -> Any:
+def _symmetric(size: int, i: int, j: int, value: Any) -> Any:
     """Return value (E_ij + E_ji), which is 2 value E_ii if i = j."""
-    return value * (_matrix(n, n, {(i, j): 1}) + _matrix(n, n, {(j, i): 1}))
+    return value * (_matrix(size, size, {(i, j): 1}) + _matrix(size, size, {(j, i): 1}))
 
 
-def _face(m: int, r: int) -> Any:
-    """Return [I_r; 0], shape (m, r)."""
-    return _matrix(m, r, {(i, i): 1 for i in range(r)})
+def _face(size: int, rank: int) -> Any:
+    """Return [I_r; 0], shape (size, rank)."""
+    return _matrix(size, rank, {(i, i): 1 for i in range(rank)})
 
 
-def _positive(name: str, x: Any) -> int:
-    if check_rank(name, x) == 0:
+def _positive(name: str, value: Any) -> int:
+    if check_rank(name, value) == 0:
         raise ValueError(f"{name} is 0; pass a whole number >= 1")
-    return int(x)
+    return int(value)

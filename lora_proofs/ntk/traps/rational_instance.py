@@ -119,13 +119,13 @@ class Trap:
         jacobian = flint.fmpq_mat([(G * self.v).entries() + (G.transpose() * self.u).entries() for G in self.gradients])
         return H + curvature * (jacobian.transpose() * jacobian)
 
-    def without(self, k: int) -> "Trap":
-        """Return the instance without its k-th functional, whose inertia and better point nobody knows."""
-        kept = [i for i in range(self.N) if i != k]
+    def without(self, index: int) -> "Trap":
+        """Return the instance without its index-th functional, whose inertia and better point nobody knows."""
+        kept = [i for i in range(self.N) if i != index]
         gradients, offsets, labels = (tuple(x[i] for i in kept) for x in (self.gradients, self.offsets, self.labels))
         return replace(
             self,
-            name=f"{self.name} without functional {k}",
+            name=f"{self.name} without functional {index}",
             gradients=gradients,
             offsets=offsets,
             labels=labels,
