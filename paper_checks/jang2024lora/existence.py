@@ -72,7 +72,13 @@ SHAPES = [{"shapes": "8x8", "d": 9}, {"shapes": "6x9", "d": 6}, {"shapes": "5x4"
 @PAPER.theorem(
     "3.1",
     points=[{**p, "shapes": p["shapes"].replace("x", "-")} for p in SHAPES],
-    proof=("factors_solve_nuclear", "nuclear_solved_by_factors", "theorem31_nuclear", "theorem31_full"),
+    proof=(
+        "factors_solve_nuclear",
+        "nuclear_solved_by_factors",
+        "theorem31_nuclear",
+        "theorem31_full",
+        "theorem31_control",
+    ),
 )
 def theorem_3_1(case: Case) -> Comparison:
     r"""If a global minimiser exists, there is one with r(r+1)/2 <= KN.

@@ -70,7 +70,10 @@ DEFICIENT = {
 
 
 @PAPER.lemma(
-    "rank-deficient", **DEFICIENT, sampled=True, proof=("deficient_global", "local_min_sosp", "sosp_deficient_global")
+    "rank-deficient",
+    **DEFICIENT,
+    sampled=True,
+    proof=("deficient_global", "local_min_sosp", "sosp_deficient_global", "deficient_control"),
 )
 def rank_deficient(case: Case) -> Comparison:
     r"""If (u, v) is a SOSP of L_P and rank Q < r, then S >= 0, so Q Q^T solves the convex problem: (u, v) is global.

@@ -172,7 +172,7 @@ def _(case: Case) -> Comparison:
     gradients=("integers", "rank one", "zero"),
     fewer=(0, 1),
     sampled=True,
-    proof=("rank_ge_d", "rank_ge_d_global", "sosp_rank_ge_d_global", "one_more_datum"),
+    proof=("rank_ge_d", "rank_ge_d_global", "sosp_rank_ge_d_global", "one_more_datum", "rank_control"),
 )
 def any_gradients(case: Case) -> Comparison:
     r"""\lambda > 0, r >= d: every SOSP of L is global, for every G, without a perturbation.

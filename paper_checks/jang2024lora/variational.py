@@ -44,7 +44,7 @@ def half_squares(u: fmpq_mat, v: fmpq_mat) -> Any:
     extra=(0, 2),
     factors=("balanced", "random"),
     sampled=True,
-    proof=("nuclear_lower", "nuclear_least", "factors_solve_nuclear"),
+    proof=("nuclear_lower", "nuclear_least", "factors_solve_nuclear", "nuclear_control"),
 )
 def variational_nuclear_norm(case: Case) -> Comparison:
     r"""For all u, v with u v^T = \delta: (|u|_F^2 + |v|_F^2)/2 >= |\delta|_*.

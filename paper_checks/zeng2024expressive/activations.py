@@ -124,7 +124,9 @@ def box_points(case: Case, half_width: Fraction) -> np.ndarray:
     {"activation": name, "D": D, "L": L, "Lbar": Lbar}
     for name in HALF_LINE
     for D, L, Lbar in ((3, 2, 1), (3, 3, 1), (4, 4, 2), (4, 6, 3))
-], sampled=True)  # fmt: skip
+], sampled=True, proof=(
+    "lemma2_activation", "theorem3_activation", "other_activation_differs", "theorem6_activation",
+))  # fmt: skip
 def half_line(case: Case) -> Comparison:
     r"""Theorem 3 for every activation that is affine with a slope a != 0 on a half-line, the same in both networks.
 

@@ -17,7 +17,12 @@ def sizes(case: Case, name: str) -> list[int]:
     return [int(n) for n in case[name].split("-")]
 
 
-@PAPER.formula("telescoping", dimensions=("2-2-2", "3-3-3", "2-3-1-2", "2-2-2-2"), seeded=False)
+@PAPER.formula(
+    "telescoping",
+    dimensions=("2-2-2", "3-3-3", "2-3-1-2", "2-2-2-2"),
+    seeded=False,
+    proof=("telescoping", "telescoping_without_first"),
+)
 def telescoping(case: Case) -> Comparison:
     r"""\prod_l (W_l + \Delta_l) - \prod_l W_l = \sum_l S_l \Delta_l P_{l-1} for all matrices, S_l = W_L ... W_{l+1}.
 
@@ -34,7 +39,7 @@ def _(case: Case) -> Comparison:
 @PAPER.formula("subadditivity", points=[
     {"dimensions": "2-2-2", "ranks": "1-1"}, {"dimensions": "3-3-3", "ranks": "1-2"},
     {"dimensions": "2-3-2", "ranks": "1-1"}, {"dimensions": "2-2-2-2", "ranks": "1-1-1"},
-], seeded=False, proof="rank_change")  # fmt: skip
+], seeded=False, proof=("rank_change", "rectangular_ranks_add"))  # fmt: skip
 def subadditivity(case: Case) -> Comparison:
     r"""\prod_l (W_l + B_l A_l) - \prod_l W_l = [S_1 B_1, ..., S_L B_L] [A_1 P_0; ...; A_L P_{L-1}].
 
@@ -51,7 +56,12 @@ def _(case: Case) -> Comparison:
     return equal(nonzero_entries(residual), 0)
 
 
-@PAPER.formula("invariant", points=[{"n": 2, "ranks": "1-1"}, {"n": 2, "ranks": "1-1-1"}], seeded=False)
+@PAPER.formula(
+    "invariant",
+    points=[{"n": 2, "ranks": "1-1"}, {"n": 2, "ranks": "1-1-1"}],
+    seeded=False,
+    proof=("invariant", "construction_exact"),
+)
 def invariant(case: Case) -> Comparison:
     r"""S_l P_l = \prod_l W_l + LR_{R_1 + ... + R_l}(E) after every layer of Lemma 1's construction.
 

@@ -29,6 +29,7 @@ def cube(D: int) -> np.ndarray:
     ],
     gap=r"false as printed (as recalled): E|x|^2 is tr \Sigma, not \|\Sigma\|_F; at D = 3, R = 1 the bound is \sqrt 3, "
     f"and no adapter and bias have an error below 2; {RECALLED}",
+    proof=("sigma_counterexample", "sigma_recalled"),
 )
 def lemma_2_error_as_recalled(case: Case) -> Comparison:
     r"""E xx^T = \Sigma: for some adapters and biases E\|f - \bar f\|_2^2 <= \|\Sigma\|_F \sigma_{RL+1}^2.
@@ -119,7 +120,7 @@ def small_instance(case: Case) -> tuple[Fraction, fmpq_mat, list[int]]:
     return error, Sigma, falling(case["D"])[case["R"] * case["L"] :]
 
 
-@PAPER.lemma("2-error-corrected-trace", points=SMALL)
+@PAPER.lemma("2-error-corrected-trace", points=SMALL, proof="lemma2_trace")
 def lemma_2_error_corrected_trace(case: Case) -> Comparison:
     r"""E xx^T = \Sigma: for some adapters and biases E\|f - \bar f\|_2^2 <= tr(\Sigma) \sigma_{RL+1}^2.
 
@@ -212,7 +213,7 @@ def uniform_blocks(case: Case) -> tuple[list[int], list[int]]:
     return [case["L"] // case["Lbar"]] * case["Lbar"], [case["R"]] * case["L"]
 
 
-@PAPER.theorem("5-corrected", points=[*ATTAINED, *BELOW])
+@PAPER.theorem("5-corrected", points=[*ATTAINED, *BELOW], proof=("theorem5_pointwise", "theorem5_average"))
 def theorem_5_corrected(case: Case) -> Comparison:
     r"""R below the threshold: E\|f - \bar f\|_2 <= \sum_i E_i m_{i-1} \prod_{k>i} (\|\bar W_k\|_2 + E_k).
 
@@ -297,7 +298,7 @@ BLOCKS = [
 ]
 
 
-@PAPER.theorem("6-error-corrected", points=BLOCKS)
+@PAPER.theorem("6-error-corrected", points=BLOCKS, proof=("theorem5_pointwise", "theorem5_average"))
 def theorem_6_error_corrected(case: Case) -> Comparison:
     r"""The bound of theorem-5-corrected for any partition and ranks: E_i = \sigma_{r+1}, r = \sum_{l in P_i} R_l."""
     return at_most(*error_and_corrected(case, *blocks_and_ranks(case)))

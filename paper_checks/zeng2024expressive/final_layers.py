@@ -108,6 +108,7 @@ def lemma_4_bounded_domain(case: Case) -> Comparison:
     L=(4, 5, 8),
     gap="local correction: LoRA at the threshold has 2D^2 adapter parameters and the last L - 1 layers (L - 1)D^2, so "
     "LoRA is cheaper only from L = 4 on; at L = 3 they are equal, at L = 2 LoRA needs twice as many",
+    proof="parameters_final_layers",
 )
 def parameters_of_final_layers(case: Case) -> Comparison:
     r"""L >= 4: exact adapters for a one-layer target have fewer parameters than the last L - 1 layers have weights."""

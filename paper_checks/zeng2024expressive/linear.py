@@ -71,7 +71,16 @@ def product_of(frozen: list[Any]) -> Any:
         {"family": "uniform", "D": 32, "L": 4, "R": 4},
         {"family": RATIONAL, "D": 16, "L": 4, "R": 2},
     ],
-    proof=("lemma1_iff", "svd_exists", "lemma1_norm", "singular_control", "one_less"),
+    proof=(
+        "lemma1_iff",
+        "svd_exists",
+        "lemma1_norm",
+        "singular_control",
+        "one_less",
+        "minus_one_control",
+        "norm_one_less",
+        "norm_control",
+    ),
 )
 def lemma_1(case: Case) -> Comparison:
     r"""For non-singular W_1, ..., W_L and every target, adapters of rank at most R attain the least possible error.
@@ -100,7 +109,7 @@ def _(case: Case) -> Comparison:
 
 @PAPER.lemma("1-optimality", points=[
     {"family": RATIONAL, "D": D, "L": L, "R": R} for D, L, R in ((4, 2, 1), (4, 3, 1), (8, 2, 2), (8, 3, 1), (8, 3, 2))
-], sampled=True, proof="lemma1_norm")  # fmt: skip
+], sampled=True, proof=("lemma1_norm", "norm_one_less"))  # fmt: skip
 def lemma_1_optimality(case: Case) -> Comparison:
     r"""For all adapters of rank at most R and all W_l, rank(\prod_l (W_l + \Delta_l) - \prod_l W_l) <= RL.
 
@@ -128,7 +137,14 @@ def _(case: Case) -> Comparison:
     return at_most(rank_of_change(case, ranks), case["R"] * case["L"])
 
 
-@PAPER.lemma("1-local-search", D=(3,), L=(2,), R=(1,), sampled=True)
+@PAPER.lemma(
+    "1-local-search",
+    D=(3,),
+    L=(2,),
+    R=(1,),
+    sampled=True,
+    proof=("frobenius_eckart_young", "lemma1_frobenius", "frobenius_not_spectral"),
+)
 def lemma_1_local_search(case: Case) -> Comparison:
     r"""For all adapters of rank <= R, \| \prod_l (W_l + \Delta_l) - \bar W \|_F >= (\sum_{i > RL} \sigma_i^2)^{1/2}.
 

@@ -52,7 +52,7 @@ def parameters(case: Case) -> int:
 
 @PAPER.formula("parameters-of-a-random-model", points=[
     {"D": D, "L": L, "Lbar": Lbar} for D, L, Lbar in ((8, 2, 1), (8, 4, 1), (8, 8, 1), (8, 4, 2), (6, 6, 2), (6, 6, 3))
-])  # fmt: skip
+], proof="parameters_random")  # fmt: skip
 def parameters_of_a_random_model(case: Case) -> Comparison:
     r"""If \bar L | L and (L / \bar L) | D, Corollary 4 spends 2RDL = 2 D^2 \bar L parameters, whatever L is.
 
@@ -74,6 +74,7 @@ def _(case: Case) -> Comparison:
     gap="scope restriction: the abstract's rank, width * depth of the target / depth of the frozen model, is the rank "
     "that Theorem 3 asks for only where the target's depth divides the frozen one; at (D, L, Lbar) = (16, 3, 2) they "
     "are 11 and 16",
+    proof="rank_ratio",
 )
 def rank_ratio(case: Case) -> Comparison:
     r"""\bar L | L: Theorem 3's rank for a random model is \lceil D \bar L / L \rceil.
@@ -105,7 +106,7 @@ def general_partition(case: Case) -> tuple[ReluNetwork, ReluNetwork, list[int], 
         for family in (RATIONAL, "uniform")
         for blocks, ranks in (("1-3", "4-0-1-3"), ("3-1", "2-0-2-4"), ("2-1-2", "1-3-4-0-4"), ("2-2", "3-3-2-2"))
     ],
-    proof="theorem6",
+    proof=("theorem6", "theorem6_control"),
 )
 def theorem_6(case: Case) -> Comparison:
     r"""Any partition into consecutive blocks P_i, any ranks R_l: f = \bar f on X if every block has the rank it needs.
@@ -129,7 +130,7 @@ def _(case: Case) -> Comparison:
     )
 
 
-@PAPER.theorem("6-best-partition", D=(6, 7), L=(5, 6), Lbar=(2, 3))
+@PAPER.theorem("6-best-partition", D=(6, 7), L=(5, 6), Lbar=(2, 3), proof="narrower_partition")
 def theorem_6_best_partition(case: Case) -> Comparison:
     r"""For generic weights no partition needs a smaller uniform rank than \lceil D / \lfloor L / \bar L \rfloor \rceil.
 

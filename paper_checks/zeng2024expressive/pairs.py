@@ -65,7 +65,10 @@ def least_ranks(needed: Thresholds, d: int) -> list[tuple[int, int]]:
 
 
 @PAPER.lemma(
-    "1-pair", shape=("6-3-5", "7-2-4", "5-4-5", "4-5-3", "6-4-3"), planted=("1-1-1", "2-1-0", "1-0-2", "3-2-2")
+    "1-pair",
+    shape=("6-3-5", "7-2-4", "5-4-5", "4-5-3", "6-4-3"),
+    planted=("1-1-1", "2-1-0", "1-0-2", "3-2-2"),
+    proof=("pair_iff", "pair_counts_are_not_enough"),
 )
 def pair(case: Case) -> Comparison:
     r"""For O (D x d), V (d x n) of full rank and T = O'V' of rank d there are exact adapters, if three ranks allow.
@@ -102,7 +105,13 @@ def _(case: Case) -> Comparison:
     return equal(misses(case, exchanged=True), 0)
 
 
-@PAPER.lemma("1-pair-necessity", shape=("6-3-5", "7-2-4", "4-5-3"), ranks=("0-1", "1-1", "2-1"), sampled=True)
+@PAPER.lemma(
+    "1-pair-necessity",
+    shape=("6-3-5", "7-2-4", "4-5-3"),
+    ranks=("0-1", "1-1", "2-1"),
+    sampled=True,
+    proof="pair_necessary",
+)
 def pair_necessity(case: Case) -> Comparison:
     r"""For all adapters rank(T - (O + \Delta_O)(V + \Delta_V)) is at least each of three differences.
 

@@ -269,7 +269,7 @@ NETWORKS = [
         {"family": "uniform", "domain": "box", "D": 8, "L": 6, "Lbar": 3},
         {"family": "orthogonal", "domain": "box", "D": 8, "L": 16, "Lbar": 2},
     ],
-    proof=("theorem3", "relu_control"),
+    proof=("theorem3", "relu_control", "theorem3_control"),
 )
 def theorem_3(case: Case) -> Comparison:
     r"""X bounded, W_l non-singular: f = \bar f on X for some adapters of rank at most R and biases.

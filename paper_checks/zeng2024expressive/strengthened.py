@@ -233,7 +233,12 @@ def adapter_parameters(case: Case, split: list[int]) -> int:
     return sum(a.A.nrows() * a.A.ncols() + a.B.nrows() * a.B.ncols() for a in adapters)
 
 
-@PAPER.formula("parameters-of-an-exact-chain", D=(6,), ranks=("6-0", "3-3", "2-2-2", "1-5", "1-1-1-1-1-1", "0-2-4"))
+@PAPER.formula(
+    "parameters-of-an-exact-chain",
+    D=(6,),
+    ranks=("6-0", "3-3", "2-2-2", "1-5", "1-1-1-1-1-1", "0-2-4"),
+    proof="parameters_split",
+)
 def parameters_of_an_exact_chain(case: Case) -> Comparison:
     r"""At the threshold \sum_l R_l = rank(\bar W - \prod_l W_l) = D adapters have 2D^2 parameters, however split."""
     return equal(adapter_parameters(case, [int(r) for r in case["ranks"].split("-")]), 2 * case["D"] ** 2)
@@ -257,7 +262,7 @@ def tangent_dimension(case: Case) -> int:
     return exact.rank(rows)
 
 
-@PAPER.formula("dimension-of-adapters", D=(3, 5), R=(1, 2))
+@PAPER.formula("dimension-of-adapters", D=(3, 5), R=(1, 2), proof="gauge_unique")
 def dimension_of_adapters(case: Case) -> Comparison:
     r"""The updates of rank R have dimension R(2D - R), fewer than the 2DR entries of A and B: (A, B) ~ (G^{-1}A, BG).
 

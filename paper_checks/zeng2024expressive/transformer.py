@@ -120,7 +120,9 @@ def _(case: Case) -> Comparison:
 
 
 @PAPER.theorem(
-    "7", points=points((4, 1, 1), (4, 2, 2), (6, 2, 2), (7, 2, 1), (8, 2, 3), gap=1), proof=("certified", "theorem7")
+    "7",
+    points=points((4, 1, 1), (4, 2, 2), (6, 2, 2), (7, 2, 1), (8, 2, 3), gap=1),
+    proof=("certified", "theorem7", "theorem7_control"),
 )
 def theorem_7(case: Case) -> Comparison:
     r"""Transformers of one size, frozen and target weights non-singular: R >= max_i \lceil G_i / 2 \rceil is enough.

@@ -154,6 +154,7 @@ def _(case: Case) -> Comparison:
 @PAPER.theorem(
     "7-necessity", D=(4, 5, 6), adapters=("fitted", "nearest"), sampled=True,
     gap="scope restriction: shown for one block and one head; with more of either it is open whether D / 2 is needed",
+    proof=("one_head_logits", "one_head_necessary"),
 )  # fmt: skip
 def necessity(case: Case) -> Comparison:
     r"""L = H = 1, target weights non-singular: 2R >= rank(\bar W_K^T \bar W_Q - W_K^T W_Q) is needed, even for N = 2.
@@ -242,7 +243,9 @@ def spent(case: Case, ranks: int | list[int]) -> constructions.AdaptedTransforme
     return result
 
 
-@PAPER.formula("parameters-of-a-transformer", points=points((4, 1, 1), (4, 2, 2), (6, 2, 1)))
+@PAPER.formula(
+    "parameters-of-a-transformer", points=points((4, 1, 1), (4, 2, 2), (6, 2, 1)), proof="parameters_transformer"
+)
 def parameters(case: Case) -> Comparison:
     r"""At R = D / 2 the adapters of Theorem 7 have (4HL + 2) D^2 parameters, all that the adapted matrices have.
 

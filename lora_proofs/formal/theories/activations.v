@@ -3,10 +3,7 @@
    [lemma2_activation], [theorem3_activation]
      says: phi affine with a slope a <> 0 on a half-line t >= low, the same in both networks, X bounded, W_l non-singular, D <= R floor(L / Lbar):
        adapters of rank at most R and biases give f = fbar on X.
-     differs: also when Lbar does not divide L; phi maps bounded sets to bounded sets (every non-decreasing phi does).
-   [lemma2_interval]
-     says: phi affine with a slope a <> 0 on an interval only, as hard tanh is: Lemma 2 holds for X = {|x|_oo <= w} if w is small enough.
-     differs: D <= R_1 + ... + R_L instead of the rank of the difference. *)
+     differs: also when Lbar does not divide L; phi maps bounded sets to bounded sets (every non-decreasing phi does). *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From LoraProofs Require Import chain relu.
 Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
