@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 import click
@@ -127,6 +128,8 @@ def _lines(answers: Sequence[Answer], kernel: Kernel) -> Iterator[tuple[str, str
         yield f"    {answer.says}", ""
         if answer.differs:
             yield f"    differs from the print: {answer.differs}", ""
+        if answer.statement:
+            yield indent(f"the kernel's statement: {answer.statement}", "    "), ""
         for problem in answer.problems:
             yield f"    {problem}", "bad"
     good = sum(answer.accepted for answer in answers)

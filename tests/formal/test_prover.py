@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from lora_proofs.cli import cli
 from lora_proofs.formal import Development, Kernel, NoKernel, accepted, find_kernel, prove
 from lora_proofs.formal.development import bare, required, unproved_steps
 
@@ -92,6 +94,38 @@ def test_a_change_is_named(change, development, kernel):
     assert said in problems(development, kernel)
     write(development.folder, sums=SUMS)
     assert problems(development, kernel) == ""
+
+
+def command(development, monkeypatch, kernel=None):
+    """Run lora-proofs prove on a development; return its exit code and what it prints."""
+    monkeypatch.setenv("LORA_PROOFS_CACHE", str(development.folder.parent / "cache"))
+    monkeypatch.setattr(Development, "shipped", lambda: Development(development.folder))
+    if kernel:
+        monkeypatch.setattr("lora_proofs.formal.find_kernel", lambda: kernel)
+    result = CliRunner().invoke(cli, ["prove"])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_command_names_a_change_and_exits_with_1(change, development, kernel, monkeypatch):
+    old, new, said = CHANGES[change]
+    write(development.folder, sums=SUMS.replace(old, new, 1).replace(*PROOFS.get(change, ("", ""))))
+    code, output = command(development, monkeypatch, kernel)
+    assert (code, "sums.twice_double: NOT accepted" in output, said in output) == (1, True, True)
+
+
+def test_the_command_shows_the_statement_beside_the_words(development, kernel, monkeypatch):
+    code, output = command(development, monkeypatch, kernel)
+    assert code == 0
+    assert "    Twice is double.\n    the kernel's statement: forall n : nat, base.twice n = 2 * n\n" in output
+    assert output.endswith("accepts 1 of 1 theorems\n")
+
+
+def test_the_command_without_a_kernel(development, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    code, output = command(development, monkeypatch)
+    assert (code, output.count("\n")) == (3, 1)
+    assert "apt-get install coq" in output
 
 
 def test_a_changed_definition_is_named(development, kernel):
