@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lora_proofs.judgement.claims import Claim
 from lora_proofs.judgement.environment import cache_folder
+
+if TYPE_CHECKING:
+    from lora_proofs.formal import Answer
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Proof:
     says, differs : str
         The statement in words, and what differs from the printed one.
     refutes : bool
-        Whether it refutes a weakening of the claim, and so does not prove the claim.
+        Whether it refutes a weakening of the claim, or a claim that is false as printed, and so does not prove it.
     """
 
     name: str
@@ -36,18 +40,23 @@ class Proof:
 
 def accepted_proofs(claims: Iterable[Claim]) -> dict[str, tuple[Proof, ...]]:
     """Return by label the accepted theorems of claims; nothing is compiled, and without a record nothing is read."""
-    named = {claim.label: claim.proof for claim in claims if claim.proof}
+    named = {claim.label: claim for claim in claims if claim.proof}
     if not named or not (cache_folder() / "formal").is_dir():
         return {}
     from lora_proofs.formal import Development, accepted
 
     known = accepted(Development.shipped(), cache_folder())
-    found = {label: [known[name] for name in names if name in known] for label, names in named.items()}
+    found = {label: [known[name] for name in claim.proof if name in known] for label, claim in named.items()}
     return {
-        label: tuple(Proof(a.name, a.statement, a.says, a.differs, a.file == "controls") for a in answers)
+        label: tuple(_proof(answer, refutes=named[label].false_as_printed) for answer in answers)
         for label, answers in found.items()
         if answers
     }
+
+
+def _proof(answer: Answer, *, refutes: bool) -> Proof:
+    refutes = refutes or answer.file == "controls"
+    return Proof(answer.name, answer.statement, answer.says, answer.differs, refutes)
 
 
 def proves(proofs: Iterable[Proof]) -> str:

@@ -99,3 +99,17 @@ def test_checks_and_theorems_name_each_other():
     claims = [claim for selection in collect() for claim in selection.claims]
     named = {(name, claim.label) for claim in claims for name in claim.proof}
     assert named == {(theorem.name, label) for theorem in Development.shipped().theorems for label in theorem.claims}
+
+
+def test_a_claim_that_is_false_as_printed_is_not_proved(monkeypatch, tmp_path):
+    from lora_proofs.judgement.collect import collect
+
+    monkeypatch.setenv("LORA_PROOFS_CACHE", str(tmp_path))
+    shipped = Development.shipped()
+    theorem = next(theorem for theorem in shipped.theorems if theorem.name == "sigma_counterexample")
+    claims = [claim for selection in collect() for claim in selection.claims if theorem.name in claim.proof]
+    answer = Answer(theorem.name, theorem.file, theorem.claims, theorem.says, theorem.differs, "a statement")
+    _keep(shipped, Kernel("coqc", "Coq 0"), cache_folder(), [answer])
+    proofs = accepted_proofs(claims)
+    assert [*proofs] == ["zeng2024expressive:lemma-2-error-as-recalled"]
+    assert [proves(found) for found in proofs.values()] == [""]
