@@ -45,9 +45,9 @@ def export_adapters(frozen: str | Path, target: str | Path, folder: str | Path, 
     """Build adapters that turn one stored model into another, and write them as a PEFT folder.
 
     Two models with the same tensors, such as a base and its fine-tune, give each matrix that differs its best adapter
-    (Eckart & Young), with a certified error. Two ReLU networks of different depth, as `network_files.read_network`
-    reads them, give the adapters and biases of Zeng & Lee's Theorems 3 and 5 (arXiv 2310.17513v3), with a certificate
-    on a box.
+    (Eckart & Young), with a certified error. Two ReLU networks of different depth, as `read_network` of
+    `lora_proofs.networks` reads them, give the adapters and biases of Zeng & Lee's Theorems 3 and 5 (arXiv
+    2310.17513v3), with a certificate on a box.
 
     Parameters
     ----------

@@ -26,10 +26,10 @@ neurons of one target layer only, since an entry of Wbar_k' ... Wbar_{k+1} would
 
 *Count.* A layer that bends n neurons has n + (D - n)^2 free entries in T. Choose layers 0 = e_0 < ... < e_m = L. The
 frozen products Pi_j of the layers in between are a smooth function of the T at the e_j, of the target, and of the
-matrices N_{e_j} N_{e_{j-1}}^{-1} - Pi_j, which have rank at most (e_j - e_{j-1}) R. If the count of `kink_count` fails,
-the pairs (Pi_1, ..., Pi_m; target) depend on fewer parameters than they have entries, so they have measure zero: for
-almost all frozen and target weights there are no exact adapters of rank R. (That the layers take up the target's in
-order is not used.)
+matrices N_{e_j} N_{e_{j-1}}^{-1} - Pi_j, which have rank at most (e_j - e_{j-1}) R. If the count of
+`kinks.count` fails, the pairs (Pi_1, ..., Pi_m; target) depend on fewer parameters than they have entries, so they
+have measure zero: for almost all frozen and target weights there are no exact adapters of rank R. (That the layers
+take up the target's in order is not used.)
 
 *Parameters.* Taking L = Lbar above, targets with (U) and generic weights are determined by their function up to scaling
 and reordering. So L (R (2D - R) + D) >= Lbar D^2 + D, for almost every target, and *every* frozen model.

@@ -1,6 +1,6 @@
 r"""Certify that a transformer equals its target on every input, by the forms that determine them.
 
-Networks with the same forms (see `transformer_forms`) are the same function: the softmax is never opened. Those that
+Networks with the same forms (see `forms`) are the same function: the softmax is never opened. Those that
 Theorem 7 of Zeng & Lee (arXiv 2310.17513v3) adapts have the target's.
 
 **When the forms agree only nearly** the difference is bounded, for tokens of bounded norm. At the entry of a block let

@@ -6,7 +6,7 @@ A survivor that cannot be helped has its reason there::
     "zeng2024expressive.pairs.sizes" = "reads the shape off the case"
 
     [[survivors]]  # replacement and claims may be left out, for all of them
-    function = "lora_proofs.exact.matrices.rank"
+    function = "lora_proofs.exact.algebra.rank"
     replacement = "plus one"
     claims = ["zeng2024expressive:lemma-1"]
     reason = "..."
