@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -104,9 +104,9 @@ def _checkout(commit: str) -> tuple[Path, str]:
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=folder.parent) as scratch:
-                _git("archive", "--output", f"{scratch}/files.tar", number)
-                with tarfile.open(f"{scratch}/files.tar") as archive:
-                    archive.extractall(f"{scratch}/files", filter="data")
+                _git("archive", "--output", f"{scratch}/files.zip", number)
+                with zipfile.ZipFile(f"{scratch}/files.zip") as archive:
+                    archive.extractall(f"{scratch}/files")
                 os.rename(f"{scratch}/files", folder)
     except (OSError, subprocess.CalledProcessError) as problem:
         said = (getattr(problem, "stderr", "") or str(problem)).strip().splitlines()
