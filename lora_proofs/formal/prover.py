@@ -15,6 +15,11 @@ from lora_proofs.formal.development import Development, Theorem, required, state
 from lora_proofs.formal.kernel import Compiled, Kernel, compiled, recheck, what_is_wrong
 from lora_proofs.formal.questions import Replies, ask
 
+_CHECKS = "instances"
+"""The theory whose definitions the files of data rest on."""
+_RATIONAL = "From Coq Require Import List QArith.\n"
+"""The notations in which the kernel answers about it."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -85,14 +90,18 @@ def prove(
     RuntimeError
         If the kernel does not answer.
     """
-    files = development.needed(dict.fromkeys(theorem.file for theorem in theorems))
+    checks = [name for name in [_CHECKS] if rewrite and name in development.sources]
+    files = development.needed(dict.fromkeys([*(theorem.file for theorem in theorems), *checks]))
     with compiled(development, files, kernel, cache, advance) as done:
         whole = [name for name in files if name in done.seconds]
         asked = [theorem.path for theorem in theorems if theorem.file in done.seconds]
         replies = ask(kernel, done.folder, development.prelude, whole, asked, development.definitions(whole))
         objections = recheck(kernel, done) if again else []
+        of_checks = (
+            ask(kernel, done.folder, _RATIONAL, checks, [], development.definitions(checks)) if checks else Replies()
+        )
     if rewrite:
-        development.write_statements(kernel.name, _texts(replies, asked))
+        development.write_statements(kernel.name, _texts(replies, asked) | of_checks.definitions)
     committed = development.read_statements()
     unproved = {name: unproved_steps(development.sources[name]) for name in files}
     answers = [_answer(development, theorem, done, replies, committed, unproved) for theorem in theorems]
@@ -105,7 +114,7 @@ def prove_instance(development: Development, file: Path, kernel: Kernel, cache: 
     """Return what the kernel says of the theorems in a file of data: see `instances.write_instance`.
 
     A theorem there has to say that a check of ``instances.v`` is true, so that what is accepted has a meaning that the
-    file itself cannot change.
+    file itself cannot change: that of the definitions of ``instances.v``, whose text is committed.
 
     Raises
     ------
@@ -119,15 +128,16 @@ def prove_instance(development: Development, file: Path, kernel: Kernel, cache: 
     if not names:
         raise ValueError(f"{file} states no theorem: pass a file that --to has written")
     problems = [f"{file.name}, {step}" for step in unproved_steps(source)]
-    replies, theory = Replies(), "the_instance"
+    replies, theory, committed = Replies(), "the_instance", development.read_statements()
     start = time.perf_counter()
-    with compiled(development, ["instances", *required(source, development.sources)], kernel, cache) as done:
+    with compiled(development, [_CHECKS, *required(source, development.sources)], kernel, cache) as done:
         (done.folder / f"{theory}.v").write_text(source, encoding="utf-8")
         result = kernel.run(done.folder / f"{theory}.v")
         if result.returncode:
             problems.append(what_is_wrong(result.stderr or result.stdout, source))
         else:
-            replies = ask(kernel, done.folder, "", [theory], [f"{theory}.{name}" for name in names])
+            asked = [f"{theory}.{name}" for name in names]
+            replies = ask(kernel, done.folder, _RATIONAL, [theory], asked, development.definitions([_CHECKS]))
     seconds = round(time.perf_counter() - start, 2)
     answers = []
     for name in names:
@@ -136,6 +146,7 @@ def prove_instance(development: Development, file: Path, kernel: Kernel, cache: 
         found = [*problems, *(f"assumes {assumption}" for assumption in assumptions)]
         if statement and not re.fullmatch(r"instances\.\w+_holds\b.* = true", statement):
             found.append(f"does not say that a check of instances.v is true: {statement}")
+        found += _changed(replies.rest_on([f"{theory}.{name}"]), replies, committed)
         says = "A check of instances.v is true of the data in the file, by computation."
         answers.append(Answer(name, file.name, (), says, "", statement, assumptions, seconds, found))
     return answers
@@ -213,6 +224,12 @@ def _differences(path: str, replies: Replies, committed: Mapping[str, str]) -> l
             what = "says something else than its committed text" if name == path else f"rests on {name}, which changed"
             found.append(f"{what}: {_first_difference(committed[name].split(), text.split())}")
     return found
+
+
+def _changed(names: Sequence[str], replies: Replies, committed: Mapping[str, str]) -> list[str]:
+    """Name the definitions whose text is not the committed one."""
+    changed = [n for n in names if replies.definitions[n].split() != committed.get(n, "").split()]
+    return [f"rests on {name}, whose text is not the committed one" for name in changed]
 
 
 def _first_difference(old: Sequence[str], new: Sequence[str]) -> str:

@@ -96,12 +96,11 @@ def test_a_change_is_named(change, development, kernel):
     assert problems(development, kernel) == ""
 
 
-def command(development, monkeypatch, kernel=None):
+def command(development, monkeypatch, kernel):
     """Run lora-proofs prove on a development; return its exit code and what it prints."""
     monkeypatch.setenv("LORA_PROOFS_CACHE", str(development.folder.parent / "cache"))
     monkeypatch.setattr(Development, "shipped", lambda: Development(development.folder))
-    if kernel:
-        monkeypatch.setattr("lora_proofs.formal.find_kernel", lambda: kernel)
+    monkeypatch.setattr("lora_proofs.formal.find_kernel", lambda: kernel)
     result = CliRunner().invoke(cli, ["prove"])
     return result.exit_code, result.output
 
@@ -119,13 +118,6 @@ def test_the_command_shows_the_statement_beside_the_words(development, kernel, m
     assert code == 0
     assert "    Twice is double.\n    the kernel's statement: forall n : nat, base.twice n = 2 * n\n" in output
     assert output.endswith("accepts 1 of 1 theorems\n")
-
-
-def test_the_command_without_a_kernel(development, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    code, output = command(development, monkeypatch)
-    assert (code, output.count("\n")) == (3, 1)
-    assert "apt-get install coq" in output
 
 
 def test_a_changed_definition_is_named(development, kernel):

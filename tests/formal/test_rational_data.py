@@ -85,6 +85,17 @@ def test_a_file_that_says_something_else_is_not_accepted(verdict):
     assert "Admitted" in verdict(text.replace("Proof. vm_compute; reflexivity. Qed.", "Admitted."))
 
 
+def test_a_check_that_was_loosened_is_not_accepted(verdict, monkeypatch):
+    sources = Development.shipped().sources
+    loose = sources["instances"].replace(
+        "let k := length (snd D) in (k <=? R)", "let k := length (snd D) in (k <=? S R)"
+    )
+    assert loose != sources["instances"]
+    monkeypatch.setattr(Development, "sources", {**sources, "instances": loose})
+    said = verdict(write_instance("zeng2024expressive:lemma-1", {}))
+    assert said == "rests on instances.rank_at_most, whose text is not the committed one"
+
+
 @pytest.mark.parametrize("label", KINDS)
 def test_the_same_seed_gives_the_same_file(label):
     assert write_instance(label, {}, 5) == write_instance(label, {}, 5) != write_instance(label, {}, 6)
