@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from lora_proofs.enclosure import Enclosure
 from lora_proofs.linalg import power_below
 
-Matrix = NDArray[np.float64]
-
 _U = 2.0**-53
 _SAFE = 1.01
 """Covers the roundings of the bounds themselves."""
@@ -39,8 +37,8 @@ class Product(NamedTuple):
 class Balanced(NamedTuple):
     """2^exponent left @ right, with columns and rows of size 1 at most, one of them of size 1/2 at least."""
 
-    left: Matrix
-    right: Matrix
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
     exponent: int
 
 
@@ -105,7 +103,7 @@ def balance(products: Sequence[Product]) -> Balanced:
     return Balanced(_scaled(left, below // 2), _scaled(right, (below - below // 2)[:, None]), top)
 
 
-def _norm_bounds(array: Matrix, slack: float) -> tuple[float, float]:
+def _norm_bounds(array: NDArray[np.float64], slack: float) -> tuple[float, float]:
     """Return bounds of the norm of what the array was computed for, of entries of moderate size, in its units.
 
     `slack` bounds the norm of its error.

@@ -108,3 +108,9 @@ def test_a_lazy_face_loads_what_is_asked_for_and_nothing_else():
     code += "print([m for m in sys.modules if m.startswith('lora_proofs.constructions.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['lora_proofs.constructions.certificate']"
+
+
+@pytest.mark.parametrize("face", ["falsify", "homework", "judgement.audit", "linalg", "ntk.traps"])
+def test_a_face_that_is_loaded_whole_shows_its_public_names_alone(face):
+    package = import_module(f"lora_proofs.{face}")
+    assert dir(package) == sorted(package.__all__)

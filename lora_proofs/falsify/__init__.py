@@ -16,3 +16,7 @@ from lora_proofs.falsify.search import BUDGET, Search, falsify
 from lora_proofs.falsify.tape import Reel, Tape
 
 __all__ = ["BUDGET", "Evaluation", "Instance", "Reel", "Search", "Tape", "closeness", "evaluate", "falsify"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -13,3 +13,7 @@ from lora_proofs.training.baselines import Training, pretrain, train_adapters, t
 from lora_proofs.training.sweep import Settings
 
 __all__ = ["Settings", "Training", "pretrain", "train_adapters", "train_final_layers"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,3 +4,7 @@ from lora_proofs.judgement.audit.explanations import Explanations, read_explanat
 from lora_proofs.judgement.audit.mutation import Audit, audit, audit_all
 
 __all__ = ["Audit", "Explanations", "audit", "audit_all", "read_explanations"]
+
+
+def __dir__() -> list[str]:
+    return __all__

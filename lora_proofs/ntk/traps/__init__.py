@@ -13,3 +13,7 @@ __all__ = [
     "logistic",
     "logistic_unregularised",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
