@@ -38,11 +38,6 @@ def masks(n: int, p: fmpq) -> Iterator[tuple[tuple[int, ...], fmpq]]:
         yield mask, prod((1 - p if kept else p for kept in mask), start=fmpq(1))
 
 
-def squared(x: fmpq_mat) -> Fraction:
-    """Return the sum of the squared entries."""
-    return exact.frobenius_norm_squared(x)
-
-
 # ------------------------------------------------------------------------------------------------- dropout
 
 
@@ -58,7 +53,10 @@ def regression(case: Case, n: int) -> Data:
 def losses(data: Data, p: fmpq, scale: fmpq) -> list[tuple[Fraction, Fraction]]:
     """Return the loss of every mask with its probability."""
     X, w, y = data
-    return [(squared(X * (scale * exact.diagonal(mask)) * w - y), exact.fraction(q)) for mask, q in masks(w.nrows(), p)]
+    return [
+        (exact.frobenius_norm_squared(X * (scale * exact.diagonal(mask)) * w - y), exact.fraction(q))
+        for mask, q in masks(w.nrows(), p)
+    ]
 
 
 def ridge_loss(data: Data, factor: fmpq) -> Fraction:
@@ -174,7 +172,7 @@ def _first_fall(case: Case) -> Fraction:
     m, r = case["m"], case["r"]
     M = instances.rational_planted_rank(case.rng, m, 3, 2)
     A = exact.block(instances.rational_orthogonal(case.rng, m), range(m), range(r))
-    falls = [squared(A.transpose() * G * M) for G in signed_shifts(m)]
+    falls = [exact.frobenius_norm_squared(A.transpose() * G * M) for G in signed_shifts(m)]
     return sum(falls, Fraction(0)) / len(falls) / exact.fraction(sum(e * e for e in M.entries()))
 
 
@@ -202,7 +200,7 @@ def _first_step_error(case: Case, scale: fmpq) -> Fraction:
     mean = fmpq_mat(2, 1)
     for mask, weight in masks(case["n"], rate(case)):
         mean += weight * (A.transpose() * (scale * exact.diagonal(mask)) * X.transpose() * y)
-    return squared(mean - A.transpose() * X.transpose() * y)
+    return exact.frobenius_norm_squared(mean - A.transpose() * X.transpose() * y)
 
 
 # ------------------------------------------------------------------------------------------------- scaling
@@ -233,7 +231,9 @@ def _ripple_error(case: Case, degree: int) -> Fraction:
         return sum(((-1) ** (order - s) * comb(order, s) * at[s] for s in range(order + 1)), fmpq_mat(3, 3))
 
     leading = prod(range(1, degree + 1)) * exact.product(updates)
-    return squared(difference(degree) - leading) + squared(difference(degree + 1))
+    return exact.frobenius_norm_squared(difference(degree) - leading) + exact.frobenius_norm_squared(
+        difference(degree + 1)
+    )
 
 
 @PAPER.proposition("scaling-is-a-learning-rate", root=(2, 3), steps=(1, 3))
@@ -256,7 +256,7 @@ def _scaled_difference(case: Case, factor: int) -> Fraction:
     target = instances.nonsingular(case.rng, 3)
     A, B = instances.rational_planted_rank(case.rng, 3, 2, 2), fmpq_mat(2, 3)
     scaled = _descend(A, B, target, root**2, h, case["steps"])
-    return squared(scaled - _descend(root * A, root * B, target, 1, factor * h, case["steps"]))
+    return exact.frobenius_norm_squared(scaled - _descend(root * A, root * B, target, 1, factor * h, case["steps"]))
 
 
 def _descend(A: fmpq_mat, B: fmpq_mat, target: fmpq_mat, s: int, h: fmpq, steps: int) -> fmpq_mat:

@@ -24,20 +24,10 @@ PAPER = Paper(
 )
 
 
-def squared(x: fmpq_mat) -> Fraction:
-    """Return the sum of the squared entries."""
-    return exact.frobenius_norm_squared(x)
-
-
-def row(W: fmpq_mat, i: int) -> fmpq_mat:
-    """Return row i."""
-    return exact.block(W, range(i, i + 1), range(W.ncols()))
-
-
 def output_kernel(W: fmpq_mat, X: fmpq_mat, i: int, degree: int) -> fmpq_mat:
     """Return the tangent kernel of output i on the columns of X, by differentiating z^degree at z = 1."""
     slope = fmpq_poly([0] * degree + [1]).derivative()(fmpq(1))
-    features = slope * row(W, i) * X
+    features = slope * exact.row(W, i) * X
     return features.transpose() * features
 
 
@@ -62,7 +52,7 @@ def _kernel_error(case: Case, factor: int) -> Fraction:
     W, X = instances.integers(case.rng, case["d_out"], case["n"]), instances.nonsingular(case.rng, case["n"])
     zero = fmpq_mat(case["n"], case["n"])
     whole = sum((output_kernel(W, X, i, case["degree"]) for i in range(case["d_out"])), zero)
-    return squared(whole - factor * X.transpose() * W.transpose() * W * X)
+    return exact.frobenius_norm_squared(whole - factor * X.transpose() * W.transpose() * W * X)
 
 
 @PAPER.proposition("degree-is-a-learning-rate", degree=(2, 15))
@@ -103,7 +93,7 @@ def _isometry_error(case: Case, square: fmpq_mat) -> Fraction:
     n, k = case["n"], 15
     W, X = exact.block(square, range(n + 1), range(n)), instances.nonsingular(case.rng, n)
     whole = sum((output_kernel(W, X, i, k) for i in range(n + 1)), fmpq_mat(n, n))
-    return squared(whole - k**2 * X.transpose() * X)
+    return exact.frobenius_norm_squared(whole - k**2 * X.transpose() * X)
 
 
 def sign_matrices(m: int, n: int) -> Iterator[fmpq_mat]:
@@ -196,7 +186,7 @@ def _one_output(case: Case) -> tuple[Fraction, Fraction]:
     W, X = instances.nonsingular(case.rng, n), instances.rational_orthogonal(case.rng, n)
     K, full = output_kernel(W, X, 0, 15), X.transpose() * X
     best = exact.trace(full * K) / exact.trace(K * K)
-    return squared(full - best * K), squared(full)
+    return exact.frobenius_norm_squared(full - best * K), exact.frobenius_norm_squared(full)
 
 
 # ------------------------------------------------------------------------------------------- expressivity
@@ -229,8 +219,8 @@ def _left_over(case: Case) -> tuple[Fraction, Fraction]:
             turned = target * fmpq_mat(n, n, [signs[i] * (j == (i + k) % n) for i in range(n) for j in range(n)])
             products, norms = turned * W.transpose(), W * W.transpose()
             best = exact.diagonal(products[i, i] / norms[i, i] for i in range(n))
-            left.append(squared(turned - best * W))
-    return sum(left, Fraction(0)) / len(left), squared(target)
+            left.append(exact.frobenius_norm_squared(turned - best * W))
+    return sum(left, Fraction(0)) / len(left), exact.frobenius_norm_squared(target)
 
 
 @PAPER.proposition("rank-of-the-update", d_out=(5,), n=(6,), moved=(1, 3, 5))

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from lora_proofs import Case, Comparison, at_most, equal, instances, ntk
+from lora_proofs import Case, Comparison, at_most, equal, exact, instances, ntk
 from lora_proofs.enclosure import Enclosure
 
 from .paper import PAPER
 from .planted import Plant, on_face, planted
-from .variational import exact_trace, sizes
+from .variational import sizes
 
 
 def largest_rank(d: int) -> int:
@@ -139,8 +139,8 @@ def change_along_null_directions(plant: Plant, turns: Sequence[fmpq_mat] = ()) -
         for row, (i, j) in enumerate(corners):
             S[i, j] = S[j, i] = basis[row, c]
         change = a * S * b.transpose()
-        fits = sum((exact_trace(G.transpose() * change) ** 2 for G in trap.gradients), fmpq(0))
-        total += exact_trace(a.transpose() * a * S) ** 2 + fits
+        fits = sum((exact.trace(G.transpose() * change) ** 2 for G in trap.gradients), fmpq(0))
+        total += exact.trace(a.transpose() * a * S) ** 2 + fits
     return total
 
 

@@ -149,12 +149,7 @@ def half_trace(Z: fmpq_mat) -> Any:
     """Return tr Z / 2, once Z >= 0 is checked over Q."""
     if not exact.is_positive_semidefinite(Z):
         raise OutOfScope("Z is not positive semidefinite")
-    return exact_trace(Z) / 2
-
-
-def exact_trace(x: fmpq_mat) -> Any:
-    """Return the trace."""
-    return sum((x[i, i] for i in range(x.nrows())), fmpq(0))
+    return exact.trace(Z) / 2
 
 
 @PAPER.lemma("sdp-form", shape=SHAPES, polar=(True, False), sampled=True)
