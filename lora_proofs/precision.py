@@ -258,5 +258,7 @@ linalg = SimpleNamespace(eigh=eigh, inv=inv, matrix_norm=matrix_norm, qr=qr, sol
 
 
 def __getattr__(name: str) -> Any:
-    """Everything else is NumPy's, which computes on object arrays entry by entry."""
+    """Everything else is NumPy's, which computes on object arrays entry by entry; but this is not its package."""
+    if name.startswith("__"):  # with NumPy's __path__, its modules would be imported as ours, in place of `linalg`
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(np, name)

@@ -142,3 +142,9 @@ def test_a_decomposition_that_stalls_is_done_on_a_turned_matrix(monkeypatch):
     assert largest(U.T @ U - np.eye(3)) < 1e-14
     assert largest(precision.linalg.svdvals(x) - s) < 1e-14
     assert len(tries) == 4
+
+
+def test_the_module_is_no_package():
+    """Else tools that walk packages would import NumPy's own modules as ours."""
+    assert not hasattr(precision, "__path__")
+    assert precision.__name__ == "lora_proofs.precision"
