@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from lora_proofs.cli import cli
 from lora_proofs.formal import Development, Kernel, NoKernel, accepted, find_kernel, prove
 from lora_proofs.formal.development import bare, required, unproved_steps
+from lora_proofs.formal.kernel import Compiled, recheck
 
 BASE = "Definition twice (n : nat) := n + n.\n"
 SUMS = """From LoraProofs Require Import base.
@@ -226,3 +227,21 @@ def test_theorems_name_claims_that_exist():
 
     labels = {claim.label for selection in collect() for claim in selection.claims}
     assert [c for theorem in Development.shipped().theorems for c in theorem.claims if c not in labels] == []
+
+
+def test_coqchk_is_heard_but_for_the_machine_numbers_of_the_kernel(tmp_path):
+    report = (
+        "CONTEXT SUMMARY\n* Theory: Set is predicative\n* Axioms:\n    Coq.Floats.PrimFloat.sqrt{more}\n"
+        "* Constants/Inductives relying on type-in-type: <none>\n"
+    )
+    coqchk = tmp_path / "coqchk"
+    done = Compiled(tmp_path, {}, {})
+
+    def objections(more):
+        (tmp_path / "report").write_text(report.format(more=more))
+        coqchk.write_text(f"#!/bin/sh\ncat {tmp_path}/report\n")
+        coqchk.chmod(0o755)
+        return recheck(Kernel(str(tmp_path / "coqc"), "Coq 0"), done)
+
+    assert objections("") == []
+    assert objections("\n    LoraProofs.chain.assumed") == ["coqchk: Axioms: LoraProofs.chain.assumed"]
