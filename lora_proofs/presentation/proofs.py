@@ -12,6 +12,9 @@ from lora_proofs.judgement.environment import cache_folder
 if TYPE_CHECKING:
     from lora_proofs.formal import Answer
 
+REFUTED = "A refuted weakening:"
+"""How ``theorems.toml`` begins what it says of a theorem that no claim is proved by, whatever its file."""
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -55,7 +58,7 @@ def accepted_proofs(claims: Iterable[Claim]) -> dict[str, tuple[Proof, ...]]:
 
 
 def _proof(answer: Answer, *, refutes: bool) -> Proof:
-    refutes = refutes or answer.file == "controls"
+    refutes = refutes or answer.says.startswith(REFUTED)
     return Proof(answer.name, answer.statement, answer.says, answer.differs, refutes)
 
 

@@ -13,6 +13,7 @@ from lora_proofs.judgement.collect import Selection
 from lora_proofs.judgement.environment import cache_folder, data_folder
 from lora_proofs.judgement.tally import Tally
 from lora_proofs.presentation.page import write_latex, write_pages
+from lora_proofs.presentation.proofs import REFUTED as BEGINS
 from lora_proofs.presentation.proofs import Proof, accepted_proofs, proves
 from lora_proofs.presentation.report import Report
 from lora_proofs.verify import verify
@@ -113,3 +114,11 @@ def test_a_claim_that_is_false_as_printed_is_not_proved(monkeypatch, tmp_path):
     proofs = accepted_proofs(claims)
     assert [*proofs] == ["zeng2024expressive:lemma-2-error-as-recalled"]
     assert [proves(found) for found in proofs.values()] == [""]
+
+
+def test_the_controls_say_that_they_refute_and_some_stand_elsewhere():
+    theorems = Development.shipped().theorems
+    refuting = {theorem.name for theorem in theorems if theorem.says.startswith(BEGINS)}
+    assert {theorem.name for theorem in theorems if theorem.file == "controls"} < refuting
+    assert {"frobenius_not_spectral", "pair_counts_are_not_enough", "telescoping_without_first"} < refuting
+    assert "theorem31_tight" not in refuting  # it is what its claim says
